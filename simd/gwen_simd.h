@@ -1,0 +1,86 @@
+/* gwen_simd.h - the kernel table: single-thread kernels chosen by instruction set.
+ *
+ * This folder needs libc only and knows nothing of models, threads or files.  The plain C code
+ * in simd/ref is the definition of every result.  In float32 and float16 modes every
+ * instruction set gives the reference's bits. */
+#ifndef GWEN_SIMD_H
+#define GWEN_SIMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Two 16-bit formats, two types: they must not be mixed up. */
+struct gwen_bf16 {
+    uint16_t bits;
+};
+struct gwen_f16 {
+    uint16_t bits;
+};
+
+enum { GWEN_PANEL = 16 }; /* columns of one packed panel */
+
+/* One call of a GEMM micro-kernel: m <= table->mr rows by nv <= table->nv panels. */
+struct gwen_tile {
+    size_t m, nv, k;
+    const void *x; /* [m][k] activations, rows x_stride bytes apart */
+    size_t x_stride;
+    const void *w; /* first panel, at this K block; panels panel_stride bytes apart */
+    size_t panel_stride;
+    float *c; /* [m][nv*16], rows c_stride floats apart */
+    size_t c_stride;
+    bool accumulate;       /* start from c instead of 0 */
+    const void *prefetch;  /* weights wanted next (first panel), or NULL */
+    size_t prefetch_lines; /* 64-byte lines to prefetch from each of nv panels */
+};
+
+enum gwen_isa {
+    GWEN_ISA_REF,
+    GWEN_ISA_AVX2,       /* AVX2 + FMA + F16C */
+    GWEN_ISA_AVX512,     /* AVX-512 F, BW, DQ, VL */
+    GWEN_ISA_AVX512BF16, /* + AVX512_BF16: class bf16-vdp */
+    GWEN_ISA_NEON,       /* ARMv8-A base */
+    GWEN_ISA_NEONFP16,   /* + FP16 arithmetic and FHM */
+    GWEN_ISA_NEONBF16,   /* + BF16: class bf16-bfdot */
+    GWEN_ISA_COUNT
+};
+
+/* What gemm_bf16dot computes. */
+enum gwen_dot_class { GWEN_DOT_NONE, GWEN_DOT_VDP, GWEN_DOT_BFDOT };
+
+struct gwen_kernels {
+    enum gwen_isa isa;
+    enum gwen_dot_class dot_class; /* GWEN_DOT_NONE: gemm_bf16dot is NULL */
+    /* The largest tile of each GEMM: rows and panels. */
+    struct {
+        size_t mr, nv;
+    } tile_f32, tile_f16, tile_bf16, tile_bf16dot;
+#define GW_KERNEL(name, ret, params) ret(*name) params;
+#include "kernels.def"
+#undef GW_KERNEL
+};
+
+/* The reference of every kernel (gemm_bf16dot: see gwen_ref_gemm_vdp, gwen_ref_gemm_bfdot). */
+#define GW_KERNEL(name, ret, params) ret gwen_ref_##name params;
+#include "kernels.def"
+#undef GW_KERNEL
+
+const char *gwen_isa_name(enum gwen_isa isa); /* "ref", "avx2", ... */
+/* Parses a name; false when it is not one. */
+bool gwen_isa_parse(const char *name, enum gwen_isa *isa);
+/* The best level this processor and operating system have. */
+enum gwen_isa gwen_isa_detect(void);
+/* True when this build has the level and the processor can run it. */
+bool gwen_isa_available(enum gwen_isa isa);
+/* Fills *k with the best kernels available that are not above `cap`
+ * (reference first, each level overrides in ascending order). */
+void gwen_kernels_init(struct gwen_kernels *k, enum gwen_isa cap);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

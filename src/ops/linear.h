@@ -1,0 +1,64 @@
+/* linear.h - packed weight matrices and the blocked, threaded product Y = X W^T.
+ *
+ * A weight matrix [N, K] lives in panels of 16 output columns:
+ *     GW_PANEL_F32, _F16, _BF16   [N/16][K][16]       activations float
+ *     GW_PANEL_BF16X2             [N/16][K/2][16][2]  activations bf16 (native dot products)
+ * N is padded to a multiple of 16, K (BF16X2) to a multiple of 2, with zeros. */
+#ifndef GW_LINEAR_H
+#define GW_LINEAR_H
+
+#include "base/base.h"
+#include "gwen_simd.h"
+
+enum gw_panel_format { GW_PANEL_F32, GW_PANEL_F16, GW_PANEL_BF16, GW_PANEL_BF16X2 };
+
+enum {
+    GW_GROUP_PANELS = 4,                         /* panels that one thread works on at a time */
+    GW_GROUP_COLS = GW_GROUP_PANELS * GWEN_PANEL /* 64 */
+};
+
+struct gw_packed {
+    enum gw_panel_format format;
+    size_t n, k;         /* logical shape */
+    size_t n_panels;     /* ceil(n / 16) */
+    size_t panel_stride; /* bytes of one panel */
+    void *data;          /* 64-byte aligned; not owned */
+};
+
+size_t gw_panel_bytes(enum gw_panel_format format, size_t k);
+/* Bytes of a packed [n, k] matrix. */
+size_t gw_packed_bytes(enum gw_panel_format format, size_t n, size_t k);
+void gw_packed_init(struct gw_packed *p, enum gw_panel_format format, size_t n, size_t k,
+                    void *data);
+/* Writes panel `panel` of *p from up to 16 rows of source weights, already in the panel's
+ * element type: row j of the panel is rows[j] (k elements; NULL gives zeros). */
+void gw_packed_set_panel(const struct gwen_kernels *kern, struct gw_packed *p, size_t panel,
+                         const void *const rows[GWEN_PANEL]);
+/* Row `n` of the matrix as k floats (a strided read: how a tied embedding is looked up). */
+void gw_packed_get_row(const struct gw_packed *p, size_t n, float *out);
+
+/* Bytes of one activation (4 or 2) and of a row of k of them, padded to 64 bytes. */
+size_t gw_packed_x_elem(enum gw_panel_format format);
+size_t gw_packed_x_stride(enum gw_panel_format format, size_t k);
+
+/* Called with a finished piece of Y: rows m0..m0+m, columns n0..n0+n (n <= 64, past the logical
+ * N already cut off), values c[i * c_stride + j], which the callback may overwrite. */
+typedef void gw_linear_done(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n,
+                            float *c, size_t c_stride);
+
+/* Y = X W^T for m rows of X, x_stride bytes apart, K-blocked; thread `thread` of `n_threads` does
+ * its own contiguous share of column groups (the same share in every call), no barrier inside. Each
+ * element is one fma chain over K, whatever m, the tiles or the threads. `scratch` is this thread's
+ * own, gw_linear_scratch_bytes() long, 64-byte aligned. */
+void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_t m, const void *x,
+               size_t x_stride, gw_linear_done *done, void *ctx, void *scratch, int thread,
+               int n_threads);
+size_t gw_linear_scratch_bytes(void);
+
+/* The micro-kernels over one small product without threads or blocking (attention's QK and PV):
+ * c[m][n_panels*16] (+)= x[m][k] w. */
+void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format, size_t m,
+                   size_t n_panels, size_t k, const void *x, size_t x_stride, const void *w,
+                   size_t panel_stride, float *c, size_t c_stride, bool accumulate);
+
+#endif
