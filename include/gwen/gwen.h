@@ -10,6 +10,7 @@
 #ifndef GWEN_GWEN_H
 #define GWEN_GWEN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,29 @@ struct gwen_err {
     enum gwen_status status;
     char message[1024]; /* one line: what, where, what to do; no newline at the end */
 };
+
+enum gwen_log_level {
+    GWEN_LOG_ERROR,
+    GWEN_LOG_WARNING,
+    GWEN_LOG_INFO, /* what a person waiting wants to know */
+    GWEN_LOG_DEBUG
+};
+
+/* Receives one line (no newline at its end), which is valid during the call only.  It is called
+ * from the thread that called the library, never from two threads at once. */
+typedef void (*gwen_log_fn)(void *user, enum gwen_log_level level, const char *message);
+
+/* How far a long call has come. */
+struct gwen_progress {
+    const char *what; /* the phase: "load", "rollout"... */
+    const char *unit; /* of done and total: "bytes", "samples", "tokens"... */
+    uint64_t done;
+    uint64_t total; /* 0: not known */
+};
+
+/* Called from time to time by long calls, from the thread that called the library.  Returns true
+ * to go on; false makes the call return GWEN_ERR_CANCELLED at its next safe point. */
+typedef bool (*gwen_progress_fn)(void *user, const struct gwen_progress *progress);
 
 /* Version of the library as "MAJOR.MINOR.PATCH"; a static string. */
 GWEN_API const char *gwen_version(void);
