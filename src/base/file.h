@@ -1,0 +1,95 @@
+/* file.h - reading, mapping and writing files; lines of JSONL.
+ *
+ * Paths are byte strings as the kernel takes them.  Every error names the path.  Small files are
+ * written under a temporary name in the same folder, fsynced and renamed, so that a reader sees
+ * the old content or the new, never a part. */
+#ifndef GW_FILE_H
+#define GW_FILE_H
+
+#include "base/base.h"
+#include "base/str.h"
+
+/* --- whole files ----------------------------------------------------------------------- */
+
+/* Appends the content of `path` to *out.  A file of more than `max_bytes`, a directory or a file
+ * that cannot be read is an error.  Pipes and devices are read to their end (same limit). */
+enum gwen_status gw_file_read(const char *path, size_t max_bytes, struct gw_str *out,
+                              struct gwen_err *err);
+/* Replaces `path` by the given bytes: temporary file, fsync, rename, fsync of the folder.  On
+ * failure the old file is untouched and no temporary file stays behind. */
+enum gwen_status gw_file_write(const char *path, const void *bytes, size_t len,
+                               struct gwen_err *err);
+/* Copies a regular file, atomically as gw_file_write does, without holding it in memory. */
+enum gwen_status gw_file_copy(const char *from, const char *to, struct gwen_err *err);
+
+/* --- mapped files ---------------------------------------------------------------------- */
+
+/* A file mapped read-only.  If another process cuts the file short while it is mapped, touching
+ * the lost pages raises SIGBUS: the kernel offers no other way, and guarding against it would
+ * need a signal handler, which a library must not install.  Files replaced by rename (as
+ * gw_file_write does) are safe: the mapping keeps the old one. */
+struct gw_map {
+    const unsigned char *data; /* NULL when the file is empty */
+    size_t size;               /* bytes, fixed when the file was opened */
+};
+/* Maps the regular file `path`; *map is zeroed on failure. */
+enum gwen_status gw_map_open(const char *path, struct gw_map *map, struct gwen_err *err);
+/* Unmaps; a zeroed or closed map is fine. */
+void gw_map_close(struct gw_map *map);
+/* Says that bytes [offset, offset + len) will not be needed soon: whole pages inside the range
+ * leave this process's memory (they come back from the file when touched again). */
+void gw_map_release(const struct gw_map *map, size_t offset, size_t len);
+
+/* --- atomic output, piece by piece ------------------------------------------------------ */
+
+struct gw_out; /* a file being written under a temporary name */
+
+/* Opens a temporary file beside `path`.  End with gw_out_commit or gw_out_abort. */
+enum gwen_status gw_out_open(const char *path, struct gw_out **out, struct gwen_err *err);
+/* Appends bytes (buffered).  After a failure only gw_out_abort makes sense. */
+enum gwen_status gw_out_write(struct gw_out *out, const void *bytes, size_t len,
+                              struct gwen_err *err);
+/* Flushes, fsyncs, renames onto the final name, fsyncs the folder and frees *out.  On failure
+ * the temporary file is removed and *out freed as well. */
+enum gwen_status gw_out_commit(struct gw_out *out, struct gwen_err *err);
+/* Removes the temporary file and frees *out; NULL is fine. */
+void gw_out_abort(struct gw_out *out);
+
+/* --- folders and paths ------------------------------------------------------------------ */
+
+bool gw_file_exists(const char *path); /* a regular file (links followed) */
+bool gw_dir_exists(const char *path);  /* a directory (links followed) */
+/* mkdir -p: makes the directory and its missing parents (mode 0777 less umask). */
+enum gwen_status gw_dir_make(const char *path, struct gwen_err *err);
+/* Sets *out to dir/name ("/" not doubled; an empty dir gives name; an absolute name stays). */
+enum gwen_status gw_path_join(struct gw_str *out, const char *dir, const char *name,
+                              struct gwen_err *err);
+/* The part after the last '/'; points into `path`. */
+const char *gw_path_base(const char *path);
+
+/* --- lines ------------------------------------------------------------------------------ */
+
+struct gw_lines; /* a reader of lines: NULs are kept, the last line may lack its newline */
+
+struct gw_line {
+    const char *text; /* without the newline; a NUL follows it; valid until the next call */
+    size_t len;
+    uint64_t number; /* 1-based */
+    uint64_t offset; /* byte offset of the line in the input */
+};
+
+/* Opens `path` for reading lines of at most `max_line` bytes each. */
+enum gwen_status gw_lines_open(const char *path, size_t max_line, struct gw_lines **out,
+                               struct gwen_err *err);
+/* The same over a descriptor (stdin), which stays open; `name` is for messages. */
+enum gwen_status gw_lines_open_fd(int fd, const char *name, size_t max_line, struct gw_lines **out,
+                                  struct gwen_err *err);
+/* The next line.  *more is false, and *line untouched, at the end.  A longer line than allowed is
+ * GWEN_ERR_FORMAT naming file and line. */
+enum gwen_status gw_lines_next(struct gw_lines *r, struct gw_line *line, bool *more,
+                               struct gwen_err *err);
+/* The name given at opening, for messages. */
+const char *gw_lines_name(const struct gw_lines *r);
+void gw_lines_close(struct gw_lines *r); /* NULL is fine */
+
+#endif
