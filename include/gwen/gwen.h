@@ -24,6 +24,8 @@ extern "C" {
 #define GWEN_API
 #endif
 
+#define GWEN_VERSION "0.1.0"
+
 enum gwen_status {
     GWEN_OK = 0,
     GWEN_ERR_ARGUMENT,    /* the caller asked for something impossible */
