@@ -34,7 +34,7 @@ struct gw_hw_node {
 
 struct gw_hw_memory {
     uint64_t total;        /* MemTotal */
-    uint64_t available;    /* MemAvailable */
+    uint64_t available;    /* MemAvailable, or GW_UNLIMITED when nothing tells */
     uint64_t cgroup_limit; /* smallest limit among the group and its ancestors, or GW_UNLIMITED */
     uint64_t cgroup_left;  /* smallest limit - non-reclaimable use, or GW_UNLIMITED */
     uint64_t rlimit_left;  /* what RLIMIT_AS and RLIMIT_DATA leave, or GW_UNLIMITED */
