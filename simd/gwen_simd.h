@@ -22,20 +22,31 @@ struct gwen_f16 {
     uint16_t bits;
 };
 
-enum { GWEN_PANEL = 16 }; /* columns of one packed panel */
+enum {
+    GWEN_PANEL = 16,     /* columns of one packed panel */
+    GWEN_TILE_PANELS = 4 /* most panels of one tile */
+};
 
-/* One call of a GEMM micro-kernel: m <= table->mr rows by nv <= table->nv panels. */
+/* What tiles one GEMM micro-kernel takes: nv = 1..GWEN_TILE_PANELS panels with 1..rows[nv]
+ * rows.  nv panels with all their rows are the fastest tile; more panels with fewer rows serve
+ * small m, where only many independent sums and few passes over the activations help. */
+struct gwen_tile_shape {
+    uint8_t nv;
+    uint8_t rows[GWEN_TILE_PANELS + 1]; /* rows[0] is 0 */
+};
+
+/* One call of a GEMM micro-kernel, of a shape that its gwen_tile_shape allows. */
 struct gwen_tile {
     size_t m, nv, k;
     const void *x; /* [m][k] activations, rows x_stride bytes apart */
     size_t x_stride;
     const void *w; /* first panel, at this K block; panels panel_stride bytes apart */
     size_t panel_stride;
-    float *c; /* [m][nv*16], rows c_stride floats apart */
+    float *c; /* [m][nv*16], rows c_stride floats apart; must not overlap x or w */
     size_t c_stride;
     bool accumulate;       /* start from c instead of 0 */
-    const void *prefetch;  /* weights wanted next (first panel), or NULL */
-    size_t prefetch_lines; /* 64-byte lines to prefetch from each of nv panels */
+    const void *prefetch;  /* weights wanted next, first of nv panels panel_stride apart */
+    size_t prefetch_lines; /* 64-byte lines to prefetch into L2 from each; 0: prefetch unused */
 };
 
 enum gwen_isa {
@@ -54,20 +65,29 @@ enum gwen_dot_class { GWEN_DOT_NONE, GWEN_DOT_VDP, GWEN_DOT_BFDOT };
 
 struct gwen_kernels {
     enum gwen_isa isa;
-    enum gwen_dot_class dot_class; /* GWEN_DOT_NONE: gemm_bf16dot is NULL */
-    /* The largest tile of each GEMM: rows and panels. */
-    struct {
-        size_t mr, nv;
-    } tile_f32, tile_f16, tile_bf16, tile_bf16dot;
+    enum gwen_dot_class dot_class; /* GWEN_DOT_NONE: gemm_bf16dot and peak_dot are NULL */
+    struct gwen_tile_shape tile_f32, tile_f16, tile_bf16, tile_bf16dot;
+    /* Runs n rounds of independent multiply-adds in registers, nothing else, and returns the
+     * flops done: the peak that a GEMM is measured against.  peak_f32 for float fma, peak_dot
+     * for the native bf16 dot product. */
+    double (*peak_f32)(size_t n);
+    double (*peak_dot)(size_t n);
 #define GW_KERNEL(name, ret, params) ret(*name) params;
+#define GW_KERNEL_OF_CLASS GW_KERNEL
 #include "kernels.def"
+#undef GW_KERNEL_OF_CLASS
 #undef GW_KERNEL
 };
 
-/* The reference of every kernel (gemm_bf16dot: see gwen_ref_gemm_vdp, gwen_ref_gemm_bfdot). */
+/* The reference of every kernel. */
 #define GW_KERNEL(name, ret, params) ret gwen_ref_##name params;
+#define GW_KERNEL_OF_CLASS(name, ret, params)
 #include "kernels.def"
+#undef GW_KERNEL_OF_CLASS
 #undef GW_KERNEL
+/* gemm_bf16dot has one per class. */
+void gwen_ref_gemm_vdp(const struct gwen_tile *t);
+void gwen_ref_gemm_bfdot(const struct gwen_tile *t);
 
 const char *gwen_isa_name(enum gwen_isa isa); /* "ref", "avx2", ... */
 /* Parses a name; false when it is not one. */
@@ -77,7 +97,7 @@ enum gwen_isa gwen_isa_detect(void);
 /* True when this build has the level and the processor can run it. */
 bool gwen_isa_available(enum gwen_isa isa);
 /* Fills *k with the best kernels available that are not above `cap`
- * (reference first, each level overrides in ascending order). */
+ * (reference first, each level overrides in ascending order).  GWEN_ISA_COUNT: no cap. */
 void gwen_kernels_init(struct gwen_kernels *k, enum gwen_isa cap);
 
 #ifdef __cplusplus
