@@ -3,7 +3,8 @@
  * A weight matrix [N, K] lives in panels of 16 output columns:
  *     GW_PANEL_F32, _F16, _BF16   [N/16][K][16]       activations float
  *     GW_PANEL_BF16X2             [N/16][K/2][16][2]  activations bf16 (native dot products)
- * N is padded to a multiple of 16, K (BF16X2) to a multiple of 2, with zeros. */
+ * N is padded to a multiple of 16, K (BF16X2) to a multiple of 2, with zeros; a panel fills whole
+ * lines of 64 bytes. */
 #ifndef GW_LINEAR_H
 #define GW_LINEAR_H
 
@@ -37,7 +38,9 @@ void gw_packed_set_panel(const struct gwen_kernels *kern, struct gw_packed *p, s
 /* Row `n` of the matrix as k floats (a strided read: how a tied embedding is looked up). */
 void gw_packed_get_row(const struct gw_packed *p, size_t n, float *out);
 
-/* Bytes of one activation (4 or 2) and of a row of k of them, padded to 64 bytes. */
+/* Bytes of one activation (4 or 2), and a good distance between rows of k of them: a multiple of
+ * 64 bytes, no power of two.  BF16X2 with odd k reads one element more, which must be finite (its
+ * weight is 0). */
 size_t gw_packed_x_elem(enum gw_panel_format format);
 size_t gw_packed_x_stride(enum gw_panel_format format, size_t k);
 
