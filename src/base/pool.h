@@ -1,0 +1,38 @@
+/* pool.h - the thread pool: one parallel region per long call, our own barrier inside.
+ *
+ * gw_pool_run() opens one OpenMP parallel region in which every thread runs the same function
+ * (SPMD); inside it threads meet at gw_pool_barrier(), never at libgomp's: libgomp's spins for
+ * hundreds of thousands of rounds, which is ruinous as soon as another process holds one of
+ * the cores.  Ours spins for at most about 50 us and then sleeps in the kernel.
+ *
+ * With -DGW_POOL_PTHREADS the region is made of plain threads instead, so that thread
+ * sanitizers, which know nothing of libgomp, see every hand-over. */
+#ifndef GW_POOL_H
+#define GW_POOL_H
+
+#include "base/base.h"
+
+struct gw_pool;
+
+/* What each thread runs: its index and how many there are (may be fewer than asked for). */
+typedef void gw_pool_fn(void *ctx, int thread, int n_threads);
+
+/* A pool for n_threads >= 1 threads.  The caller's thread is thread 0 of every run. */
+enum gwen_status gw_pool_create(int n_threads, struct gw_pool **out, struct gwen_err *err);
+void gw_pool_free(struct gw_pool *pool);
+int gw_pool_threads(const struct gw_pool *pool);
+
+/* Runs fn on all threads; returns when all have returned.  Must not be nested. */
+void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx);
+
+/* Waits until every thread of the current run is here.  Everything written before it is seen
+ * after it. */
+void gw_pool_barrier(struct gw_pool *pool);
+
+/* The part [*begin, *end) of n items that belongs to `thread`: contiguous, the same each time. */
+static inline void gw_share(size_t n, int thread, int n_threads, size_t *begin, size_t *end) {
+    *begin = n * (size_t)thread / (size_t)n_threads;
+    *end = n * ((size_t)thread + 1) / (size_t)n_threads;
+}
+
+#endif

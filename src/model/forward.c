@@ -1,0 +1,326 @@
+/* forward.c - see forward.h.  A layer is
+ *     x = norm(h); qkv = x Wqkv | rotate, store K and V | attention | h += attn Wo
+ *     x = norm(h); act = silu(x Wgate) * (x Wup)        | h += act Wdown
+ * with a barrier at every bar and line end. */
+#include "model/forward.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t qkv_cols(const struct gw_config *c) {
+    return (c->n_heads + 2 * c->n_kv_heads) * c->head_dim;
+}
+
+/* --- memory ------------------------------------------------------------------------------- */
+
+struct sizes {
+    size_t h, x, qkv, q, act, head_x, scratch, tokens, rows, spans, out_rows;
+};
+
+static size_t thread_scratch_bytes(const struct gw_config *c) {
+    size_t attn = gw_attn_scratch_bytes(c->head_dim, c->n_heads / c->n_kv_heads);
+    size_t row = gw_round_up(GW_MAX(c->hidden, 2 * c->head_dim) * sizeof(float), 64);
+    return gw_round_up(GW_MAX(GW_MAX(attn, gw_linear_scratch_bytes()), row), 4096);
+}
+
+static size_t measure(const struct gw_config *c, enum gw_panel_format f, size_t rows, size_t out,
+                      int n_threads, struct sizes *s) {
+    *s = (struct sizes){
+        .h = rows * c->hidden * sizeof(float),
+        .x = rows * gw_packed_x_stride(f, c->hidden),
+        .qkv = rows * qkv_cols(c) * sizeof(float),
+        .q = rows * gw_packed_x_stride(f, c->n_heads * c->head_dim),
+        .act = rows * gw_packed_x_stride(f, c->ffn),
+        .head_x = out * gw_packed_x_stride(f, c->hidden),
+        .scratch = (size_t)n_threads * thread_scratch_bytes(c),
+        .tokens = rows * sizeof(int32_t),
+        .rows = rows * sizeof(struct gw_attn_row),
+        .spans = rows * sizeof(struct gw_span),
+        .out_rows = rows * sizeof(size_t),
+    };
+    const size_t all[] = {s->h,       s->x,      s->qkv,  s->q,     s->q,     s->act,     s->head_x,
+                          s->scratch, s->tokens, s->rows, s->spans, s->spans, s->out_rows};
+    size_t total = 0;
+    for (size_t i = 0; i < GW_ARRAY_LEN(all); i++) total += gw_round_up(all[i], 64);
+    return total;
+}
+
+size_t gw_workspace_bytes(const struct gw_config *c, enum gw_panel_format f, size_t max_rows,
+                          size_t max_out, size_t max_positions, int n_threads) {
+    struct sizes s;
+    return measure(c, f, max_rows, max_out, n_threads, &s) +
+           gw_rope_table_bytes(c->head_dim, max_positions);
+}
+
+static void *take(char **at, size_t bytes) {
+    void *p = *at;
+    *at += gw_round_up(bytes, 64);
+    return p;
+}
+
+static struct gw_rope_spec rope_spec(const struct gw_config *c) {
+    struct gw_rope_spec s = {.theta = c->rope.theta,
+                             .factor = c->rope.factor,
+                             .low_freq_factor = c->rope.low_freq_factor,
+                             .high_freq_factor = c->rope.high_freq_factor,
+                             .original_context = (double)c->rope.original_max_position_embeddings,
+                             .head_dim = c->head_dim};
+    switch (c->rope.type) {
+    case GW_ROPE_DEFAULT: s.scaling = GW_ROPE_SCALE_NONE; break;
+    case GW_ROPE_LINEAR: s.scaling = GW_ROPE_SCALE_LINEAR; break;
+    case GW_ROPE_LLAMA3: s.scaling = GW_ROPE_SCALE_LLAMA3; break;
+    }
+    return s;
+}
+
+enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv *kv,
+                                     struct gw_pool *pool, size_t max_rows, size_t max_out,
+                                     size_t max_positions, struct gw_workspace **out,
+                                     struct gwen_err *err) {
+    const struct gw_config *c = &model->cfg;
+    struct sizes s;
+    *out = NULL;
+    struct gw_workspace *ws = calloc(1, sizeof *ws);
+    if (ws == NULL) return gw_nomem(err, sizeof *ws, "a workspace");
+    ws->model = model;
+    ws->kv = kv;
+    ws->pool = pool;
+    ws->max_rows = max_rows;
+    ws->max_out = max_out;
+    struct gw_rope_spec spec = rope_spec(c);
+    size_t bytes = measure(c, model->format, max_rows, max_out, gw_pool_threads(pool), &s);
+    enum gwen_status status = gw_mem_map(&ws->memory, bytes, err);
+    if (status == GWEN_OK) status = gw_rope_table_create(&spec, max_positions, &ws->rope, err);
+    if (status != GWEN_OK) {
+        gw_workspace_free(ws);
+        return status;
+    }
+    char *at = ws->memory.data;
+    ws->h = take(&at, s.h);
+    ws->x = take(&at, s.x);
+    ws->qkv = take(&at, s.qkv);
+    ws->q = take(&at, s.q);
+    ws->attn = take(&at, s.q);
+    ws->act = take(&at, s.act);
+    ws->head_x = take(&at, s.head_x);
+    ws->scratch = take(&at, s.scratch);
+    ws->scratch_bytes = thread_scratch_bytes(c);
+    ws->batch.tokens = take(&at, s.tokens);
+    ws->batch.rows = take(&at, s.rows);
+    ws->batch.runs = take(&at, s.spans);
+    ws->batch.items = take(&at, s.spans);
+    ws->batch.out_rows = take(&at, s.out_rows);
+    *out = ws;
+    return GWEN_OK;
+}
+
+void gw_workspace_free(struct gw_workspace *ws) {
+    if (ws == NULL) return;
+    gw_rope_table_free(&ws->rope);
+    gw_mem_unmap(&ws->memory);
+    free(ws);
+}
+
+/* --- what happens to a finished piece of a product ----------------------------------------- */
+
+/* y[m][n] (+)= c + bias, y row-major float. */
+struct to_float {
+    const struct gwen_kernels *kern;
+    float *y;
+    size_t stride;
+    const float *bias; /* or NULL */
+    bool add;
+};
+
+static void done_float(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
+                       size_t c_stride) {
+    const struct to_float *d = ctx;
+    (void)thread;
+    for (size_t i = 0; i < m; i++) {
+        float *row = c + i * c_stride, *y = d->y + (m0 + i) * d->stride + n0;
+        if (d->bias != NULL) d->kern->add(row, d->bias + n0, n);
+        if (d->add)
+            d->kern->add(y, row, n);
+        else
+            memcpy(y, row, n * sizeof *row);
+    }
+}
+
+/* act[m][f] = silu(gate) * up from columns that alternate panel by panel. */
+struct to_act {
+    const struct gwen_kernels *kern;
+    enum gw_panel_format format;
+    char *act;
+    size_t stride, ffn;
+    const float *bias; /* or NULL */
+};
+
+static void store_x(const struct gwen_kernels *kern, enum gw_panel_format format, char *x,
+                    size_t at, const float *values, size_t n) {
+    if (format == GW_PANEL_BF16X2)
+        kern->f32_to_bf16((struct gwen_bf16 *)(void *)x + at, values, n);
+    else
+        memcpy((float *)(void *)x + at, values, n * sizeof *values);
+}
+
+static void done_act(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
+                     size_t c_stride) {
+    const struct to_act *d = ctx;
+    (void)thread;
+    for (size_t i = 0; i < m; i++) {
+        float *row = c + i * c_stride;
+        if (d->bias != NULL) d->kern->add(row, d->bias + n0, n);
+        for (size_t j = 0; j < n; j += 2 * GWEN_PANEL) {
+            size_t f = (n0 + j) / 2, valid = GW_MIN((size_t)GWEN_PANEL, d->ffn - f);
+            d->kern->swiglu(row + j, row + j, row + j + GWEN_PANEL, valid);
+            store_x(d->kern, d->format, d->act + (m0 + i) * d->stride, f, row + j, valid);
+        }
+    }
+}
+
+static void linear(const struct gw_workspace *ws, const struct gw_packed *w, const char *x,
+                   size_t x_stride, gw_linear_done *done, void *ctx, int thread, int n_threads) {
+    gw_linear(&ws->model->kern, w, ws->batch.n_rows, x, x_stride, done, ctx,
+              ws->scratch + (size_t)thread * ws->scratch_bytes, thread, n_threads);
+    gw_pool_barrier(ws->pool);
+}
+
+/* --- the parts of a layer ------------------------------------------------------------------ */
+
+static void embed(const struct gw_workspace *ws, int thread, int n_threads) {
+    size_t begin, end;
+    gw_share(ws->batch.n_rows, thread, n_threads, &begin, &end);
+    for (size_t r = begin; r < end; r++)
+        gw_packed_get_row(&ws->model->embed, (size_t)ws->batch.tokens[r],
+                          ws->h + r * ws->model->cfg.hidden);
+    gw_pool_barrier(ws->pool);
+}
+
+/* x[i] = norm(h[rows[i]]) for this thread's share of n; rows NULL: all in order. */
+static void norm_rows(const struct gw_workspace *ws, const float *weight, const size_t *rows,
+                      size_t n, char *x, int thread, int n_threads) {
+    const struct gw_model *m = ws->model;
+    size_t hidden = m->cfg.hidden, stride = gw_packed_x_stride(m->format, hidden), begin, end;
+    float *row = (float *)(void *)(ws->scratch + (size_t)thread * ws->scratch_bytes);
+    gw_share(n, thread, n_threads, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        const float *h = ws->h + (rows == NULL ? i : rows[i]) * hidden;
+        m->kern.rmsnorm(row, h, weight, hidden, (float)m->cfg.rms_eps);
+        store_x(&m->kern, m->format, x + i * stride, 0, row, hidden);
+    }
+    gw_pool_barrier(ws->pool);
+}
+
+/* One head of one row: q-norm or k-norm (weight NULL: none), then the rotation, in place. */
+static void finish_head(const struct gw_workspace *ws, float *head, const float *weight,
+                        size_t position) {
+    const struct gw_model *m = ws->model;
+    size_t hd = m->cfg.head_dim, half = ws->rope.half;
+    if (weight != NULL) m->kern.rmsnorm(head, head, weight, hd, (float)m->cfg.rms_eps);
+    m->kern.rope(head, ws->rope.cosines + position * half, ws->rope.sines + position * half, half);
+}
+
+/* Rows of one run and one kv head: finishes its keys and queries, stores keys and values.  A run
+ * stays with one thread, because neighbouring tokens share words of the V panels. */
+static void rotate_and_store(const struct gw_workspace *ws, size_t layer, struct gw_span run,
+                             size_t kv_head) {
+    const struct gw_model *m = ws->model;
+    const struct gw_config *c = &m->cfg;
+    const struct gw_layer *l = &m->layers[layer];
+    size_t hd = c->head_dim, hpk = c->n_heads / c->n_kv_heads;
+    size_t q_stride = gw_packed_x_stride(m->format, c->n_heads * hd);
+    for (size_t r = run.begin; r < run.end; r++) {
+        const struct gw_attn_row *row = &ws->batch.rows[r];
+        float *q = ws->qkv + r * qkv_cols(c) + kv_head * hpk * hd;
+        float *k = ws->qkv + r * qkv_cols(c) + (c->n_heads + kv_head) * hd;
+        finish_head(ws, k, l->k_norm, row->position);
+        gw_kv_store(&m->kern, gw_kv_layout(ws->kv),
+                    gw_kv_block(ws->kv, row->blocks[row->position / GW_KV_BLOCK]), layer, kv_head,
+                    row->position % GW_KV_BLOCK, k, k + c->n_kv_heads * hd);
+        for (size_t h = 0; h < hpk; h++) finish_head(ws, q + h * hd, l->q_norm, row->position);
+        store_x(&m->kern, m->format, ws->q + r * q_stride, kv_head * hpk * hd, q, hpk * hd);
+    }
+}
+
+static void attend(const struct gw_workspace *ws, size_t layer, struct gw_span item, size_t kv_head,
+                   int thread) {
+    const struct gw_model *m = ws->model;
+    const struct gw_config *c = &m->cfg;
+    size_t hpk = c->n_heads / c->n_kv_heads;
+    size_t stride = gw_packed_x_stride(m->format, c->n_heads * c->head_dim);
+    size_t at = item.begin * stride + kv_head * hpk * c->head_dim * gw_packed_x_elem(m->format);
+    gw_attention(&(struct gw_attn_args){
+        .kern = &m->kern,
+        .layout = gw_kv_layout(ws->kv),
+        .base = gw_kv_base(ws->kv),
+        .layer = layer,
+        .kv_head = kv_head,
+        .heads_per_kv = hpk,
+        .scale = 1.0f / sqrtf((float)c->head_dim),
+        .rows = ws->batch.rows + item.begin,
+        .n_rows = item.end - item.begin,
+        .q = ws->q + at,
+        .q_stride = stride,
+        .out = ws->attn + at,
+        .out_stride = stride,
+        .scratch = ws->scratch + (size_t)thread * ws->scratch_bytes,
+    });
+}
+
+static void attention(const struct gw_workspace *ws, size_t layer, int thread, int n_threads) {
+    size_t heads = ws->model->cfg.n_kv_heads, begin, end;
+    gw_share(ws->batch.n_runs * heads, thread, n_threads, &begin, &end);
+    for (size_t i = begin; i < end; i++)
+        rotate_and_store(ws, layer, ws->batch.runs[i / heads], i % heads);
+    gw_pool_barrier(ws->pool);
+    /* Dealt out one by one: items of one kv head cost much the same, later rows of a long run
+     * more than earlier ones. */
+    for (size_t i = (size_t)thread; i < ws->batch.n_items * heads; i += (size_t)n_threads)
+        attend(ws, layer, ws->batch.items[i / heads], i % heads, thread);
+    gw_pool_barrier(ws->pool);
+}
+
+static void layer_forward(const struct gw_workspace *ws, size_t index, int thread, int n_threads) {
+    const struct gw_model *m = ws->model;
+    const struct gw_config *c = &m->cfg;
+    const struct gw_layer *l = &m->layers[index];
+    const struct gw_batch *b = &ws->batch;
+    size_t x_stride = gw_packed_x_stride(m->format, c->hidden);
+    size_t attn_stride = gw_packed_x_stride(m->format, c->n_heads * c->head_dim);
+    size_t act_stride = gw_packed_x_stride(m->format, c->ffn);
+    struct to_float qkv = {&m->kern, ws->qkv, qkv_cols(c), l->qkv_bias, false};
+    struct to_float o = {&m->kern, ws->h, c->hidden, l->o_bias, true};
+    struct to_float down = {&m->kern, ws->h, c->hidden, l->down_bias, true};
+    struct to_act act = {&m->kern, m->format, ws->act, act_stride, c->ffn, l->gate_up_bias};
+
+    norm_rows(ws, l->attn_norm, NULL, b->n_rows, ws->x, thread, n_threads);
+    linear(ws, &l->qkv, ws->x, x_stride, done_float, &qkv, thread, n_threads);
+    attention(ws, index, thread, n_threads);
+    linear(ws, &l->o, ws->attn, attn_stride, done_float, &o, thread, n_threads);
+    norm_rows(ws, l->mlp_norm, NULL, b->n_rows, ws->x, thread, n_threads);
+    linear(ws, &l->gate_up, ws->x, x_stride, done_act, &act, thread, n_threads);
+    linear(ws, &l->down, ws->act, act_stride, done_float, &down, thread, n_threads);
+}
+
+static void trace(const struct gw_workspace *ws, size_t layer, int thread) {
+    if (ws->trace == NULL) return;
+    if (thread == 0) ws->trace(ws->trace_ctx, layer, ws->h, ws->batch.n_rows);
+    gw_pool_barrier(ws->pool);
+}
+
+void gw_forward(struct gw_workspace *ws, int thread, int n_threads) {
+    const struct gw_model *m = ws->model;
+    if (gw_kv_n_copies(ws->kv) > 0) {
+        gw_kv_run_copies(ws->kv, thread, n_threads);
+        gw_pool_barrier(ws->pool);
+        if (thread == 0) gw_kv_copies_done(ws->kv);
+    }
+    embed(ws, thread, n_threads);
+    trace(ws, 0, thread);
+    for (size_t i = 0; i < m->cfg.n_layers; i++) {
+        layer_forward(ws, i, thread, n_threads);
+        trace(ws, i + 1, thread);
+    }
+    norm_rows(ws, m->norm, ws->batch.out_rows, ws->batch.n_out, ws->head_x, thread, n_threads);
+}

@@ -1,0 +1,80 @@
+/* forward.h - the transformer over a batch of rows.
+ *
+ * A batch is a list of rows, one token each, from any mix of sequences: decode steps give one row
+ * per sequence, prefill and scoring many consecutive ones.  Every linear layer is one product over
+ * all rows.  A row's result does not depend on the other rows (ARCHITECTURE.md, "Same answer
+ * always"), so batches may be cut and mixed at will.
+ *
+ * Everything here is SPMD: all threads of a pool run call the same function. */
+#ifndef GW_FORWARD_H
+#define GW_FORWARD_H
+
+#include "base/pool.h"
+#include "model/kv.h"
+#include "model/model.h"
+#include "ops/rope.h"
+
+/* Rows [begin, end). */
+struct gw_span {
+    size_t begin, end;
+};
+
+struct gw_batch {
+    size_t n_rows;
+    int32_t *tokens;          /* [n_rows] */
+    struct gw_attn_row *rows; /* [n_rows] */
+    size_t n_runs;            /* maximal spans of consecutive positions of one sequence */
+    struct gw_span *runs;
+    size_t n_items; /* spans of at most GW_ATTN_MAX_ROWS rows that attend together */
+    struct gw_span *items;
+    size_t n_out; /* rows whose final hidden state is wanted, ascending */
+    size_t *out_rows;
+};
+
+/* Empties a batch whose arrays have room for max_rows each. */
+void gw_batch_clear(struct gw_batch *b);
+/* Adds n consecutive tokens of a sequence, which start at `position`; blocks are there already. */
+void gw_batch_add(struct gw_batch *b, const int32_t *tokens, size_t n, const struct gw_seq *seq,
+                  size_t position);
+/* Says that the row added last is an output row. */
+void gw_batch_want_last(struct gw_batch *b);
+/* Says that the last n rows added are output rows. */
+void gw_batch_want(struct gw_batch *b, size_t n);
+
+struct gw_workspace {
+    const struct gw_model *model;
+    struct gw_kv *kv;
+    struct gw_pool *pool;
+    size_t max_rows, max_out;
+    struct gw_rope_table rope;
+    struct gw_batch batch;
+    float *h;       /* [max_rows][hidden] the residual stream */
+    char *x;        /* [max_rows][x_stride(hidden)] normed activations */
+    float *qkv;     /* [max_rows][(heads + 2 kv_heads) * head_dim] */
+    char *q, *attn; /* [max_rows][x_stride(heads * head_dim)] */
+    char *act;      /* [max_rows][x_stride(ffn)] */
+    char *head_x;   /* [max_out][x_stride(hidden)] final normed rows, in out_rows order */
+    char *scratch;  /* per thread */
+    size_t scratch_bytes;
+    /* Tests look at the residual stream here: called by thread 0 between barriers with the rows'
+     * hidden states after `layer` layers (0: embeddings; n_layers + 1: after the final norm). */
+    void (*trace)(void *ctx, size_t layer, const float *h, size_t n_rows);
+    void *trace_ctx;
+    struct gw_mem memory;
+};
+
+/* Room for batches of max_rows rows of which max_out are output rows, and positions below
+ * max_positions. */
+enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv *kv,
+                                     struct gw_pool *pool, size_t max_rows, size_t max_out,
+                                     size_t max_positions, struct gw_workspace **out,
+                                     struct gwen_err *err);
+void gw_workspace_free(struct gw_workspace *ws);
+size_t gw_workspace_bytes(const struct gw_config *cfg, enum gw_panel_format format, size_t max_rows,
+                          size_t max_out, size_t max_positions, int n_threads);
+
+/* Runs ws->batch through the layers; stores keys and values; leaves head_x.  SPMD; ends with a
+ * barrier. */
+void gw_forward(struct gw_workspace *ws, int thread, int n_threads);
+
+#endif

@@ -1,0 +1,106 @@
+#include "model/head.h"
+
+#include "ref/math.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert((int)GW_VOCAB_BLOCK == (int)GW_GROUP_COLS,
+               "a finished piece of the product is one block of the vocabulary");
+
+static size_t blocks_of(const struct gw_config *c) {
+    return (c->vocab_size + GW_VOCAB_BLOCK - 1) / GW_VOCAB_BLOCK;
+}
+
+size_t gw_head_bytes(const struct gw_config *c, size_t max_rows, bool keep) {
+    size_t per_row = 3 * blocks_of(c) * sizeof(float) + 64;
+    if (keep) per_row += gw_round_up(c->vocab_size, 16) * sizeof(float);
+    return max_rows * per_row + 16 * 64;
+}
+
+static void *take(char **at, size_t bytes) {
+    void *p = *at;
+    *at += gw_round_up(bytes, 64);
+    return p;
+}
+
+enum gwen_status gw_head_create(const struct gw_model *model, struct gw_pool *pool, size_t max_rows,
+                                bool keep, struct gw_head **out, struct gwen_err *err) {
+    *out = NULL;
+    struct gw_head *h = calloc(1, sizeof *h);
+    if (h == NULL) return gw_nomem(err, sizeof *h, "the LM head");
+    h->model = model;
+    h->pool = pool;
+    h->max_rows = max_rows;
+    h->n_blocks = blocks_of(&model->cfg);
+    h->z_stride = gw_round_up(model->cfg.vocab_size, 16);
+    h->keep = keep;
+    if (gw_mem_map(&h->memory, gw_head_bytes(&model->cfg, max_rows, keep), err) != GWEN_OK) {
+        gw_head_free(h);
+        return err != NULL ? err->status : GWEN_ERR_NOMEM;
+    }
+    char *at = h->memory.data;
+    h->block_max = take(&at, max_rows * h->n_blocks * sizeof(float));
+    h->block_sum = take(&at, max_rows * h->n_blocks * sizeof(float));
+    h->block_weight = take(&at, max_rows * h->n_blocks * sizeof(float));
+    h->temperature = take(&at, max_rows * sizeof(float));
+    h->target = take(&at, max_rows * sizeof(int32_t));
+    h->target_z = take(&at, max_rows * sizeof(float));
+    h->max = take(&at, max_rows * sizeof(float));
+    h->sum = take(&at, max_rows * sizeof(double));
+    h->log_sum_exp = take(&at, max_rows * sizeof(double));
+    if (keep) h->z = take(&at, max_rows * h->z_stride * sizeof(float));
+    *out = h;
+    return GWEN_OK;
+}
+
+void gw_head_free(struct gw_head *h) {
+    if (h == NULL) return;
+    gw_mem_unmap(&h->memory);
+    free(h);
+}
+
+static void done_block(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
+                       size_t c_stride) {
+    struct gw_head *h = ctx;
+    const struct gwen_kernels *kern = &h->model->kern;
+    (void)thread;
+    for (size_t i = 0; i < m; i++) {
+        float *z = c + i * c_stride;
+        size_t row = m0 + i, stat = row * h->n_blocks + n0 / GW_VOCAB_BLOCK;
+        if (h->temperature[row] != 1.0f) kern->divide(z, h->temperature[row], n);
+        h->block_max[stat] = kern->max(z, n);
+        h->block_sum[stat] = kern->sum_exp_sub(z, h->block_max[stat], n);
+        size_t target = (size_t)h->target[row]; /* -1 is beyond every block */
+        if (target >= n0 && target < n0 + n) h->target_z[row] = z[target - n0];
+        if (h->keep) memcpy(h->z + row * h->z_stride + n0, z, n * sizeof *z);
+    }
+}
+
+static void finish_row(struct gw_head *h, size_t row) {
+    const struct gwen_kernels *kern = &h->model->kern;
+    const float *m = h->block_max + row * h->n_blocks, *s = h->block_sum + row * h->n_blocks;
+    float *w = h->block_weight + row * h->n_blocks;
+    h->max[row] = kern->max(m, h->n_blocks);
+    kern->exp_sub(w, m, h->max[row], h->n_blocks);
+    double sum = 0;
+    for (size_t b = 0; b < h->n_blocks; b++) sum += (double)s[b] * (double)w[b];
+    h->sum[row] = sum;
+    h->log_sum_exp[row] = (double)h->max[row] + gwen_log(sum);
+}
+
+void gw_head_run(struct gw_head *h, const char *x, size_t x_stride, size_t n_rows, void *scratch,
+                 int thread, int n_threads) {
+    size_t begin, end;
+    gw_linear(&h->model->kern, &h->model->head, n_rows, x, x_stride, done_block, h, scratch, thread,
+              n_threads);
+    gw_pool_barrier(h->pool);
+    gw_share(n_rows, thread, n_threads, &begin, &end);
+    for (size_t row = begin; row < end; row++) finish_row(h, row);
+    gw_pool_barrier(h->pool);
+}
+
+float gw_head_logprob(const struct gw_head *h, size_t i, float z) {
+    return (float)((double)z - h->log_sum_exp[i]);
+}

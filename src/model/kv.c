@@ -1,0 +1,132 @@
+/* kv.c - see kv.h. */
+#include "model/kv.h"
+
+#include "base/mem.h"
+#include "base/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct copy {
+    uint32_t dst, src;
+    size_t used;
+};
+
+struct gw_kv {
+    struct gw_kv_layout layout;
+    size_t n_blocks, max_blocks, n_free, n_copies;
+    uint32_t *free_list; /* [n_blocks] a stack */
+    uint32_t *refs;      /* [n_blocks] */
+    struct copy *copies; /* [n_blocks] */
+    struct gw_mem arena;
+};
+
+size_t gw_kv_bytes(const struct gw_kv_layout *layout, size_t n_blocks) {
+    return n_blocks * (layout->block_bytes + 2 * sizeof(uint32_t) + sizeof(struct copy));
+}
+
+enum gwen_status gw_kv_create(const struct gw_kv_layout *layout, size_t n_blocks, size_t max_blocks,
+                              struct gw_kv **out, struct gwen_err *err) {
+    size_t bytes;
+    *out = NULL;
+    if (n_blocks == 0 || n_blocks >= UINT32_MAX || max_blocks == 0 ||
+        !gw_mul_size(n_blocks, layout->block_bytes + 64, &bytes))
+        return gw_fail(err, GWEN_ERR_ARGUMENT, "KV arena of %zu blocks", n_blocks);
+    struct gw_kv *kv = calloc(1, sizeof *kv);
+    if (kv == NULL) return gw_nomem(err, sizeof *kv, "the KV arena");
+    kv->layout = *layout;
+    kv->n_blocks = n_blocks;
+    kv->max_blocks = max_blocks;
+    kv->free_list = malloc(n_blocks * sizeof *kv->free_list);
+    kv->refs = calloc(n_blocks, sizeof *kv->refs);
+    kv->copies = malloc(n_blocks * sizeof *kv->copies);
+    if (kv->free_list == NULL || kv->refs == NULL || kv->copies == NULL ||
+        gw_mem_map(&kv->arena, n_blocks * layout->block_bytes, err) != GWEN_OK) {
+        gw_kv_free(kv);
+        return gw_nomem(err, n_blocks * layout->block_bytes, "the KV arena");
+    }
+    /* Popped from the end: low blocks first, so that pages are touched in order. */
+    for (size_t i = 0; i < n_blocks; i++) kv->free_list[i] = (uint32_t)(n_blocks - 1 - i);
+    kv->n_free = n_blocks;
+    *out = kv;
+    return GWEN_OK;
+}
+
+void gw_kv_free(struct gw_kv *kv) {
+    if (kv == NULL) return;
+    gw_mem_unmap(&kv->arena);
+    free(kv->free_list);
+    free(kv->refs);
+    free(kv->copies);
+    free(kv);
+}
+
+const struct gw_kv_layout *gw_kv_layout(const struct gw_kv *kv) { return &kv->layout; }
+char *gw_kv_base(const struct gw_kv *kv) { return kv->arena.data; }
+size_t gw_kv_free_blocks(const struct gw_kv *kv) { return kv->n_free; }
+size_t gw_kv_max_blocks(const struct gw_kv *kv) { return kv->max_blocks; }
+size_t gw_kv_n_copies(const struct gw_kv *kv) { return kv->n_copies; }
+
+char *gw_kv_block(const struct gw_kv *kv, uint32_t block) {
+    return (char *)kv->arena.data + (size_t)block * kv->layout.block_bytes;
+}
+
+static uint32_t take(struct gw_kv *kv) {
+    uint32_t block = kv->free_list[--kv->n_free];
+    kv->refs[block] = 1;
+    return block;
+}
+
+static void drop(struct gw_kv *kv, uint32_t block) {
+    if (--kv->refs[block] == 0) kv->free_list[kv->n_free++] = block;
+}
+
+enum gwen_status gw_kv_extend(struct gw_kv *kv, struct gw_seq *seq, size_t extra,
+                              struct gwen_err *err) {
+    size_t used = seq->n_tokens % GW_KV_BLOCK, total = gw_kv_blocks_for(seq->n_tokens + extra);
+    bool copy = used > 0 && extra > 0 && kv->refs[seq->blocks[seq->n_blocks - 1]] > 1;
+    size_t need = total - seq->n_blocks + (copy ? 1 : 0);
+    if (total > kv->max_blocks)
+        return gw_fail(err, GWEN_ERR_NOMEM, "sequence of %zu tokens: planned for at most %zu",
+                       seq->n_tokens + extra, kv->max_blocks * GW_KV_BLOCK);
+    if (need > kv->n_free || (copy && kv->n_copies == kv->n_blocks))
+        return gw_fail(err, GWEN_ERR_NOMEM, "KV arena: %zu blocks wanted, %zu of %zu free", need,
+                       kv->n_free, kv->n_blocks);
+    if (copy) {
+        uint32_t *last = &seq->blocks[seq->n_blocks - 1], own = take(kv);
+        /* The copy holds on to its source until it has been made. */
+        kv->copies[kv->n_copies++] = (struct copy){own, *last, used};
+        *last = own;
+    }
+    while (seq->n_blocks < total) seq->blocks[seq->n_blocks++] = take(kv);
+    seq->n_tokens += extra;
+    return GWEN_OK;
+}
+
+void gw_kv_fork(struct gw_kv *kv, const struct gw_seq *src, size_t n_tokens, struct gw_seq *dst) {
+    dst->n_tokens = n_tokens;
+    dst->n_blocks = gw_kv_blocks_for(n_tokens);
+    for (size_t i = 0; i < dst->n_blocks; i++) {
+        dst->blocks[i] = src->blocks[i];
+        kv->refs[dst->blocks[i]]++;
+    }
+}
+
+void gw_kv_release(struct gw_kv *kv, struct gw_seq *seq) {
+    while (seq->n_blocks > 0) drop(kv, seq->blocks[--seq->n_blocks]);
+    seq->n_tokens = 0;
+}
+
+void gw_kv_run_copies(struct gw_kv *kv, int thread, int n_threads) {
+    size_t begin, end;
+    gw_share(kv->layout.n_layers, thread, n_threads, &begin, &end);
+    for (size_t i = 0; i < kv->n_copies; i++)
+        for (size_t layer = begin; layer < end; layer++)
+            gw_kv_copy_layer(&kv->layout, gw_kv_block(kv, kv->copies[i].dst),
+                             gw_kv_block(kv, kv->copies[i].src), layer, kv->copies[i].used);
+}
+
+void gw_kv_copies_done(struct gw_kv *kv) {
+    for (size_t i = 0; i < kv->n_copies; i++) drop(kv, kv->copies[i].src);
+    kv->n_copies = 0;
+}

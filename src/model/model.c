@@ -1,0 +1,131 @@
+/* model.c - layout of a model's memory and the load itself; packing is in pack.c. */
+#include "model/model.h"
+
+#include "model/pack.h"
+#include "model/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum gw_dtype gw_model_auto_dtype(enum gw_dtype stored) {
+    return stored == GW_DTYPE_F16 ? GW_DTYPE_F16 : GW_DTYPE_BF16;
+}
+
+enum gw_panel_format gw_model_format(enum gw_dtype dtype, const struct gwen_kernels *kern) {
+    if (dtype == GW_DTYPE_F32) return GW_PANEL_F32;
+    if (dtype == GW_DTYPE_F16) return GW_PANEL_F16;
+    return kern->dot_class == GWEN_DOT_NONE ? GW_PANEL_BF16 : GW_PANEL_BF16X2;
+}
+
+const char *gw_numeric_class(enum gw_panel_format format, const struct gwen_kernels *kern) {
+    if (format != GW_PANEL_BF16X2) return "f32-fma";
+    return kern->dot_class == GWEN_DOT_BFDOT ? "bf16-bfdot" : "bf16-vdp";
+}
+
+/* --- one reservation for everything: first laid out with base NULL to learn its size -------- */
+
+struct carver {
+    char *base;
+    size_t used;
+};
+
+static void *carve(struct carver *c, size_t bytes) {
+    void *at = c->base == NULL ? NULL : c->base + c->used;
+    c->used += gw_round_up(bytes, 64);
+    return at;
+}
+
+static void carve_packed(struct carver *c, struct gw_packed *p, enum gw_panel_format format,
+                         size_t n, size_t k) {
+    gw_packed_init(p, format, n, k, carve(c, gw_packed_bytes(format, n, k)));
+}
+
+static float *carve_floats(struct carver *c, size_t n, bool wanted) {
+    return wanted ? carve(c, n * sizeof(float)) : NULL;
+}
+
+static void carve_layer(struct carver *c, const struct gw_config *cfg, enum gw_panel_format format,
+                        struct gw_layer *l) {
+    size_t q_rows = cfg->n_heads * cfg->head_dim, kv_rows = cfg->n_kv_heads * cfg->head_dim;
+    size_t n_gate_up = 2 * gw_round_up(cfg->ffn, GWEN_PANEL);
+    carve_packed(c, &l->qkv, format, q_rows + 2 * kv_rows, cfg->hidden);
+    carve_packed(c, &l->o, format, cfg->hidden, q_rows);
+    carve_packed(c, &l->gate_up, format, n_gate_up, cfg->hidden);
+    carve_packed(c, &l->down, format, cfg->hidden, cfg->ffn);
+    l->attn_norm = carve_floats(c, cfg->hidden, true);
+    l->mlp_norm = carve_floats(c, cfg->hidden, true);
+    l->q_norm = carve_floats(c, cfg->head_dim, cfg->qk_norm);
+    l->k_norm = carve_floats(c, cfg->head_dim, cfg->qk_norm);
+    l->qkv_bias = carve_floats(c, q_rows + 2 * kv_rows, cfg->qkv_bias);
+    l->o_bias = carve_floats(c, cfg->hidden, cfg->o_bias);
+    l->gate_up_bias = carve_floats(c, n_gate_up, cfg->mlp_bias);
+    l->down_bias = carve_floats(c, cfg->hidden, cfg->mlp_bias);
+}
+
+/* Lays the model out from `base`; with m NULL only the size counts. */
+static size_t lay_out(const struct gw_config *cfg, enum gw_panel_format format, char *base,
+                      struct gw_model *m) {
+    struct carver c = {base, 0};
+    struct gw_layer scratch;
+    struct gw_packed embed, head;
+    carve_packed(&c, &embed, format, cfg->vocab_size, cfg->hidden);
+    head = embed;
+    if (!cfg->tie_word_embeddings) carve_packed(&c, &head, format, cfg->vocab_size, cfg->hidden);
+    float *norm = carve_floats(&c, cfg->hidden, true);
+    for (size_t i = 0; i < cfg->n_layers; i++)
+        carve_layer(&c, cfg, format, m != NULL ? &m->layers[i] : &scratch);
+    if (m != NULL) {
+        m->embed = embed;
+        m->head = head;
+        m->norm = norm;
+    }
+    return c.used;
+}
+
+size_t gw_model_bytes(const struct gw_config *cfg, enum gw_panel_format format) {
+    return lay_out(cfg, format, NULL, NULL);
+}
+
+static enum gwen_status load_weights(struct gw_model *m, const struct gw_safetensors *st,
+                                     struct gw_pool *pool, struct gwen_err *err) {
+    m->layers = calloc(m->cfg.n_layers, sizeof *m->layers);
+    if (m->layers == NULL) return gw_nomem(err, m->cfg.n_layers * sizeof *m->layers, "layers");
+    GW_TRY(gw_mem_map(&m->memory, gw_model_bytes(&m->cfg, m->format), err));
+    lay_out(&m->cfg, m->format, m->memory.data, m);
+    return gw_pack_model(m, st, pool, err);
+}
+
+enum gwen_status gw_model_load(const char *dir, const struct gw_model_opts *opts,
+                               struct gw_pool *pool, struct gw_model **out, struct gwen_err *err) {
+    *out = NULL;
+    struct gw_model *m = calloc(1, sizeof *m);
+    if (m == NULL) return gw_nomem(err, sizeof *m, "a model");
+    struct gw_safetensors *st = NULL;
+    enum gwen_status status = gw_config_load(dir, &m->cfg, err);
+    if (status == GWEN_OK) status = gw_safetensors_open(dir, &st, err);
+    if (status == GWEN_OK) status = gw_safetensors_check(st, &m->cfg, err);
+    if (status == GWEN_OK) {
+        gwen_kernels_init(&m->kern, opts->isa_cap);
+        m->dtype = opts->dtype != GW_DTYPE_NONE ? opts->dtype
+                                                : gw_model_auto_dtype(gw_safetensors_dtype(st));
+        m->format = gw_model_format(m->dtype, &m->kern);
+        status = load_weights(m, st, pool, err);
+    }
+    gw_safetensors_close(st);
+    if (status != GWEN_OK) {
+        gw_model_free(m);
+        return status;
+    }
+    gw_log(opts->log, GWEN_LOG_DEBUG, "%s: %s, %zu parameters, %s, kernels %s (%s)", dir,
+           gw_arch_name(m->cfg.arch), gw_config_n_params(&m->cfg), gw_dtype_torch_name(m->dtype),
+           gwen_isa_name(m->kern.isa), gw_numeric_class(m->format, &m->kern));
+    *out = m;
+    return GWEN_OK;
+}
+
+void gw_model_free(struct gw_model *model) {
+    if (model == NULL) return;
+    gw_mem_unmap(&model->memory);
+    free(model->layers);
+    free(model);
+}

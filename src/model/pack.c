@@ -1,0 +1,243 @@
+/* pack.c - see pack.h.  One parallel region packs matrix after matrix; a matrix is a list of up
+ * to three source tensors and a rule that says which source row feeds which packed row. */
+#include "model/pack.h"
+
+#include "base/pool.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct packer {
+    struct gw_model *m;
+    const struct gw_safetensors *st;
+    size_t max_k;
+    pthread_mutex_t lock; /* guards status and *err */
+    enum gwen_status status;
+    struct gwen_err *err;
+};
+
+/* A packed matrix and where its rows come from. */
+struct plan {
+    struct gw_packed *dst;
+    const struct gw_tensor *src[3];
+    size_t n_src;
+    bool alternate; /* panels of src[0] and src[1] take turns (gate|up); else one after another */
+};
+
+static bool failed(struct packer *p) {
+    pthread_mutex_lock(&p->lock);
+    bool f = p->status != GWEN_OK;
+    pthread_mutex_unlock(&p->lock);
+    return f;
+}
+
+static void fail_value(struct packer *p, const struct gw_tensor *t, size_t at, float v) {
+    pthread_mutex_lock(&p->lock);
+    if (p->status == GWEN_OK) {
+        p->status = isfinite(v)
+                        ? gw_fail(p->err, GWEN_ERR_UNSUPPORTED,
+                                  "%s: element %zu is %.9g, which float16 cannot hold (largest "
+                                  "65504): use --dtype bf16 or fp32",
+                                  t->name, at, (double)v)
+                        : gw_fail(p->err, GWEN_ERR_NUMERIC, "%s: element %zu is %s", t->name, at,
+                                  isnan(v) ? "NaN" : "infinite");
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* n elements of a tensor as float. */
+static void to_float(const struct gwen_kernels *k, const struct gw_tensor *t, size_t first,
+                     size_t n, float *out, void *aligned) {
+    size_t elem = gw_dtype_bytes(t->dtype);
+    const char *src = (const char *)t->data + first * elem;
+    if (t->dtype == GW_DTYPE_F32) {
+        memcpy(out, src, n * elem);
+        return;
+    }
+    memcpy(aligned, src, n * elem); /* files need not align their data */
+    if (t->dtype == GW_DTYPE_F16)
+        k->f16_to_f32(out, aligned, n);
+    else
+        k->bf16_to_f32(out, aligned, n);
+}
+
+/* The largest magnitude and whether all are finite, as one number: infinite or NaN if any is. */
+static bool row_fits(const float *x, size_t n, float limit, size_t *bad) {
+    int over = 0;
+    for (size_t i = 0; i < n; i++) over |= !(fabsf(x[i]) <= limit);
+    if (!over) return true;
+    for (*bad = 0; fabsf(x[*bad]) <= limit; (*bad)++) {
+    }
+    return false;
+}
+
+/* One source row, in the panel's element type, at dst. */
+static bool convert_row(struct packer *p, const struct gw_tensor *t, size_t row, size_t k,
+                        float *row_f32, void *dst) {
+    /* 65519.99... still rounds to 65504 */
+    float limit = p->m->format == GW_PANEL_F16 ? nextafterf(65520.0f, 0) : 3.402823466e38f;
+    size_t bad;
+    to_float(&p->m->kern, t, row * k, k, row_f32, dst);
+    if (!row_fits(row_f32, k, limit, &bad)) {
+        fail_value(p, t, row * k + bad, row_f32[bad]);
+        return false;
+    }
+    switch (p->m->format) {
+    case GW_PANEL_F32: memcpy(dst, row_f32, k * sizeof(float)); break;
+    case GW_PANEL_F16: p->m->kern.f32_to_f16(dst, row_f32, k); break;
+    case GW_PANEL_BF16:
+    case GW_PANEL_BF16X2: p->m->kern.f32_to_bf16(dst, row_f32, k); break;
+    }
+    return true;
+}
+
+/* Which tensor and row feed packed row n; false for padding. */
+static bool source_of(const struct plan *plan, size_t n, const struct gw_tensor **t, size_t *row) {
+    if (plan->alternate) {
+        *t = plan->src[n / GWEN_PANEL % 2];
+        *row = n / (2 * GWEN_PANEL) * GWEN_PANEL + n % GWEN_PANEL;
+        return *row < (*t)->shape[0];
+    }
+    for (size_t i = 0; i < plan->n_src; i++) {
+        *t = plan->src[i];
+        if (n < (*t)->shape[0]) {
+            *row = n;
+            return true;
+        }
+        n -= (*t)->shape[0];
+    }
+    return false;
+}
+
+static void pack_matrix(struct packer *p, const struct plan *plan, char *buffer, int thread,
+                        int n_threads) {
+    struct gw_packed *dst = plan->dst;
+    size_t n_groups = (dst->n_panels + GW_GROUP_PANELS - 1) / GW_GROUP_PANELS, begin, end;
+    size_t row_bytes = gw_round_up(p->max_k * sizeof(float), 64);
+    float *row_f32 = (float *)(void *)(buffer + GWEN_PANEL * row_bytes);
+    gw_share(n_groups, thread, n_threads, &begin, &end);
+    end = GW_MIN(end * GW_GROUP_PANELS, dst->n_panels);
+    for (size_t panel = begin * GW_GROUP_PANELS; panel < end; panel++) {
+        const void *rows[GWEN_PANEL];
+        for (size_t j = 0; j < GWEN_PANEL; j++) {
+            const struct gw_tensor *t;
+            size_t row;
+            char *at = buffer + j * row_bytes;
+            rows[j] = NULL;
+            if (!source_of(plan, panel * GWEN_PANEL + j, &t, &row)) continue;
+            if (!convert_row(p, t, row, dst->k, row_f32, at)) return;
+            rows[j] = at;
+        }
+        gw_packed_set_panel(&p->m->kern, dst, panel, rows);
+    }
+}
+
+static void pack_vector(struct packer *p, const struct gw_tensor *t, float *dst, char *buffer) {
+    size_t n = t->shape[0], bad;
+    to_float(&p->m->kern, t, 0, n, dst, buffer);
+    if (!row_fits(dst, n, 3.402823466e38f, &bad)) fail_value(p, t, bad, dst[bad]);
+}
+
+static const struct gw_tensor *find(const struct packer *p, enum gw_tensor_kind kind,
+                                    size_t layer) {
+    struct gw_tensor_spec spec;
+    gw_config_tensor(&p->m->cfg, kind, layer, &spec);
+    return gw_safetensors_find(p->st, spec.name);
+}
+
+static void pack_layer_vectors(struct packer *p, size_t i, char *buffer) {
+    struct gw_layer *l = &p->m->layers[i];
+    const struct gw_config *c = &p->m->cfg;
+    size_t q_rows = c->n_heads * c->head_dim, kv_rows = c->n_kv_heads * c->head_dim;
+    pack_vector(p, find(p, GW_TENSOR_ATTN_NORM, i), l->attn_norm, buffer);
+    pack_vector(p, find(p, GW_TENSOR_MLP_NORM, i), l->mlp_norm, buffer);
+    if (l->q_norm != NULL) {
+        pack_vector(p, find(p, GW_TENSOR_Q_NORM, i), l->q_norm, buffer);
+        pack_vector(p, find(p, GW_TENSOR_K_NORM, i), l->k_norm, buffer);
+    }
+    if (l->qkv_bias != NULL) {
+        pack_vector(p, find(p, GW_TENSOR_Q_BIAS, i), l->qkv_bias, buffer);
+        pack_vector(p, find(p, GW_TENSOR_K_BIAS, i), l->qkv_bias + q_rows, buffer);
+        pack_vector(p, find(p, GW_TENSOR_V_BIAS, i), l->qkv_bias + q_rows + kv_rows, buffer);
+    }
+    if (l->o_bias != NULL) pack_vector(p, find(p, GW_TENSOR_O_BIAS, i), l->o_bias, buffer);
+    if (l->down_bias != NULL) {
+        const struct gw_tensor *gate = find(p, GW_TENSOR_GATE_BIAS, i);
+        float *plain = (float *)(void *)(buffer + gw_round_up(p->max_k * sizeof(float), 64));
+        pack_vector(p, find(p, GW_TENSOR_DOWN_BIAS, i), l->down_bias, buffer);
+        for (size_t s = 0; s < 2; s++) {
+            pack_vector(p, s == 0 ? gate : find(p, GW_TENSOR_UP_BIAS, i), plain, buffer);
+            for (size_t j = 0; j < c->ffn; j++)
+                l->gate_up_bias[(j / GWEN_PANEL * 2 + s) * GWEN_PANEL + j % GWEN_PANEL] = plain[j];
+        }
+    }
+}
+
+/* The matrices in memory order; returns how many: embedding, [head], 4 per layer. */
+static struct plan plan_at(const struct packer *p, size_t index) {
+    struct gw_model *m = p->m;
+    size_t first = m->cfg.tie_word_embeddings ? 1 : 2;
+    if (index == 0) return (struct plan){&m->embed, {find(p, GW_TENSOR_EMBED, 0)}, 1, false};
+    if (index < first) return (struct plan){&m->head, {find(p, GW_TENSOR_LM_HEAD, 0)}, 1, false};
+    size_t i = (index - first) / 4;
+    struct gw_layer *l = &m->layers[i];
+    switch ((index - first) % 4) {
+    case 0:
+        return (struct plan){
+            &l->qkv,
+            {find(p, GW_TENSOR_Q, i), find(p, GW_TENSOR_K, i), find(p, GW_TENSOR_V, i)},
+            3,
+            false};
+    case 1: return (struct plan){&l->o, {find(p, GW_TENSOR_O, i)}, 1, false};
+    case 2:
+        return (struct plan){
+            &l->gate_up, {find(p, GW_TENSOR_GATE, i), find(p, GW_TENSOR_UP, i)}, 2, true};
+    default: return (struct plan){&l->down, {find(p, GW_TENSOR_DOWN, i)}, 1, false};
+    }
+}
+
+struct region {
+    struct packer *p;
+    char *buffers;
+    size_t buffer_bytes;
+    struct gw_pool *pool;
+};
+
+static void pack_region(void *ctx, int thread, int n_threads) {
+    struct region *r = ctx;
+    struct packer *p = r->p;
+    char *buffer = r->buffers + (size_t)thread * r->buffer_bytes;
+    size_t n = (p->m->cfg.tie_word_embeddings ? 1 : 2) + 4 * p->m->cfg.n_layers;
+    if (thread == 0) {
+        pack_vector(p, find(p, GW_TENSOR_NORM, 0), p->m->norm, buffer);
+        for (size_t i = 0; i < p->m->cfg.n_layers; i++) pack_layer_vectors(p, i, buffer);
+    }
+    /* Every thread passes every barrier, failed or not. */
+    for (size_t i = 0; i < n; i++) {
+        struct plan plan = plan_at(p, i);
+        if (!failed(p)) pack_matrix(p, &plan, buffer, thread, n_threads);
+        /* All threads are done with the sources: their pages can go. */
+        gw_pool_barrier(r->pool);
+        for (size_t s = 0; thread == 0 && s < plan.n_src; s++)
+            gw_safetensors_release(p->st, plan.src[s]);
+    }
+}
+
+enum gwen_status gw_pack_model(struct gw_model *m, const struct gw_safetensors *st,
+                               struct gw_pool *pool, struct gwen_err *err) {
+    const struct gw_config *c = &m->cfg;
+    size_t k = GW_MAX(GW_MAX(c->hidden, c->ffn), (c->n_heads + 2 * c->n_kv_heads) * c->head_dim);
+    struct packer p = {.m = m, .st = st, .max_k = k, .status = GWEN_OK, .err = err};
+    struct region r = {.p = &p, .pool = pool};
+    r.buffer_bytes = (GWEN_PANEL + 1) * gw_round_up(k * sizeof(float), 64);
+    r.buffers = aligned_alloc(64, r.buffer_bytes * (size_t)gw_pool_threads(pool));
+    if (r.buffers == NULL)
+        return gw_nomem(err, r.buffer_bytes * (size_t)gw_pool_threads(pool), "packing");
+    pthread_mutex_init(&p.lock, NULL);
+    gw_pool_run(pool, pack_region, &r);
+    pthread_mutex_destroy(&p.lock);
+    free(r.buffers);
+    return p.status;
+}

@@ -1,0 +1,222 @@
+/* attention.c - see attention.h.  A call works through the blocks in order; in each it groups
+ * the rows that share the block, forms their scores in one product, updates every row's
+ * running softmax and adds the weighted values in a second product. */
+#include "ops/attention.h"
+
+#include <math.h>
+#include <string.h>
+
+static size_t kv_elem(enum gw_panel_format format) { return format == GW_PANEL_F32 ? 4 : 2; }
+
+/* The reduction length of a product in `format`: pairs want an even one. */
+static size_t padded_k(enum gw_panel_format format, size_t k) {
+    return format == GW_PANEL_BF16X2 ? gw_round_up(k, 2) : k;
+}
+
+void gw_kv_layout_init(struct gw_kv_layout *l, enum gw_panel_format format, size_t n_layers,
+                       size_t n_kv_heads, size_t head_dim) {
+    size_t elem = kv_elem(format);
+    l->format = format;
+    l->n_layers = n_layers;
+    l->n_kv_heads = n_kv_heads;
+    l->head_dim = head_dim;
+    l->k_panel_bytes = padded_k(format, head_dim) * GWEN_PANEL * elem;
+    l->v_panel_bytes = (size_t)GW_KV_BLOCK * GWEN_PANEL * elem;
+    l->k_bytes = l->k_panel_bytes * (GW_KV_BLOCK / GWEN_PANEL);
+    l->v_bytes = l->v_panel_bytes * (gw_round_up(head_dim, GWEN_PANEL) / GWEN_PANEL);
+    l->layer_bytes = (l->k_bytes + l->v_bytes) * n_kv_heads;
+    l->block_bytes = gw_round_up(l->layer_bytes * n_layers, 64);
+}
+
+/* Converts n <= GW_HEAD_CHUNK floats to the stored 16-bit type. */
+enum { HEAD_CHUNK = 256 };
+
+static void to_16(const struct gwen_kernels *kern, enum gw_panel_format format, uint16_t *bits,
+                  const float *x, size_t n) {
+    if (format == GW_PANEL_F16)
+        kern->f32_to_f16((struct gwen_f16 *)(void *)bits, x, n);
+    else
+        kern->f32_to_bf16((struct gwen_bf16 *)(void *)bits, x, n);
+}
+
+/* One token is one lane of the panel: a column, written with a stride of 16. */
+static void store_k(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *panel,
+                    size_t lane, const float *k) {
+    for (size_t at = 0; at < l->head_dim; at += HEAD_CHUNK) {
+        size_t n = GW_MIN(l->head_dim - at, (size_t)HEAD_CHUNK);
+        uint16_t bits[HEAD_CHUNK + 1];
+        if (l->format == GW_PANEL_F32) {
+            float *dst = (float *)(void *)panel + at * GWEN_PANEL + lane;
+            for (size_t i = 0; i < n; i++) dst[i * GWEN_PANEL] = k[at + i];
+            continue;
+        }
+        to_16(kern, l->format, bits, k + at, n);
+        bits[n] = 0;
+        if (l->format == GW_PANEL_BF16X2) {
+            uint32_t *dst = (uint32_t *)(void *)panel + at / 2 * GWEN_PANEL + lane;
+            for (size_t i = 0; i < n; i += 2)
+                dst[i / 2 * GWEN_PANEL] = bits[i] | (uint32_t)bits[i + 1] << 16;
+        } else {
+            uint16_t *dst = (uint16_t *)(void *)panel + at * GWEN_PANEL + lane;
+            for (size_t i = 0; i < n; i++) dst[i * GWEN_PANEL] = bits[i];
+        }
+    }
+}
+
+/* With pairs along tokens, an even slot also clears its partner: the partner may be read (with
+ * probability 0) before it is filled, and what lies there must be finite. */
+static void store_v(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *panels,
+                    size_t slot, const float *v) {
+    for (size_t c0 = 0; c0 < l->head_dim; c0 += GWEN_PANEL, panels += l->v_panel_bytes) {
+        float full[GWEN_PANEL] = {0};
+        uint16_t bits[GWEN_PANEL];
+        memcpy(full, v + c0, GW_MIN(l->head_dim - c0, (size_t)GWEN_PANEL) * sizeof *full);
+        if (l->format == GW_PANEL_F32) {
+            memcpy((float *)(void *)panels + slot * GWEN_PANEL, full, sizeof full);
+            continue;
+        }
+        to_16(kern, l->format, bits, full, GWEN_PANEL);
+        if (l->format == GW_PANEL_BF16X2) {
+            uint32_t *dst = (uint32_t *)(void *)panels + slot / 2 * GWEN_PANEL;
+            for (size_t i = 0; i < GWEN_PANEL; i++)
+                dst[i] = slot & 1 ? (dst[i] & 0xFFFF) | (uint32_t)bits[i] << 16 : bits[i];
+        } else {
+            memcpy((uint16_t *)(void *)panels + slot * GWEN_PANEL, bits, sizeof bits);
+        }
+    }
+}
+
+static char *head_at(const struct gw_kv_layout *l, char *block, size_t layer, size_t kv_head) {
+    return block + layer * l->layer_bytes + kv_head * (l->k_bytes + l->v_bytes);
+}
+
+void gw_kv_store(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *block,
+                 size_t layer, size_t kv_head, size_t slot, const float *k, const float *v) {
+    char *head = head_at(l, block, layer, kv_head);
+    store_k(kern, l, head + slot / GWEN_PANEL * l->k_panel_bytes, slot % GWEN_PANEL, k);
+    store_v(kern, l, head + l->k_bytes, slot, v);
+}
+
+void gw_kv_copy_layer(const struct gw_kv_layout *l, char *dst, const char *src, size_t layer,
+                      size_t used) {
+    size_t k_len = (used + GWEN_PANEL - 1) / GWEN_PANEL * l->k_panel_bytes;
+    size_t v_len = gw_round_up(used, 2) * GWEN_PANEL * kv_elem(l->format);
+    for (size_t h = 0; h < l->n_kv_heads; h++) {
+        size_t at = layer * l->layer_bytes + h * (l->k_bytes + l->v_bytes);
+        memcpy(dst + at, src + at, k_len);
+        for (size_t v = at + l->k_bytes; v < at + l->k_bytes + l->v_bytes; v += l->v_panel_bytes)
+            memcpy(dst + v, src + v, v_len);
+    }
+}
+
+/* Scratch of one call: M = rows x heads_per_kv query rows. */
+struct work {
+    char *q;             /* [M][head_dim] activations */
+    float *o;            /* [M][head_dim rounded up to panels] */
+    float *s;            /* [M][GW_KV_BLOCK] scores, then probabilities */
+    struct gwen_bf16 *p; /* [M][GW_KV_BLOCK] probabilities as activations of BF16X2 */
+    float *m, *l;        /* [M] running maximum and sum */
+};
+
+static size_t carve(struct work *w, char *at, size_t head_dim, size_t heads_per_kv) {
+    size_t M = (size_t)GW_ATTN_MAX_ROWS * heads_per_kv;
+    size_t hd = gw_round_up(head_dim, GWEN_PANEL), used = 0;
+    char *part[6];
+    const size_t bytes[6] = {M * hd * 4,          M * hd * 4, M * GW_KV_BLOCK * 4,
+                             M * GW_KV_BLOCK * 2, M * 4,      M * 4};
+    for (int i = 0; i < 6; i++) {
+        part[i] = at == NULL ? NULL : at + used;
+        used += gw_round_up(bytes[i], 64);
+    }
+    if (w != NULL)
+        *w = (struct work){part[0],
+                           (float *)(void *)part[1],
+                           (float *)(void *)part[2],
+                           (struct gwen_bf16 *)(void *)part[3],
+                           (float *)(void *)part[4],
+                           (float *)(void *)part[5]};
+    return used;
+}
+
+size_t gw_attn_scratch_bytes(size_t head_dim, size_t heads_per_kv) {
+    return carve(NULL, NULL, head_dim, heads_per_kv);
+}
+
+/* Block number j for rows r0..r1, which all hold the same block there. */
+static void attend_block(const struct gw_attn_args *a, const struct work *w, size_t j, size_t r0,
+                         size_t r1) {
+    const struct gw_kv_layout *l = a->layout;
+    const struct gwen_kernels *kern = a->kern;
+    size_t hpk = a->heads_per_kv, hd = l->head_dim, o_stride = gw_round_up(hd, GWEN_PANEL);
+    size_t m0 = r0 * hpk, m = (r1 - r0) * hpk, visible = 0;
+    for (size_t r = r0; r < r1; r++)
+        visible =
+            GW_MAX(visible, GW_MIN(a->rows[r].position + 1 - j * GW_KV_BLOCK, (size_t)GW_KV_BLOCK));
+    char *block = a->base + (size_t)a->rows[r0].blocks[j] * l->block_bytes;
+    char *k = head_at(l, block, a->layer, a->kv_head), *v = k + l->k_bytes;
+    size_t n = gw_round_up(visible, GWEN_PANEL), q_stride = hd * gw_packed_x_elem(l->format);
+    q_stride = gw_round_up(q_stride, 4);
+
+    gw_small_gemm(kern, l->format, m, n / GWEN_PANEL, padded_k(l->format, hd), w->q + m0 * q_stride,
+                  q_stride, k, l->k_panel_bytes, w->s + m0 * GW_KV_BLOCK, GW_KV_BLOCK, false);
+    for (size_t i = 0; i < m; i++) {
+        size_t row = m0 + i, seen = a->rows[row / hpk].position + 1 - j * GW_KV_BLOCK;
+        float *s = w->s + row * GW_KV_BLOCK;
+        float corr = kern->softmax_block(s, n, GW_MIN(seen, n), a->scale, w->m + row, w->l + row);
+        if (j > 0 && corr != 1.0f) kern->scale(w->o + row * o_stride, corr, o_stride);
+        if (l->format == GW_PANEL_BF16X2) kern->f32_to_bf16(w->p + row * GW_KV_BLOCK, s, n);
+    }
+    bool pairs = l->format == GW_PANEL_BF16X2;
+    const void *p = pairs ? (const void *)(w->p + m0 * GW_KV_BLOCK) : w->s + m0 * GW_KV_BLOCK;
+    gw_small_gemm(kern, l->format, m, o_stride / GWEN_PANEL, padded_k(l->format, visible), p,
+                  GW_KV_BLOCK * (pairs ? sizeof(struct gwen_bf16) : sizeof(float)), v,
+                  l->v_panel_bytes, w->o + m0 * o_stride, o_stride, j > 0);
+}
+
+static void gather_queries(const struct gw_attn_args *a, const struct work *w) {
+    size_t hd = a->layout->head_dim, elem = gw_packed_x_elem(a->layout->format);
+    size_t stride = gw_round_up(hd * elem, 4);
+    for (size_t r = 0; r < a->n_rows; r++)
+        for (size_t h = 0; h < a->heads_per_kv; h++) {
+            char *dst = w->q + (r * a->heads_per_kv + h) * stride;
+            memcpy(dst, a->q + r * a->q_stride + h * hd * elem, hd * elem);
+            memset(dst + hd * elem, 0, stride - hd * elem);
+        }
+    for (size_t i = 0; i < a->n_rows * a->heads_per_kv; i++) {
+        w->m[i] = -INFINITY;
+        w->l[i] = 0;
+    }
+}
+
+static void write_outputs(const struct gw_attn_args *a, const struct work *w) {
+    size_t hd = a->layout->head_dim, o_stride = gw_round_up(hd, GWEN_PANEL);
+    for (size_t i = 0; i < a->n_rows * a->heads_per_kv; i++) {
+        float *o = w->o + i * o_stride;
+        size_t r = i / a->heads_per_kv, h = i % a->heads_per_kv;
+        char *dst = a->out + r * a->out_stride + h * hd * gw_packed_x_elem(a->layout->format);
+        a->kern->divide(o, w->l[i], hd);
+        if (a->layout->format == GW_PANEL_BF16X2)
+            a->kern->f32_to_bf16((struct gwen_bf16 *)(void *)dst, o, hd);
+        else
+            memcpy(dst, o, hd * sizeof *o);
+    }
+}
+
+void gw_attention(const struct gw_attn_args *a) {
+    struct work w;
+    carve(&w, a->scratch, a->layout->head_dim, a->heads_per_kv);
+    gather_queries(a, &w);
+    for (size_t j = 0, live = 1; live > 0; j++) {
+        live = 0;
+        for (size_t r0 = 0, r1; r0 < a->n_rows; r0 = r1) {
+            r1 = r0 + 1;
+            if (a->rows[r0].position / GW_KV_BLOCK < j) continue;
+            while (r1 < a->n_rows && a->rows[r1].position / GW_KV_BLOCK >= j &&
+                   a->rows[r1].blocks[j] == a->rows[r0].blocks[j])
+                r1++;
+            attend_block(a, &w, j, r0, r1);
+            live += r1 - r0;
+        }
+    }
+    write_outputs(a, &w);
+}

@@ -1,0 +1,70 @@
+/* attention.h - causal attention over key/value blocks, the same code in prefill, decode and
+ * training.
+ *
+ * Keys and values live in blocks of GW_KV_BLOCK tokens counted from absolute position 0.  Inside
+ * a block each (layer, kv head) has, in the panel format of the numeric class,
+ *     K: GW_KV_BLOCK/16 panels of [head_dim][16 tokens]    (tokens are the columns)
+ *     V: head_dim/16 panels of [GW_KV_BLOCK tokens][16]    (tokens are the reduction)
+ * so that scores and outputs are the same micro-kernels as every linear layer.
+ *
+ * The softmax is online over these blocks in ascending order (Milakov and Gimelshein 2018;
+ * Dao et al. 2022).  The block length is part of the numeric version: it fixes where the
+ * running maximum is updated and must never be tuned.  A row's result depends on its own
+ * query, keys and values only, not on the rows it is computed with. */
+#ifndef GW_ATTENTION_H
+#define GW_ATTENTION_H
+
+#include "base/base.h"
+#include "ops/linear.h"
+
+enum { GW_KV_BLOCK = 64, GW_ATTN_MAX_ROWS = 32 };
+
+struct gw_kv_layout {
+    enum gw_panel_format format;
+    size_t n_layers, n_kv_heads, head_dim;
+    size_t k_panel_bytes, v_panel_bytes; /* one panel of 16 columns */
+    size_t k_bytes, v_bytes;             /* one (layer, head) of a block */
+    size_t layer_bytes, block_bytes;
+};
+
+/* The layout for K and V stored in `format`; sizes are checked by the caller (config). */
+void gw_kv_layout_init(struct gw_kv_layout *l, enum gw_panel_format format, size_t n_layers,
+                       size_t n_kv_heads, size_t head_dim);
+
+/* Stores key and value of one token (head_dim floats each) in slot `slot` of the block. */
+void gw_kv_store(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *block,
+                 size_t layer, size_t kv_head, size_t slot, const float *k, const float *v);
+
+/* Copies the first `used` slots of one layer of a block. */
+void gw_kv_copy_layer(const struct gw_kv_layout *l, char *dst, const char *src, size_t layer,
+                      size_t used);
+
+/* One query row: the blocks of its sequence and its own position (it sees 0..position). */
+struct gw_attn_row {
+    const uint32_t *blocks;
+    size_t position;
+};
+
+struct gw_attn_args {
+    const struct gwen_kernels *kern;
+    const struct gw_kv_layout *layout;
+    char *base; /* block b begins at base + b * block_bytes */
+    size_t layer, kv_head;
+    size_t heads_per_kv; /* query heads that share the kv head */
+    float scale;         /* 1 / sqrt(head_dim) */
+    const struct gw_attn_row *rows;
+    size_t n_rows; /* <= GW_ATTN_MAX_ROWS */
+    const char *q; /* activations: row r, head h (of this kv head) at
+                      q + r * q_stride + h * head_dim * element */
+    size_t q_stride;
+    char *out; /* same shape and type as q */
+    size_t out_stride;
+    void *scratch; /* gw_attn_scratch_bytes(), 64-byte aligned */
+};
+
+/* out = softmax(scale * q K^T) V for n_rows rows and the heads of one kv head.  Consecutive rows
+ * that share a block read it once, in one product. */
+void gw_attention(const struct gw_attn_args *args);
+size_t gw_attn_scratch_bytes(size_t head_dim, size_t heads_per_kv);
+
+#endif
