@@ -1,16 +1,190 @@
-# Minimal while the tree takes shape.
-CC ?= gcc
+# gwen-cpu: GNU make 4.3 or later.  `make help` lists the targets.
+#
+#   BUILD=DIR    where everything built goes (build)         V=1       show the commands
+#   CC, CFLAGS   compiler and its optimisation (gcc, -O2 -g)  WERROR=1  warnings are errors
+#   SANITIZE=    list for -fsanitize=                        POOL=openmp|pthreads
+#   PREFIX, DESTDIR, LIBDIR, MANDIR, INCLUDEDIR              where to install
+#
+# Sources are found by wildcard: a new file in a known folder is built, a new test is run.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin AR),default)
+AR := ar
+endif
 BUILD ?= build
 CFLAGS ?= -O2 -g
-GW_CFLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -Isimd -ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -fopenmp \
-  -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
-LIBS = -lcjson -ljansson -lpcre2-8 -lutf8proc -lhwloc -lnuma -lm -fopenmp
-SRC := $(shell find src simd -name '*.c' -not -path 'src/cli/*')
-OBJ := $(SRC:%.c=$(BUILD)/%.o)
-all: $(BUILD)/libgwen.a
-$(BUILD)/libgwen.a: $(OBJ)
-	ar rcs $@ $^
-$(BUILD)/%.o: %.c
-	@mkdir -p $(dir $@)
-	$(CC) $(GW_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
--include $(OBJ:.o=.d)
+CROSS ?=
+LD_R ?= $(CROSS)ld -r
+OBJCOPY ?= $(CROSS)objcopy
+SANITIZE ?=
+WERROR ?=
+V ?=
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all help
+all:
+
+VERSION := $(shell sed -n 's/^\#define GWEN_VERSION "\(.*\)"/\1/p' include/gwen/gwen.h)
+SOVERSION := $(firstword $(subst ., ,$(VERSION)))
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null || uname -m)
+ARCH := $(if $(filter x86_64%,$(MACHINE)),x86,$(if $(filter aarch64% arm64%,$(MACHINE)),arm))
+
+# OpenMP makes the thread pool's threads.  clang needs libomp's headers for it; where they are
+# missing the pool falls back to plain threads, which give the same results.
+ifndef POOL
+POOL := openmp
+ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null)),)
+POOL := $(shell echo 'int main(void) { return omp_get_max_threads() < 1; }' | \
+  $(CC) -fopenmp -include omp.h -x c - -o /dev/null 2>/dev/null && echo openmp || echo pthreads)
+endif
+endif
+POOL_FLAGS := $(if $(filter pthreads,$(POOL)),-DGW_POOL_PTHREADS -pthread,-fopenmp)
+
+# Exact results need -ffp-contract=off, which stands after CFLAGS so that nothing undoes it.
+GW_CPPFLAGS := -D_GNU_SOURCE -Iinclude -Isrc -Isimd
+GW_CFLAGS := -std=c11 -fPIC -fvisibility=hidden $(POOL_FLAGS) -Wall -Wextra -Wshadow \
+  -Wstrict-prototypes $(if $(WERROR),-Werror)
+EXACT := -ffp-contract=off -fno-math-errno -fno-fast-math
+SAN_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
+  -fno-omit-frame-pointer)
+COMPILE = $(CC) $(GW_CPPFLAGS) $(CPPFLAGS) $(GW_CFLAGS) $(CFLAGS) $(EXACT) $(SAN_FLAGS)
+LINK = $(CC) $(POOL_FLAGS) $(SAN_FLAGS) $(LDFLAGS)
+LIBS := -lcjson -ljansson -lpcre2-8 -lutf8proc -lhwloc -lnuma -lm
+
+# Kernels alone are compiled for more than the baseline, each file for its own instruction set.
+isa_flags = \
+  $(if $(filter simd/x86/avx2%,$1),-mavx2 -mfma -mf16c) \
+  $(if $(filter-out simd/x86/avx512bf16%,$(filter simd/x86/avx512%,$1)),$(FLAGS_AVX512)) \
+  $(if $(filter simd/x86/avx512bf16%,$1),$(FLAGS_AVX512) -mavx512bf16) \
+  $(if $(filter simd/arm/neonfp16%,$1),-march=armv8.2-a+fp16+fp16fml) \
+  $(if $(filter simd/arm/neonbf16%,$1),-march=armv8.2-a+fp16+fp16fml+bf16)
+FLAGS_AVX512 := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl
+
+SIMD_SRC := $(wildcard simd/*.c simd/ref/*.c $(if $(ARCH),simd/$(ARCH)/*.c))
+LIB_SRC := $(wildcard src/base/*.c src/ops/*.c src/model/*.c src/service/*.c) $(SIMD_SRC)
+CLI_SRC := $(wildcard src/cli/*.c)
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$1)
+
+# Show "CC file" instead of the command, unless V=1.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' '$1' '$2')
+
+# --- what the build needs, looked at once per run of make -------------------------------------
+DEPS_OK := $(BUILD)/.deps
+$(DEPS_OK): FORCE
+	@mkdir -p $(BUILD)
+	@$(if $(GW_DEPS_CHECKED),:,CC='$(CC)' scripts/deps.sh auto)
+	@test -e $@ || touch $@
+export GW_DEPS_CHECKED
+
+# --- objects; all are rebuilt when a flag changes ----------------------------------------------
+FLAGS_FILE := $(BUILD)/.flags
+FLAGS_NOW = $(COMPILE) $(ARCH) $(call isa_flags,simd/x86/avx512bf16) $(MACHINE)
+$(FLAGS_FILE): FORCE
+	@mkdir -p $(BUILD)
+	@printf '%s\n' '$(FLAGS_NOW)' | cmp -s - $@ || printf '%s\n' '$(FLAGS_NOW)' >$@
+FORCE:
+
+$(BUILD)/obj/%.o: %.c $(FLAGS_FILE) | $(DEPS_OK)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(call isa_flags,$<) -MMD -MP -c $< -o $@
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# --- libraries --------------------------------------------------------------------------------
+# libgwen-internal.a is for the command line and the tests.  libgwen.a is one object in which all
+# but the public names have been made local, so that it clashes with nothing it is linked into.
+INTERNAL := $(BUILD)/libgwen-internal.a
+$(INTERNAL): $(call objects,$(LIB_SRC))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libgwen.a: $(call objects,$(LIB_SRC))
+	$(call say,AR,$@)
+	$(Q)$(LD_R) -o $(BUILD)/obj/gwen.o $^ && $(OBJCOPY) --localize-hidden $(BUILD)/obj/gwen.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(BUILD)/obj/gwen.o
+
+$(BUILD)/libgwen.so.$(VERSION): $(call objects,$(LIB_SRC))
+	$(call say,LD,$@)
+	$(Q)$(LINK) -shared -Wl,-soname,libgwen.so.$(SOVERSION) -Wl,--as-needed \
+	  $(if $(SANITIZE),,-Wl,-z,defs) -o $@ $^ $(LIBS)
+$(BUILD)/libgwen.so.$(SOVERSION) $(BUILD)/libgwen.so: $(BUILD)/libgwen.so.$(VERSION)
+	@ln -sf $(<F) $@
+
+$(BUILD)/gwen.pc: gwen.pc.in include/gwen/gwen.h Makefile FORCE
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	  -e 's|@VERSION@|$(VERSION)|' $< >$@
+
+GWEN := $(if $(CLI_SRC),$(BUILD)/gwen-cpu)
+$(BUILD)/gwen-cpu: $(call objects,$(CLI_SRC)) $(INTERNAL)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -Wl,--as-needed -o $@ $^ $(LIBS)
+
+LIBRARIES := $(INTERNAL) $(BUILD)/libgwen.a $(BUILD)/libgwen.so $(BUILD)/libgwen.so.$(SOVERSION)
+all: $(LIBRARIES) $(BUILD)/gwen.pc $(GWEN)
+
+# --- for people ---------------------------------------------------------------------------------
+.PHONY: deps demo bench install uninstall clean format format-check
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make                build the libraries and build/gwen-cpu
+## make deps           install what is missing, by apt-get
+deps:
+	@CC='$(CC)' scripts/deps.sh install
+
+## make demo           a tiny random model samples a few completions
+demo: all
+	@GWEN=$(BUILD)/gwen-cpu bash examples/demo.sh
+
+## make bench          the programs of bench/, and gwen-cpu's own memory and GEMM benches
+BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(INTERNAL)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+bench: all $(BENCHES)
+	@set -e; for b in $(BENCHES); do echo "== $$b"; $$b; done
+	@set -e; if [ -n '$(GWEN)' ]; then $(GWEN) bench membw; $(GWEN) bench gemm; fi
+
+## make install        into DESTDIR and PREFIX (/usr/local); make uninstall takes it away
+HEADERS := $(wildcard include/gwen/*.h)
+install: all
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/gwen $(DESTDIR)$(MANDIR)/man1 \
+	  $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/gwen
+	install -m 644 $(BUILD)/libgwen.a $(DESTDIR)$(LIBDIR)
+	install -m 755 $(BUILD)/libgwen.so.$(VERSION) $(DESTDIR)$(LIBDIR)
+	ln -sf libgwen.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libgwen.so.$(SOVERSION)
+	ln -sf libgwen.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libgwen.so
+	install -m 644 $(BUILD)/gwen.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 man/gwen-cpu.1 $(DESTDIR)$(MANDIR)/man1
+	$(if $(GWEN),install -m 755 $(GWEN) $(DESTDIR)$(PREFIX)/bin)
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/gwen/,$(notdir $(HEADERS))) \
+	  $(DESTDIR)$(LIBDIR)/libgwen.a $(DESTDIR)$(LIBDIR)/libgwen.so* \
+	  $(DESTDIR)$(LIBDIR)/pkgconfig/gwen.pc $(DESTDIR)$(MANDIR)/man1/gwen-cpu.1 \
+	  $(DESTDIR)$(PREFIX)/bin/gwen-cpu
+	-rmdir $(DESTDIR)$(INCLUDEDIR)/gwen
+
+## make clean          remove BUILD
+clean:
+	rm -rf $(BUILD)
+
+## make format         clang-format on every source; make format-check only looks
+FORMATTED = $(shell find src simd include tests bench examples -name fixtures -prune -o \
+  -name '*.[ch]' -print)
+format:
+	clang-format -i $(FORMATTED)
+format-check:
+	clang-format --dry-run -Werror $(FORMATTED)
+
+include mk/test.mk
