@@ -85,12 +85,16 @@ $(DEPS_OK): FORCE
 	@test -e $@ || touch $@
 export GW_DEPS_CHECKED
 
-# --- objects; all are rebuilt when a flag changes ----------------------------------------------
+# --- objects; all are rebuilt when a flag changes, the libraries when a source comes or goes -----
 FLAGS_FILE := $(BUILD)/.flags
-FLAGS_NOW = $(COMPILE) $(ARCH) $(call isa_flags,simd/x86/avx512bf16) $(MACHINE)
+FLAGS_NOW = $(COMPILE) $(FLAGS_AVX512) $(MACHINE)
+LIST_FILE := $(BUILD)/.sources
+LIST_NOW = $(LIB_SRC) $(CLI_SRC)
+keep = @mkdir -p $(BUILD); printf '%s\n' '$1' | cmp -s - $@ || printf '%s\n' '$1' >$@
 $(FLAGS_FILE): FORCE
-	@mkdir -p $(BUILD)
-	@printf '%s\n' '$(FLAGS_NOW)' | cmp -s - $@ || printf '%s\n' '$(FLAGS_NOW)' >$@
+	$(call keep,$(FLAGS_NOW))
+$(LIST_FILE): FORCE
+	$(call keep,$(LIST_NOW))
 FORCE:
 
 $(BUILD)/obj/%.o: %.c $(FLAGS_FILE) | $(DEPS_OK)
@@ -103,30 +107,33 @@ $(BUILD)/obj/%.o: %.c $(FLAGS_FILE) | $(DEPS_OK)
 # libgwen-internal.a is for the command line and the tests.  libgwen.a is one object in which all
 # but the public names have been made local, so that it clashes with nothing it is linked into.
 INTERNAL := $(BUILD)/libgwen-internal.a
-$(INTERNAL): $(call objects,$(LIB_SRC))
+$(INTERNAL): $(call objects,$(LIB_SRC)) $(LIST_FILE)
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/libgwen.a: $(call objects,$(LIB_SRC))
+$(BUILD)/libgwen.a: $(call objects,$(LIB_SRC)) $(LIST_FILE)
 	$(call say,AR,$@)
-	$(Q)$(LD_R) -o $(BUILD)/obj/gwen.o $^ && $(OBJCOPY) --localize-hidden $(BUILD)/obj/gwen.o
+	$(Q)$(LD_R) -o $(BUILD)/obj/gwen.o $(filter %.o,$^)
+	$(Q)$(OBJCOPY) --localize-hidden $(BUILD)/obj/gwen.o
 	$(Q)rm -f $@ && $(AR) rcs $@ $(BUILD)/obj/gwen.o
 
-$(BUILD)/libgwen.so.$(VERSION): $(call objects,$(LIB_SRC))
+$(BUILD)/libgwen.so.$(VERSION): $(call objects,$(LIB_SRC)) $(LIST_FILE)
 	$(call say,LD,$@)
 	$(Q)$(LINK) -shared -Wl,-soname,libgwen.so.$(SOVERSION) -Wl,--as-needed \
-	  $(if $(SANITIZE),,-Wl,-z,defs) -o $@ $^ $(LIBS)
+	  $(if $(SANITIZE),,-Wl,-z,defs) -o $@ $(filter %.o,$^) $(LIBS)
 $(BUILD)/libgwen.so.$(SOVERSION) $(BUILD)/libgwen.so: $(BUILD)/libgwen.so.$(VERSION)
 	@ln -sf $(<F) $@
 
-$(BUILD)/gwen.pc: gwen.pc.in include/gwen/gwen.h Makefile FORCE
+# PREFIX may differ from one run of make to the next.
+$(BUILD)/gwen.pc: gwen.pc.in FORCE
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	  -e 's|@VERSION@|$(VERSION)|' $< >$@
+	  -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' \
+	  -e 's|@POOL_FLAGS@|$(filter-out -D%,$(POOL_FLAGS))|' $< >$@
 
 GWEN := $(if $(CLI_SRC),$(BUILD)/gwen-cpu)
-$(BUILD)/gwen-cpu: $(call objects,$(CLI_SRC)) $(INTERNAL)
+$(BUILD)/gwen-cpu: $(call objects,$(CLI_SRC)) $(INTERNAL) $(LIST_FILE)
 	$(call say,LD,$@)
-	$(Q)$(LINK) -Wl,--as-needed -o $@ $^ $(LIBS)
+	$(Q)$(LINK) -Wl,--as-needed -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 LIBRARIES := $(INTERNAL) $(BUILD)/libgwen.a $(BUILD)/libgwen.so $(BUILD)/libgwen.so.$(SOVERSION)
 all: $(LIBRARIES) $(BUILD)/gwen.pc $(GWEN)
@@ -180,7 +187,7 @@ clean:
 	rm -rf $(BUILD)
 
 ## make format         clang-format on every source; make format-check only looks
-FORMATTED = $(shell find src simd include tests bench examples -name fixtures -prune -o \
+FORMATTED = $(shell find $(wildcard src simd include tests bench examples) -name fixtures -prune -o \
   -name '*.[ch]' -print)
 format:
 	clang-format -i $(FORMATTED)

@@ -57,8 +57,8 @@ $(FUZZ:%=$(BUILD)/tests/fuzz/%): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/
 
 # --- one run of one test ------------------------------------------------------------------------
 # $1 level ("native" is what the machine has), $2 kind of report, $3 name, then the command
-run = +@RESULTS='$(RESULTS)' GWEN='$(abspath $(GWEN))' BUILD='$(BUILD)' CC='$(CC)' \
-  SANITIZE='$(SANITIZE)' GWEN_SHARED='$(abspath $(SHARED))' GOLDEN='$(GOLDEN)' \
+run = @RESULTS='$(RESULTS)' GWEN='$(abspath $(GWEN))' BUILD='$(BUILD)' CC='$(CC)' \
+  MAKE='$(MAKE)' SANITIZE='$(SANITIZE)' GWEN_SHARED='$(abspath $(SHARED))' GOLDEN='$(GOLDEN)' \
   $(if $(filter-out native,$1),GWEN_ISA='$1') scripts/run-test.sh '$1' $2 '$3'
 
 define level_rules
@@ -75,7 +75,7 @@ $$(RESULTS)/$1/cli/%.count: tests/cli/%.sh $$(GWEN)
 $$(RESULTS)/$1/structure/%.count: tests/structure/%.sh
 	$$(call run,$1,exit,structure/$$*) bash $$<
 $$(RESULTS)/$1/api/%.count: tests/api/%.sh
-	$$(call run,$1,exit,api/$$*) bash $$<
+	+$$(call run,$1,exit,api/$$*) bash $$<
 $$(RESULTS)/$1/topo/%.count: tests/topo/%.sh $$(GWEN)
 	$$(call run,$1,exit,topo/$$*) bash $$<
 endef

@@ -1,3 +1,4 @@
+/* str.c - the growing string, UTF-8 and numbers as text; see str.h. */
 #include "base/str.h"
 
 #include <math.h>
