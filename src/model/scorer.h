@@ -1,0 +1,47 @@
+/* scorer.h - log-probabilities of given tokens: the training side of the bit-equality contract.
+ *
+ * The same forward pass, head and kernels as the decode engine, over many rows at once: what a
+ * rollout recorded while sampling comes out again to the last bit. */
+#ifndef GW_SCORER_H
+#define GW_SCORER_H
+
+#include "model/head.h"
+
+/* One sequence: log p(ids[t] | ids[0..t-1]) is wanted for t = from .. n-1. */
+struct gw_score_request {
+    const int32_t *ids;
+    size_t n;
+    size_t from;     /* 1 .. n */
+    float *logprobs; /* [n - from], filled */
+};
+
+struct gw_scorer_opts {
+    size_t rows;        /* tokens per forward pass */
+    size_t n_blocks;    /* KV blocks; at least blocks of the longest sequence + 1 */
+    size_t max_len;     /* longest sequence */
+    double temperature; /* > 0 */
+    bool keep_logits;   /* logits are handed to `logits` below */
+};
+
+struct gw_scorer;
+
+void gw_scorer_bytes(const struct gw_config *cfg, enum gw_panel_format format,
+                     const struct gw_scorer_opts *opts, int n_threads, size_t *kv, size_t *scratch);
+
+enum gwen_status gw_scorer_create(const struct gw_model *model, struct gw_pool *pool,
+                                  const struct gw_scorer_opts *opts, struct gw_scorer **out,
+                                  struct gwen_err *err);
+void gw_scorer_free(struct gw_scorer *scorer);
+
+/* Called for every scored position of request `index`, on one thread, in no particular order of
+ * requests: z[vocab] = logits / temperature that predict ids[t]; t may be n, the position after
+ * the last token, if want_last was given to gw_scorer_run. */
+typedef void gw_score_logits(void *ctx, size_t index, size_t t, const float *z);
+
+/* Scores n requests.  Requests with equal ids before `from` (a prompt) have that part prefilled
+ * once.  `logits` (only with keep_logits) may be NULL. */
+enum gwen_status gw_scorer_run(struct gw_scorer *scorer, struct gw_score_request *requests,
+                               size_t n, bool want_last, gw_score_logits *logits, void *ctx,
+                               struct gwen_err *err);
+
+#endif
