@@ -13,6 +13,7 @@ for f in $files; do
     '/* ') ;;
     *) complain "$f: does not begin with a comment that says what it is" ;;
     esac
+    case $f in *_tables.h) continue ;; esac # generated
     lines=$(wc -l <"$f")
     [ "$lines" -le 1000 ] || complain "$f: $lines lines; split it by meaning"
 done
