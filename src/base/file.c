@@ -127,42 +127,81 @@ enum gwen_status gw_file_copy(const char *from, const char *to, struct gwen_err 
 
 /* --- mapped files ---------------------------------------------------------------------- */
 
+static enum gwen_status map_check(const char *path, const struct stat *st, struct gwen_err *err) {
+    if (!S_ISREG(st->st_mode))
+        return gw_fail(err, GWEN_ERR_IO, "cannot map %s: not a regular file", path);
+    if ((uint64_t)st->st_size > PTRDIFF_MAX / 2)
+        return gw_fail(err, GWEN_ERR_IO, "cannot map %s: too large", path);
+    return GWEN_OK;
+}
+
 enum gwen_status gw_map_open(const char *path, struct gw_map *map, struct gwen_err *err) {
     *map = (struct gw_map){0};
     int fd;
     struct stat st;
     GW_TRY(open_for_reading(path, &fd, &st, err));
-    enum gwen_status status = GWEN_OK;
-    if (!S_ISREG(st.st_mode)) {
-        status = gw_fail(err, GWEN_ERR_IO, "cannot map %s: not a regular file", path);
-    } else if ((uint64_t)st.st_size > PTRDIFF_MAX) {
-        status = gw_fail(err, GWEN_ERR_IO, "cannot map %s: too large", path);
-    } else if (st.st_size > 0) {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    enum gwen_status status = map_check(path, &st, err);
+    if (status == GWEN_OK && st.st_size > 0) {
+        size_t size = (size_t)st.st_size;
+        void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
             status = sys_fail(err, "map", path, errno);
         else
-            *map = (struct gw_map){.data = p, .size = (size_t)st.st_size};
+            *map = (struct gw_map){.data = p, .size = size, .base = p, .base_size = size};
     }
     close(fd);
     return status;
 }
 
+static enum gwen_status read_exactly(int fd, const char *path, unsigned char *p, size_t len,
+                                     struct gwen_err *err) {
+    while (len > 0) {
+        ssize_t n = read_retry(fd, p, GW_MIN(len, (size_t)1 << 30));
+        if (n < 0) return sys_fail(err, "read", path, errno);
+        if (n == 0) return gw_fail(err, GWEN_ERR_IO, "%s: became shorter while it was read", path);
+        p += n;
+        len -= (size_t)n;
+    }
+    return GWEN_OK;
+}
+
+enum gwen_status gw_map_read(const char *path, size_t aligned, struct gw_map *map,
+                             struct gwen_err *err) {
+    *map = (struct gw_map){0};
+    int fd;
+    struct stat st;
+    GW_TRY(open_for_reading(path, &fd, &st, err));
+    enum gwen_status status = map_check(path, &st, err);
+    if (status == GWEN_OK && st.st_size > 0) {
+        size_t size = (size_t)st.st_size, skip = (64 - aligned % 64) % 64;
+        void *p =
+            mmap(NULL, size + skip, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED) {
+            status = gw_nomem(err, size, path);
+        } else {
+            unsigned char *data = (unsigned char *)p + skip;
+            *map = (struct gw_map){.data = data, .size = size, .base = p, .base_size = size + skip};
+            status = read_exactly(fd, path, data, size, err);
+        }
+    }
+    close(fd);
+    if (status != GWEN_OK) gw_map_close(map);
+    return status;
+}
+
 void gw_map_close(struct gw_map *map) {
-    if (map->data != NULL) munmap((void *)(uintptr_t)map->data, map->size);
+    if (map->base != NULL) munmap(map->base, map->base_size);
     *map = (struct gw_map){0};
 }
 
 void gw_map_release(const struct gw_map *map, size_t offset, size_t len) {
-    if (map->data == NULL || offset > map->size) return;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t end = offset + GW_MIN(len, map->size - offset);
+    if (map->base == NULL || offset > map->size) return;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), data = (uintptr_t)map->data;
+    uintptr_t end = data + offset + GW_MIN(len, map->size - offset);
     /* the last page of the file may be let go although the file does not fill it */
-    size_t last = end == map->size ? gw_round_up(end, page) : end / page * page;
-    size_t first = gw_round_up(offset, page);
-    if (first < last) {
-        madvise((void *)((uintptr_t)map->data + first), last - first, MADV_DONTNEED);
-    }
+    uintptr_t last = end == data + map->size ? gw_round_up(end, page) : end / page * page;
+    uintptr_t first = gw_round_up(data + offset, page);
+    if (first < last) madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
 /* --- atomic output ---------------------------------------------------------------------- */

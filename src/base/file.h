@@ -31,13 +31,19 @@ enum gwen_status gw_file_copy(const char *from, const char *to, struct gwen_err 
 struct gw_map {
     const unsigned char *data; /* NULL when the file is empty */
     size_t size;               /* bytes, fixed when the file was opened */
+    void *base;                /* what was mapped, and how much of it: */
+    size_t base_size;          /* the file itself, or anonymous memory around a copy */
 };
 /* Maps the regular file `path`; *map is zeroed on failure. */
 enum gwen_status gw_map_open(const char *path, struct gw_map *map, struct gwen_err *err);
+/* Instead of mapping, reads the file into memory in such a way that the address of its byte
+ * `aligned` is a multiple of 64: for formats that may put numbers at odd offsets. */
+enum gwen_status gw_map_read(const char *path, size_t aligned, struct gw_map *map,
+                             struct gwen_err *err);
 /* Unmaps; a zeroed or closed map is fine. */
 void gw_map_close(struct gw_map *map);
-/* Says that bytes [offset, offset + len) will not be needed soon: whole pages inside the range
- * leave this process's memory (they come back from the file when touched again). */
+/* Says that bytes [offset, offset + len) will not be read again: whole pages inside the range
+ * leave memory.  What they then hold is undefined. */
 void gw_map_release(const struct gw_map *map, size_t offset, size_t len);
 
 /* --- atomic output, piece by piece ------------------------------------------------------ */

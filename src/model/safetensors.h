@@ -19,8 +19,7 @@ struct gw_tensor {
     size_t shape[GW_TENSOR_MAX_RANK];
     size_t n_elem;
     size_t bytes;
-    /* Reading: the elements, row-major, little-endian, in the mapping; aligned to the element in
-     * files written by the usual tools, but no file is obliged to: use memcpy or check.
+    /* Reading: the elements, row-major, little-endian, aligned to their size.
      * Writing: the elements, or NULL to have them asked for piece by piece. */
     const void *data;
 };
@@ -28,10 +27,12 @@ struct gw_tensor {
 struct gw_safetensors;
 
 /* Opens `path`: a .safetensors file, or a directory that holds model.safetensors or
- * model.safetensors.index.json with its shards. */
+ * model.safetensors.index.json with its shards.  Files are mapped; one whose data do not start at
+ * a multiple of 8 (old writers did not pad the header) is read into memory instead. */
 enum gwen_status gw_safetensors_open(const char *path, struct gw_safetensors **out,
                                      struct gwen_err *err);
-/* The same over bytes in memory, which must outlive *out. */
+/* The same over bytes in memory, which must outlive *out; their tensors are only as aligned as the
+ * bytes are. */
 enum gwen_status gw_safetensors_open_memory(const void *bytes, size_t size, const char *name,
                                             struct gw_safetensors **out, struct gwen_err *err);
 void gw_safetensors_close(struct gw_safetensors *st); /* NULL is fine */
@@ -39,7 +40,7 @@ void gw_safetensors_close(struct gw_safetensors *st); /* NULL is fine */
 size_t gw_safetensors_count(const struct gw_safetensors *st);
 /* Tensor i, in file order; valid until close. */
 const struct gw_tensor *gw_safetensors_at(const struct gw_safetensors *st, size_t i);
-/* By name, NULL when there is none; constant time. */
+/* By name, NULL when there is none; logarithmic time. */
 const struct gw_tensor *gw_safetensors_find(const struct gw_safetensors *st, const char *name);
 /* By name with this rank and shape and, unless NONE, dtype; otherwise an error that says what was
  * wanted and what is there. */
@@ -48,7 +49,7 @@ enum gwen_status gw_safetensors_get(const struct gw_safetensors *st, const char 
                                     const struct gw_tensor **out, struct gwen_err *err);
 /* A value of __metadata__, NULL when absent (of several files, the first that has it). */
 const char *gw_safetensors_metadata(const struct gw_safetensors *st, const char *key);
-/* Lets go of the pages of a tensor that has been read (they would come back from the file). */
+/* Lets go of the pages of a tensor that will not be read again. */
 void gw_safetensors_release(const struct gw_safetensors *st, const struct gw_tensor *t);
 
 /* Checks that the tensors are those of the configuration: each one present with its shape and a
