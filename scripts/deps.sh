@@ -10,10 +10,14 @@ set -u
 mode=${1:-install}
 cc=${CC:-gcc}
 
+case $cc in
+*clang*) cc_package=clang ;;
+*) cc_package=gcc ;;
+esac
 # what, the Debian package that has it
-tools='gcc gcc
+tools="${cc%% *} $cc_package
 ld binutils
-pkg-config pkg-config'
+pkg-config pkg-config"
 headers='stdio.h libc6-dev
 hwloc.h libhwloc-dev
 numa.h libnuma-dev
@@ -32,7 +36,7 @@ prelude='#include <setjmp.h>
 
 # compiles: reads header names, true when a source with all of them goes through the preprocessor
 compiles() {
-    { echo "$prelude"; sed 's/.*/#include <&>/'; } | "$cc" -E -x c - >/dev/null 2>&1
+    { echo "$prelude"; sed 's/.*/#include <&>/'; } | $cc -E -x c - >/dev/null 2>&1
 }
 
 missing=
@@ -44,7 +48,7 @@ for_each() { # for_each LIST TEST-COMMAND: adds the packages of what fails the t
 $1
 EOF
 }
-has_tool() { [ "$1" = gcc ] && set -- "$cc"; command -v "$1" >/dev/null 2>&1; }
+has_tool() { command -v "$1" >/dev/null 2>&1; }
 has_header() { echo "$1" | compiles; }
 
 find_missing() {
