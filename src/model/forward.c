@@ -4,6 +4,8 @@
  * with a barrier at every bar and line end. */
 #include "model/forward.h"
 
+#include "base/clock.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +124,21 @@ void gw_workspace_free(struct gw_workspace *ws) {
     free(ws);
 }
 
+/* --- profile ------------------------------------------------------------------------------- */
+
+const char *gw_op_name(enum gw_op op) {
+    static const char *const names[GW_OP_COUNT] = {"embed", "norm",    "qkv",  "rotate", "attend",
+                                                   "o",     "gate_up", "down", "head"};
+    return names[op];
+}
+
+void gw_profile_mark(const struct gw_workspace *ws, enum gw_op op, int thread) {
+    if (ws->profile == NULL || thread != 0) return;
+    uint64_t now = gw_now_ns();
+    ws->profile->ns[op] += now - ws->profile->last_ns;
+    ws->profile->last_ns = now;
+}
+
 /* --- what happens to a finished piece of a product ----------------------------------------- */
 
 /* y[m][n] (+)= c + bias, y row-major float. */
@@ -179,11 +196,13 @@ static void done_act(void *ctx, int thread, size_t m0, size_t m, size_t n0, size
     }
 }
 
-static void linear(const struct gw_workspace *ws, const struct gw_packed *w, const char *x,
-                   size_t x_stride, gw_linear_done *done, void *ctx, int thread, int n_threads) {
+static void linear(const struct gw_workspace *ws, enum gw_op op, const struct gw_packed *w,
+                   const char *x, size_t x_stride, gw_linear_done *done, void *ctx, int thread,
+                   int n_threads) {
     gw_linear(&ws->model->kern, w, ws->batch.n_rows, x, x_stride, done, ctx,
               ws->scratch + (size_t)thread * ws->scratch_bytes, thread, n_threads);
     gw_pool_barrier(ws->pool);
+    gw_profile_mark(ws, op, thread);
 }
 
 /* --- the parts of a layer ------------------------------------------------------------------ */
@@ -195,6 +214,7 @@ static void embed(const struct gw_workspace *ws, int thread, int n_threads) {
         gw_packed_get_row(&ws->model->embed, (size_t)ws->batch.tokens[r],
                           ws->h + r * ws->model->cfg.hidden);
     gw_pool_barrier(ws->pool);
+    gw_profile_mark(ws, GW_OP_EMBED, thread);
 }
 
 /* x[i] = norm(h[rows[i]]) for this thread's share of n; rows NULL: all in order. */
@@ -210,6 +230,7 @@ static void norm_rows(const struct gw_workspace *ws, const float *weight, const 
         store_x(&m->kern, m->format, x + i * stride, 0, row, hidden);
     }
     gw_pool_barrier(ws->pool);
+    gw_profile_mark(ws, GW_OP_NORM, thread);
 }
 
 /* One head of one row: q-norm or k-norm (weight NULL: none), then the rotation, in place. */
@@ -274,11 +295,13 @@ static void attention(const struct gw_workspace *ws, size_t layer, int thread, i
     for (size_t i = begin; i < end; i++)
         rotate_and_store(ws, layer, ws->batch.runs[i / heads], i % heads);
     gw_pool_barrier(ws->pool);
+    gw_profile_mark(ws, GW_OP_ROTATE, thread);
     /* Dealt out one by one: items of one kv head cost much the same, later rows of a long run
      * more than earlier ones. */
     for (size_t i = (size_t)thread; i < ws->batch.n_items * heads; i += (size_t)n_threads)
         attend(ws, layer, ws->batch.items[i / heads], i % heads, thread);
     gw_pool_barrier(ws->pool);
+    gw_profile_mark(ws, GW_OP_ATTEND, thread);
 }
 
 static void layer_forward(const struct gw_workspace *ws, size_t index, int thread, int n_threads) {
@@ -295,12 +318,12 @@ static void layer_forward(const struct gw_workspace *ws, size_t index, int threa
     struct to_act act = {&m->kern, m->format, ws->act, act_stride, c->ffn, l->gate_up_bias};
 
     norm_rows(ws, l->attn_norm, NULL, b->n_rows, ws->x, thread, n_threads);
-    linear(ws, &l->qkv, ws->x, x_stride, done_float, &qkv, thread, n_threads);
+    linear(ws, GW_OP_QKV, &l->qkv, ws->x, x_stride, done_float, &qkv, thread, n_threads);
     attention(ws, index, thread, n_threads);
-    linear(ws, &l->o, ws->attn, attn_stride, done_float, &o, thread, n_threads);
+    linear(ws, GW_OP_O, &l->o, ws->attn, attn_stride, done_float, &o, thread, n_threads);
     norm_rows(ws, l->mlp_norm, NULL, b->n_rows, ws->x, thread, n_threads);
-    linear(ws, &l->gate_up, ws->x, x_stride, done_act, &act, thread, n_threads);
-    linear(ws, &l->down, ws->act, act_stride, done_float, &down, thread, n_threads);
+    linear(ws, GW_OP_GATE_UP, &l->gate_up, ws->x, x_stride, done_act, &act, thread, n_threads);
+    linear(ws, GW_OP_DOWN, &l->down, ws->act, act_stride, done_float, &down, thread, n_threads);
 }
 
 static void trace(const struct gw_workspace *ws, size_t layer, int thread) {
@@ -311,6 +334,7 @@ static void trace(const struct gw_workspace *ws, size_t layer, int thread) {
 
 void gw_forward(struct gw_workspace *ws, int thread, int n_threads) {
     const struct gw_model *m = ws->model;
+    if (thread == 0 && ws->profile != NULL) ws->profile->last_ns = gw_now_ns();
     if (gw_kv_n_copies(ws->kv) > 0) {
         gw_kv_run_copies(ws->kv, thread, n_threads);
         gw_pool_barrier(ws->pool);

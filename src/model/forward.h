@@ -41,6 +41,28 @@ void gw_batch_want_last(struct gw_batch *b);
 /* Says that the last n rows added are output rows. */
 void gw_batch_want(struct gw_batch *b, size_t n);
 
+/* The parts of a step, for the profile. */
+enum gw_op {
+    GW_OP_EMBED,
+    GW_OP_NORM,
+    GW_OP_QKV,
+    GW_OP_ROTATE, /* q-norm, k-norm, rotation, storing K and V */
+    GW_OP_ATTEND,
+    GW_OP_O,
+    GW_OP_GATE_UP,
+    GW_OP_DOWN,
+    GW_OP_HEAD, /* product and statistics */
+    GW_OP_COUNT
+};
+
+/* Wall time of each part, as thread 0 sees it from barrier to barrier. */
+struct gw_profile {
+    uint64_t last_ns;
+    uint64_t ns[GW_OP_COUNT];
+};
+
+const char *gw_op_name(enum gw_op op);
+
 struct gw_workspace {
     const struct gw_model *model;
     struct gw_kv *kv;
@@ -60,6 +82,7 @@ struct gw_workspace {
      * hidden states after `layer` layers (0: embeddings; n_layers + 1: after the final norm). */
     void (*trace)(void *ctx, size_t layer, const float *h, size_t n_rows);
     void *trace_ctx;
+    struct gw_profile *profile; /* NULL: not measured */
     struct gw_mem memory;
 };
 
@@ -72,6 +95,9 @@ enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv 
 void gw_workspace_free(struct gw_workspace *ws);
 size_t gw_workspace_bytes(const struct gw_config *cfg, enum gw_panel_format format, size_t max_rows,
                           size_t max_out, size_t max_positions, int n_threads);
+
+/* After a barrier: adds the time since the last call to `op` (thread 0, with a profile only). */
+void gw_profile_mark(const struct gw_workspace *ws, enum gw_op op, int thread);
 
 /* Runs ws->batch through the layers; stores keys and values; leaves head_x.  SPMD; ends with a
  * barrier. */
