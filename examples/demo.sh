@@ -1,0 +1,44 @@
+#!/bin/bash
+# demo.sh - what gwen-cpu does, in a minute and without a download: a tiny model with random
+# weights samples a group of completions for each of a few prompts, and scores one of them again.
+#
+#   GWEN   the program (build/gwen-cpu)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+gwen=${GWEN:-build/gwen-cpu}
+tokenizer=tests/fixtures/tokenizer/bytelevel
+work=$(mktemp -d "${TMPDIR:-/tmp}/gwen-demo-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# show COMMAND...: prints a command, then runs it
+show() {
+    echo
+    echo "\$ ${*//$work/\$DIR}"
+    "$@"
+}
+
+echo "A tiny model with random weights (so the text is noise), as a Hugging Face directory:"
+show "$gwen" init --preset tiny --tokenizer $tokenizer --seed 1 --out "$work/model"
+
+echo
+echo "Four samples for each of three prompts:"
+cat examples/prompts.jsonl
+show "$gwen" rollout -q --model "$work/model" --prompts examples/prompts.jsonl --groups 4 \
+    --max-tokens 12 --seed 1 --out "$work/samples.jsonl"
+echo
+cut -c 1-160 "$work/samples.jsonl" | sed 's/$/.../'
+
+echo
+echo "The same samples one at a time, on one thread: the same bytes."
+show "$gwen" rollout -q --model "$work/model" --prompts examples/prompts.jsonl --groups 4 \
+    --max-tokens 12 --seed 1 --rollout-batch-size 1 --threads 1 --out "$work/again.jsonl"
+cmp "$work/samples.jsonl" "$work/again.jsonl"
+
+echo
+echo "The first sample scored: its log-probabilities, as they were recorded while sampling."
+head -n 1 "$work/samples.jsonl" |
+    sed -E 's/.*("prompt_ids": *\[[^]]*\]).*"ids": *(\[[^]]*\]), *("logprobs": *\[[^]]*\]).*/{\1, "completion_ids": \2}\n\3/' \
+        >"$work/first"
+sed -n 2p "$work/first"
+head -n 1 "$work/first" >"$work/request.jsonl"
+show "$gwen" score -q --model "$work/model" <"$work/request.jsonl"
