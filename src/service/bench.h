@@ -1,0 +1,44 @@
+/* bench.h - the measurements behind `gwen-cpu bench`, each with its limit on this machine. */
+#ifndef GW_BENCH_H
+#define GW_BENCH_H
+
+#include "model/forward.h"
+
+/* What the machine can do, measured in the same run. */
+struct gw_limits {
+    double flops_s; /* peak of the kernels in force, all threads: 2 per multiply-add */
+    double bytes_s; /* reading from memory, all threads */
+};
+
+/* A measured rate and what it is measured against. */
+struct gw_rate {
+    double mean, std; /* tokens per second */
+    double limit;
+};
+
+struct gw_bench_decode_opts {
+    size_t batch, prompt_tokens, new_tokens;
+    bool separate_prompts; /* else all rows share one prompt */
+    int runs;
+    uint64_t seed;
+    struct gw_profile *profile; /* NULL, or filled with the time per part, all steps together */
+};
+
+/* Decodes new_tokens steps of `batch` rows at temperature 0.8; prefill is not counted. */
+enum gwen_status gw_bench_decode(const struct gw_model *model, struct gw_pool *pool,
+                                 const struct gw_limits *limits,
+                                 const struct gw_bench_decode_opts *opts, struct gw_rate *rate,
+                                 struct gwen_err *err);
+
+/* Runs one prompt of prompt_tokens; only its last logits are wanted. */
+enum gwen_status gw_bench_prefill(const struct gw_model *model, struct gw_pool *pool,
+                                  const struct gw_limits *limits, size_t prompt_tokens, int runs,
+                                  uint64_t seed, struct gw_profile *profile, struct gw_rate *rate,
+                                  struct gwen_err *err);
+
+/* Multiply-adds times two and bytes of one part of a step of n_rows rows that attend to `context`
+ * tokens on average, of which kv_tokens distinct ones are read: for the profile. */
+void gw_op_cost(const struct gw_model *model, enum gw_op op, size_t n_rows, size_t n_out,
+                double context, double kv_tokens, double *flops, double *bytes);
+
+#endif
