@@ -87,7 +87,7 @@ export GW_DEPS_CHECKED
 
 # --- objects; all are rebuilt when a flag changes, the libraries when a source comes or goes -----
 FLAGS_FILE := $(BUILD)/.flags
-FLAGS_NOW = $(COMPILE) $(FLAGS_AVX512) $(MACHINE)
+FLAGS_NOW = $(COMPILE) $(FLAGS_AVX512) $(ARCH)
 LIST_FILE := $(BUILD)/.sources
 LIST_NOW = $(LIB_SRC) $(CLI_SRC)
 keep = @mkdir -p $(BUILD); printf '%s\n' '$1' | cmp -s - $@ || printf '%s\n' '$1' >$@
