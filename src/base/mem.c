@@ -1,3 +1,4 @@
+/* mem.c - see mem.h. */
 #include "base/mem.h"
 
 #include <errno.h>

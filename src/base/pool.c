@@ -1,3 +1,4 @@
+/* pool.c - the parallel region, by OpenMP or plain threads, and its barrier; see pool.h. */
 #include "base/pool.h"
 
 #include <linux/futex.h>
@@ -13,7 +14,7 @@
 #include <omp.h>
 #endif
 
-enum { SPIN_NS = 50 * 1000, SPINS_PER_CLOCK_READ = 128 };
+enum { SPIN_NS = 50 * 1000, SPINS_PER_CLOCK_READ = 128, MOST_THREADS = 1024 };
 
 struct gw_pool {
     int n_threads;
@@ -26,8 +27,9 @@ struct gw_pool {
 };
 
 enum gwen_status gw_pool_create(int n_threads, struct gw_pool **out, struct gwen_err *err) {
-    if (n_threads < 1 || n_threads > 1024)
-        return gw_fail(err, GWEN_ERR_ARGUMENT, "threads: %d is not between 1 and 1024", n_threads);
+    if (n_threads < 1 || n_threads > MOST_THREADS)
+        return gw_fail(err, GWEN_ERR_ARGUMENT, "threads: %d is not between 1 and %d", n_threads,
+                       MOST_THREADS);
     struct gw_pool *pool = aligned_alloc(64, gw_round_up(sizeof *pool, 64));
     if (pool == NULL) return gw_nomem(err, sizeof *pool, "the thread pool");
     pool->n_threads = n_threads;
@@ -92,32 +94,40 @@ void gw_pool_barrier(struct gw_pool *pool) {
 
 #ifdef GW_POOL_PTHREADS
 
-struct start {
+/* The threads of one run wait until it is known how many there are. */
+struct crew {
     gw_pool_fn *fn;
     void *ctx;
-    int thread, n_threads;
+    atomic_uint n_threads; /* 0: not known yet */
+};
+
+struct start {
+    struct crew *crew;
+    int thread;
 };
 
 static void *thread_main(void *arg) {
     const struct start *s = arg;
-    s->fn(s->ctx, s->thread, s->n_threads);
+    unsigned n;
+    while ((n = atomic_load(&s->crew->n_threads)) == 0) futex_wait(&s->crew->n_threads, 0);
+    s->crew->fn(s->crew->ctx, s->thread, (int)n);
     return NULL;
 }
 
 void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
-    int n = pool->n_threads, made = 1;
-    pthread_t ids[1024];
-    struct start starts[1024];
-    pool->n_active = n;
-    for (int i = 1; i < n; i++) {
-        starts[i] = (struct start){fn, ctx, i, n};
-        /* The barrier counts on all n: a thread that cannot be had ends the program, in this
-         * build for sanitizers only. */
-        if (pthread_create(&ids[i], NULL, thread_main, &starts[i]) != 0) abort();
-        made++;
+    pthread_t ids[MOST_THREADS];
+    struct start starts[MOST_THREADS];
+    struct crew crew = {.fn = fn, .ctx = ctx};
+    int n = 1;
+    for (; n < pool->n_threads; n++) {
+        starts[n] = (struct start){&crew, n};
+        if (pthread_create(&ids[n], NULL, thread_main, &starts[n]) != 0) break;
     }
+    pool->n_active = n;
+    atomic_store(&crew.n_threads, (unsigned)n);
+    futex_wake_all(&crew.n_threads);
     fn(ctx, 0, n);
-    for (int i = 1; i < made; i++) pthread_join(ids[i], NULL);
+    for (int i = 1; i < n; i++) pthread_join(ids[i], NULL);
     pool->n_active = 1;
 }
 
