@@ -17,6 +17,9 @@ struct gw_generation_config {
     double temperature, top_p, min_p, repetition_penalty;
     size_t top_k; /* 0: off */
     size_t max_new_tokens;
+    /* The first setting in the file that changes sampling and is not implemented here, as
+     * "no_repeat_ngram_size 3"; empty when there is none.  Whoever applies the defaults says so. */
+    char unsupported[96];
 };
 
 /* Reads DIR/generation_config.json; a missing file gives an empty structure and GWEN_OK. */
