@@ -18,7 +18,8 @@ size_t gw_engine_good_blocks(size_t slots, size_t group, size_t max_prompt, size
            gw_engine_min_blocks(max_prompt, max_new);
 }
 
-static size_t job_capacity(const struct gw_engine_opts *o) { return 2 * o->slots + 2; }
+size_t gw_engine_max_jobs(size_t slots) { return 2 * slots + 2; }
+
 static size_t max_out(const struct gw_engine_opts *o) { return o->slots + GW_ENGINE_MAX_FINISHING; }
 static size_t seq_blocks(const struct gw_engine_opts *o) {
     return gw_kv_blocks_for(o->max_prompt + o->max_new);
@@ -37,7 +38,7 @@ static size_t lay_out(struct gw_engine *e, const struct gw_engine_opts *o, size_
         if (base != NULL) (field) = (void *)(base + used);                                         \
         used += (bytes);                                                                           \
     } while (0)
-    for (size_t i = 0; i < job_capacity(o); i++) {
+    for (size_t i = 0; i < gw_engine_max_jobs(o->slots); i++) {
         TAKE(e->jobs[i].seq.blocks, blocks);
         TAKE(e->jobs[i].first_ids, group);
         TAKE(e->jobs[i].first_logprobs, group);
@@ -71,7 +72,7 @@ static enum gwen_status create_tables(struct gw_engine *e, struct gwen_err *err)
     const struct gw_engine_opts *o = &e->opts;
     int n_threads = gw_pool_threads(e->pool);
     size_t vocab = e->model->cfg.vocab_size;
-    e->n_jobs = job_capacity(o);
+    e->n_jobs = gw_engine_max_jobs(o->slots);
     e->jobs = calloc(e->n_jobs, sizeof *e->jobs);
     e->slots = calloc(o->slots, sizeof *e->slots);
     e->eos = malloc((o->n_eos + 1) * sizeof *e->eos);
@@ -103,11 +104,12 @@ enum gwen_status gw_engine_create(const struct gw_model *model, struct gw_pool *
     if (opts->slots == 0 || opts->prefill_rows == 0 || opts->max_prompt == 0 ||
         opts->max_new == 0 || opts->max_group == 0)
         return gw_fail(err, GWEN_ERR_ARGUMENT, "decode engine: sizes must be positive");
-    if (opts->max_prompt + opts->max_new > model->cfg.max_position_embeddings)
+    size_t context = model->cfg.max_position_embeddings;
+    if (opts->max_prompt > context || opts->max_new > context)
         return gw_fail(err, GWEN_ERR_ARGUMENT,
-                       "prompt of %zu and %zu new tokens exceed the model's context of %zu "
-                       "(max_position_embeddings): lower --max-tokens or shorten the prompt",
-                       opts->max_prompt, opts->max_new, model->cfg.max_position_embeddings);
+                       "prompts of %zu and %zu new tokens exceed the model's context of %zu "
+                       "(max_position_embeddings): lower --max-tokens or shorten the prompts",
+                       opts->max_prompt, opts->max_new, context);
     if (opts->n_blocks < gw_engine_min_blocks(opts->max_prompt, opts->max_new))
         return gw_fail(err, GWEN_ERR_NOMEM,
                        "KV arena of %zu blocks cannot hold one sample of %zu + %zu tokens",

@@ -63,6 +63,7 @@ struct gw_engine_opts {
     size_t slots;        /* rollout batch size: samples decoded together */
     size_t prefill_rows; /* prompt tokens prefilled beside them in one step */
     size_t n_blocks;     /* KV blocks: at least gw_engine_min_blocks() */
+    /* Prompt and new tokens of one sample together must be within the model's context. */
     size_t max_prompt, max_new, max_group;
     const int32_t *eos; /* ids that end a sample; copied */
     size_t n_eos;
@@ -78,6 +79,8 @@ struct gw_engine_stats {
 
 struct gw_engine;
 
+/* Most jobs that are between `next` and `job_done` at once. */
+size_t gw_engine_max_jobs(size_t slots);
 /* Blocks that let one sample of the longest prompt run. */
 size_t gw_engine_min_blocks(size_t max_prompt, size_t max_new);
 /* Blocks that keep `slots` samples of such prompts running, `group` to a prompt. */

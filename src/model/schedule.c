@@ -145,6 +145,17 @@ static size_t live_samples(const struct gw_engine *e) {
     return n;
 }
 
+static bool check_context(struct gw_engine *e, const struct gw_job *job) {
+    size_t context = e->model->cfg.max_position_embeddings, most = 0;
+    for (size_t i = 0; i < job->n_wants; i++) most = GW_MAX(most, job->wants[i].max_tokens);
+    if (job->n_prompt + most <= context) return true;
+    fail(e, gw_fail(e->err, GWEN_ERR_ARGUMENT,
+                    "a prompt of %zu and %zu new tokens exceed the model's context of %zu "
+                    "(max_position_embeddings): lower --max-tokens or shorten the prompt",
+                    job->n_prompt, most, context));
+    return false;
+}
+
 static bool check_job(struct gw_engine *e, const struct gw_job *job) {
     bool ok = job->n_prompt >= 1 && job->n_prompt <= e->opts.max_prompt && job->n_wants >= 1 &&
               job->n_wants <= e->opts.max_group;
@@ -157,7 +168,7 @@ static bool check_job(struct gw_engine *e, const struct gw_job *job) {
                         "a prompt of %zu tokens with %zu samples is not what the engine was made "
                         "for",
                         job->n_prompt, job->n_wants));
-    return ok;
+    return ok && check_context(e, job);
 }
 
 static void take_job(struct gw_engine *e, struct gw_engine_job *j, const struct gw_job *job) {
