@@ -91,7 +91,8 @@ enum gwen_status gw_lines_open(const char *path, size_t max_line, struct gw_line
 enum gwen_status gw_lines_open_fd(int fd, const char *name, size_t max_line, struct gw_lines **out,
                                   struct gwen_err *err);
 /* The next line.  *more is false, and *line untouched, at the end.  A longer line than allowed is
- * GWEN_ERR_FORMAT naming file and line. */
+ * GWEN_ERR_FORMAT naming file and line.  GWEN_ERR_CANCELLED when a signal handler ran while the
+ * descriptor was waited for (and does not restart system calls): calling again goes on. */
 enum gwen_status gw_lines_next(struct gw_lines *r, struct gw_line *line, bool *more,
                                struct gwen_err *err);
 /* The name given at opening, for messages. */

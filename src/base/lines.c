@@ -81,10 +81,10 @@ static enum gwen_status lines_fill(struct gw_lines *r, struct gwen_err *err) {
         r->buf = buf;
         r->cap = cap;
     }
-    ssize_t n;
-    do n = read(r->fd, r->buf + r->end, r->cap - 1 - r->end);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = read(r->fd, r->buf + r->end, r->cap - 1 - r->end);
     char text[128];
+    if (n < 0 && errno == EINTR)
+        return gw_fail(err, GWEN_ERR_CANCELLED, "%s: interrupted while waiting", r->name);
     if (n < 0)
         return gw_fail(err, GWEN_ERR_IO, "cannot read %s: %s", r->name,
                        strerror_r(errno, text, sizeof text));
