@@ -1,0 +1,210 @@
+/* cli.h - what the commands of gwen-cpu are made of.
+ *
+ * A command is a row of commands.def and a function gw_cmd_NAME in a file of its own.  It declares
+ * its options in a table, from which parsing, `-h`, --config files and --set all follow:
+ *
+ *     struct { const char *out; size_t groups; } o = {NULL, 8};
+ *     const struct gw_option options[] = {
+ *         GW_OPT_STRING("out", 'o', &o.out, "FILE", "where the rows go"),
+ *         GW_OPT_COUNT("groups", 0, &o.groups, 1, 65536, "samples of each prompt"),
+ *     };
+ *     const struct gw_cli_spec spec = {"--model DIR [options]", "What it does.", options,
+ *                                      GW_ARRAY_LEN(options), .needs_model = true};
+ *     int code;
+ *     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
+ *     struct gwen_err err;
+ *     return gw_cli_end(cli, do_it(cli, ..., &err), &err);
+ *
+ * Data goes to standard output (gw_cli_write), everything else to standard error.  Exit status:
+ * 0 ok, 1 failed, 2 wrong usage, 130 or 143 interrupted. */
+#ifndef GW_CLI_H
+#define GW_CLI_H
+
+#include "base/log.h"
+#include "base/str.h"
+#include "cli/progress_bar.h"
+#include "gwen_simd.h"
+#include "model/dtype.h"
+
+enum gw_exit { GW_EXIT_OK = 0, GW_EXIT_FAILED = 1, GW_EXIT_USAGE = 2 };
+
+/* --- options -------------------------------------------------------------------------------- */
+
+/* The words given for an option that may be repeated. */
+struct gw_words {
+    const char **items;
+    size_t n;
+};
+
+/* Numbers given as 1,8,32. */
+struct gw_counts {
+    size_t *items;
+    size_t n;
+};
+
+enum gw_option_kind {
+    GW_OPTION_FLAG,   /* bool: given, or --name=true|false */
+    GW_OPTION_STRING, /* const char * */
+    GW_OPTION_WORDS,  /* struct gw_words; each use adds one */
+    GW_OPTION_BYTES,  /* uint64_t: bytes, or with K, M, G, T (powers of 1024); more than 0 */
+    GW_OPTION_COUNT,  /* size_t in [min, max] */
+    GW_OPTION_AUTO,   /* the same, or "auto", which gives 0 */
+    GW_OPTION_COUNTS, /* struct gw_counts, each in [min, max] */
+    GW_OPTION_U64,    /* uint64_t */
+    GW_OPTION_REAL,   /* double in [min, max] */
+    GW_OPTION_CHOICE  /* int: which of the words of `arg`, written a|b|c */
+};
+
+struct gw_option {
+    const char *name; /* without the dashes */
+    char letter;      /* 0: none */
+    enum gw_option_kind kind;
+    void *value; /* holds the default before parsing; strings point into argv or the cli's memory */
+    const char *arg; /* what -h calls the value */
+    double min, max;
+    const char *help; /* a few words; -h adds the default */
+};
+
+/* One row of a table.  The comparison with a typed null pointer makes the compiler check that
+ * `var` points to the type that the kind needs. */
+#define GW_OPT_(kind_, type, name_, letter_, var, arg_, min_, max_, help_)                         \
+    {                                                                                              \
+        .name = (name_), .letter = (letter_), .kind = (kind_), .value = 1 ? (var) : (type *)0,     \
+        .arg = (arg_), .min = (min_), .max = (max_), .help = (help_)                               \
+    }
+#define GW_OPT_FLAG(name, letter, var, help)                                                       \
+    GW_OPT_(GW_OPTION_FLAG, bool, name, letter, var, NULL, 0, 0, help)
+#define GW_OPT_STRING(name, letter, var, arg, help)                                                \
+    GW_OPT_(GW_OPTION_STRING, const char *, name, letter, var, arg, 0, 0, help)
+#define GW_OPT_WORDS(name, letter, var, arg, help)                                                 \
+    GW_OPT_(GW_OPTION_WORDS, struct gw_words, name, letter, var, arg, 0, 0, help)
+#define GW_OPT_BYTES(name, letter, var, help)                                                      \
+    GW_OPT_(GW_OPTION_BYTES, uint64_t, name, letter, var, "SIZE", 0, 0, help)
+#define GW_OPT_COUNT(name, letter, var, min, max, help)                                            \
+    GW_OPT_(GW_OPTION_COUNT, size_t, name, letter, var, "N", min, max, help)
+#define GW_OPT_AUTO(name, letter, var, min, max, help)                                             \
+    GW_OPT_(GW_OPTION_AUTO, size_t, name, letter, var, "N|auto", min, max, help)
+#define GW_OPT_COUNTS(name, letter, var, min, max, help)                                           \
+    GW_OPT_(GW_OPTION_COUNTS, struct gw_counts, name, letter, var, "N,...", min, max, help)
+#define GW_OPT_U64(name, letter, var, help)                                                        \
+    GW_OPT_(GW_OPTION_U64, uint64_t, name, letter, var, "N", 0, 0, help)
+#define GW_OPT_REAL(name, letter, var, min, max, help)                                             \
+    GW_OPT_(GW_OPTION_REAL, double, name, letter, var, "X", min, max, help)
+#define GW_OPT_CHOICE(name, letter, var, words, help)                                              \
+    GW_OPT_(GW_OPTION_CHOICE, int, name, letter, var, words, 0, 0, help)
+
+/* Options that every command has. */
+struct gw_common {
+    const char *model;   /* NULL: not given */
+    enum gw_dtype dtype; /* NONE: auto */
+    size_t threads;      /* 0: as many as the machine gives */
+    uint64_t memory;     /* bytes; 0: what the machine gives */
+    uint64_t seed;
+    bool json, quiet, verbose;
+    enum gwen_isa isa_cap;  /* from GWEN_ISA; GWEN_ISA_COUNT: no cap */
+    const char *cache_root; /* of Hugging Face, from the environment; NULL: none known */
+};
+
+struct gw_owned;
+
+struct gw_cli_spec {
+    const char *usage; /* what follows the command's name in the synopsis */
+    const char *about; /* paragraphs for -h; lines at most 79 columns, ends without a newline */
+    const struct gw_option *options; /* of this command; may replace common ones by name */
+    size_t n_options;
+    size_t max_args;  /* arguments that are no options */
+    bool needs_model; /* wrong usage without --model */
+};
+
+enum { GW_CLI_MAX_OPTIONS = 128, GW_CLI_N_COMMON = 11 };
+
+/* The program while one command runs. */
+struct gw_cli {
+    const char *command;
+    struct gw_common common;
+    const char **args; /* arguments that are no options, [n_args] */
+    size_t n_args;
+    struct gw_log log;
+    struct gw_bar bar;
+    bool pipe_closed; /* standard output was closed by its reader: nothing to complain about */
+    /* what parsing needs */
+    const struct gw_cli_spec *spec;
+    struct gw_option common_options[GW_CLI_N_COMMON];
+    struct gw_words sets;
+    const char *dtype_text, *config;
+    bool help;
+    unsigned char source;                    /* what is being read: an enum gw_source */
+    unsigned char given[GW_CLI_MAX_OPTIONS]; /* where each option's value came from last */
+    struct gw_owned *owned;                  /* memory that lives as long as the cli */
+};
+
+/* Later ones win over earlier ones. */
+enum gw_source { GW_SOURCE_DEFAULT, GW_SOURCE_FILE, GW_SOURCE_SET, GW_SOURCE_LINE };
+
+struct gw_command {
+    const char *name;
+    int (*run)(struct gw_cli *cli, int argc, char **argv); /* argv[0] is the command's name */
+    const char *help;
+};
+#define GW_COMMAND(name, help) int gw_cmd_##name(struct gw_cli *cli, int argc, char **argv);
+#include "cli/commands.def"
+#undef GW_COMMAND
+
+/* Fills the variables of spec's options and of the common ones: environment, then --config, then
+ * --set, then the command line.  False when the command is over: *code is then its exit status (a
+ * message has been printed, or the help that -h asks for). */
+bool gw_cli_parse(struct gw_cli *cli, const struct gw_cli_spec *spec, int argc, char **argv,
+                  int *code);
+/* True when option `name` was given, by whatever way. */
+bool gw_cli_given(const struct gw_cli *cli, const char *name);
+/* Prints "gwen-cpu: COMMAND: ...; see gwen-cpu COMMAND -h" and returns GW_EXIT_USAGE. */
+int gw_cli_usage(struct gw_cli *cli, const char *fmt, ...) GW_PRINTF(2, 3);
+/* Zeroed memory that is freed as the program ends; ends it when there is none. */
+void *gw_cli_alloc(struct gw_cli *cli, size_t bytes);
+
+/* --- ends and output ---------------------------------------------------------------------------
+ */
+
+/* The exit status of a command that came to `status`; prints *err as one line. */
+int gw_cli_end(struct gw_cli *cli, enum gwen_status status, const struct gwen_err *err);
+/* Writes to standard output, at once (so that a program at the other end of a pipe can answer). */
+enum gwen_status gw_cli_write(struct gw_cli *cli, const void *bytes, size_t len,
+                              struct gwen_err *err);
+/* The same for a string, which is emptied; a string that failed is an error. */
+enum gwen_status gw_cli_put(struct gw_cli *cli, struct gw_str *s, struct gwen_err *err);
+/* A gwen_progress_fn (user: the cli): draws the bar on a terminal; false once interrupted. */
+bool gw_cli_progress(void *cli, const struct gwen_progress *progress);
+
+/* --- signals ------------------------------------------------------------------------------------
+ */
+
+/* From now on the first SIGINT or SIGTERM is remembered, the second ends the program at once;
+ * writing to a closed pipe is an error instead of a signal. */
+void gw_interrupt_install(void);
+/* The signal that came, 0: none. */
+int gw_interrupt_signal(void);
+/* For callbacks that say whether to go on; ctx is not used. */
+bool gw_interrupt_none(void *ctx);
+
+/* --- parts of parsing (parse.c, value.c, config_file.c, help.c) ---------------------------------
+ */
+
+/* Row of options by name ('-' and '_' are the same), NULL: none; *slot is its place in `given`. */
+const struct gw_option *gw_option_find(const struct gw_cli *cli, const char *name, size_t len,
+                                       size_t *slot);
+/* Row `slot` of the command's options and the common ones after them; NULL past the end. */
+const struct gw_option *gw_option_at(const struct gw_cli *cli, size_t slot);
+/* True when a common option gives way to one of the command that has its name. */
+bool gw_option_hidden(const struct gw_cli *cli, const struct gw_option *o);
+/* Sets the option's variable from text, which must live as long as the cli.  `where` names the
+ * place for messages ("--seed", "train.json: seed").  False after a message (wrong usage). */
+bool gw_option_set(struct gw_cli *cli, size_t slot, const char *where, const char *text);
+/* Appends the variable's present value to *s; nothing when there is none worth showing. */
+void gw_option_show(const struct gw_option *o, struct gw_str *s);
+/* Applies a --config file.  False after a message; *code is then the exit status. */
+bool gw_config_file_apply(struct gw_cli *cli, const char *path, int *code);
+/* Prints the help of the command in progress, or of the program. */
+void gw_help_command(const struct gw_cli *cli);
+void gw_help_program(const struct gw_command *commands, size_t n);
+
+#endif

@@ -1,0 +1,129 @@
+/* runtime.c - see runtime.h. */
+#include "cli/runtime.h"
+
+#include "base/clock.h"
+#include "model/hub.h"
+#include "model/safetensors.h"
+
+#include <string.h>
+
+/* --- the machine ------------------------------------------------------------------------------ */
+
+static void log_threads(const struct gw_runtime *rt) {
+    const struct gw_log *log = &rt->cli->log;
+    if (rt->cli->common.threads != 0)
+        gw_log(log, GWEN_LOG_DEBUG, "threads: %d (--threads)", rt->n_threads);
+    else if (rt->hw.cpu_quota > 0 && rt->n_threads < rt->hw.n_cores)
+        gw_log(log, GWEN_LOG_DEBUG, "threads: %d (CPU quota %.2f, %d cores)", rt->n_threads,
+               rt->hw.cpu_quota, rt->hw.n_cores);
+    else
+        gw_log(log, GWEN_LOG_DEBUG, "threads: %d (physical cores in the process's mask)",
+               rt->n_threads);
+}
+
+static void log_machine(const struct gw_runtime *rt) {
+    const struct gw_log *log = &rt->cli->log;
+    enum gwen_isa cap = rt->cli->common.isa_cap;
+    struct gw_str s = {0};
+    log_threads(rt);
+    gw_log(log, GWEN_LOG_DEBUG, "kernels: %s%s%s", gwen_isa_name(rt->kern.isa),
+           cap != GWEN_ISA_COUNT ? ", GWEN_ISA=" : "",
+           cap != GWEN_ISA_COUNT ? gwen_isa_name(cap) : "");
+    gw_put_bytes(&s, rt->budget);
+    gw_log(log, GWEN_LOG_DEBUG, "memory budget: %s (%s)", s.failed ? "?" : s.data,
+           rt->cli->common.memory != 0 ? "--memory" : "what is free, less a margin");
+    gw_str_free(&s);
+}
+
+enum gwen_status gw_runtime_open(struct gw_runtime *rt, struct gw_cli *cli, struct gwen_err *err) {
+    *rt = (struct gw_runtime){.cli = cli};
+    GW_TRY(gw_hw_query(NULL, &rt->hw, err));
+    rt->n_threads = cli->common.threads != 0 ? (int)cli->common.threads : rt->hw.default_threads;
+    uint64_t budget = cli->common.memory != 0 ? cli->common.memory : rt->hw.memory.budget;
+    rt->budget = budget > SIZE_MAX ? SIZE_MAX : (size_t)budget;
+    gwen_kernels_init(&rt->kern, cli->common.isa_cap);
+    log_machine(rt);
+    return gw_pool_create(rt->n_threads, &rt->pool, err);
+}
+
+void gw_runtime_close(struct gw_runtime *rt) {
+    gw_tokenizer_free(rt->tokenizer);
+    gw_model_free(rt->model);
+    gw_pool_free(rt->pool);
+    gw_str_free(&rt->dir);
+    gw_hw_free(&rt->hw);
+    *rt = (struct gw_runtime){0};
+}
+
+/* --- the model -------------------------------------------------------------------------------- */
+
+enum gwen_status gw_model_dir(const struct gw_cli *cli, struct gw_str *dir, struct gwen_err *err) {
+    return gw_hub_resolve(cli->common.model, cli->common.cache_root, dir, err);
+}
+
+static enum gwen_status find_dtype(struct gw_runtime *rt, struct gwen_err *err) {
+    rt->dtype = rt->cli->common.dtype;
+    const char *why = gw_cli_given(rt->cli, "dtype") ? "--dtype" : "GWEN_DTYPE";
+    if (rt->dtype == GW_DTYPE_NONE) {
+        struct gw_safetensors *st;
+        GW_TRY(gw_safetensors_open(rt->dir.data, &st, err));
+        enum gw_dtype stored = gw_safetensors_dtype(st);
+        gw_safetensors_close(st);
+        rt->dtype = gw_model_auto_dtype(stored);
+        why = stored == rt->dtype ? "the checkpoint's own" : "auto for a float32 checkpoint";
+    }
+    rt->format = gw_model_format(rt->dtype, &rt->kern);
+    gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "dtype: %s (%s), numeric class %s",
+           gw_dtype_torch_name(rt->dtype), why, gw_runtime_class(rt));
+    return GWEN_OK;
+}
+
+enum gwen_status gw_runtime_find(struct gw_runtime *rt, struct gwen_err *err) {
+    GW_TRY(gw_model_dir(rt->cli, &rt->dir, err));
+    GW_TRY(gw_config_load(rt->dir.data, &rt->cfg, err));
+    GW_TRY(gw_generation_config_load(rt->dir.data, &rt->generation, err));
+    rt->n_eos = gw_generation_eos(&rt->generation, &rt->cfg, rt->eos);
+    return find_dtype(rt, err);
+}
+
+const char *gw_runtime_class(const struct gw_runtime *rt) {
+    return gw_numeric_class(rt->format, &rt->kern);
+}
+
+struct gw_plan_options gw_runtime_plan(const struct gw_runtime *rt) {
+    return (struct gw_plan_options){
+        .cfg = &rt->cfg, .format = rt->format, .n_threads = rt->n_threads, .kind = GW_PLAN_WEIGHTS};
+}
+
+static void log_plan(const struct gw_runtime *rt, const struct gw_plan_options *options) {
+    struct gw_plan plan;
+    struct gw_str s = {0};
+    gw_plan_make(options, &plan);
+    gw_put_bytes(&s, plan.total);
+    gw_str_puts(&s, " (weights ");
+    gw_put_bytes(&s, plan.weights);
+    gw_str_puts(&s, ", KV ");
+    gw_put_bytes(&s, plan.kv);
+    gw_str_puts(&s, ", scratch ");
+    gw_put_bytes(&s, plan.scratch);
+    if (!s.failed) gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "memory plan: %s)", s.data);
+    gw_str_free(&s);
+}
+
+enum gwen_status gw_runtime_load(struct gw_runtime *rt, const struct gw_plan_options *plan,
+                                 struct gwen_err *err) {
+    log_plan(rt, plan);
+    GW_TRY(gw_plan_check(plan, rt->budget, err));
+    const struct gw_model_opts opts = {
+        .dtype = rt->dtype, .isa_cap = rt->cli->common.isa_cap, .log = &rt->cli->log};
+    uint64_t start = gw_now_ns();
+    GW_TRY(gw_model_load(rt->dir.data, &opts, rt->pool, &rt->model, err));
+    gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "weights loaded in %.2f s, huge pages %s",
+           gw_seconds_since(start), rt->model->memory.huge_advised ? "asked for" : "not to be had");
+    return GWEN_OK;
+}
+
+enum gwen_status gw_runtime_tokenizer(struct gw_runtime *rt, struct gwen_err *err) {
+    if (rt->tokenizer != NULL) return GWEN_OK;
+    return gw_tokenizer_load(rt->dir.data, &rt->tokenizer, err);
+}
