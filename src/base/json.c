@@ -164,6 +164,7 @@ static enum gwen_status check_tree(struct gw_json_node n, struct gwen_err *err) 
 enum gwen_status gw_json_parse(const char *text, size_t len, const char *name,
                                struct gw_json_doc *doc, struct gwen_err *err) {
     *doc = (struct gw_json_doc){0};
+    if (len == 0) text = ""; /* it may be NULL */
     if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
         text += 3;
         len -= 3;

@@ -294,7 +294,7 @@ static int compare_offsets(const void *a, const void *b) {
 /* Sorts by offset; the tensors must tile [0, data_len). */
 static enum gwen_status check_layout(struct walk *w, struct entry *entries, size_t n,
                                      size_t data_len) {
-    qsort(entries, n, sizeof *entries, compare_offsets);
+    if (n > 1) qsort(entries, n, sizeof *entries, compare_offsets);
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
         const char *tensor = string_at(w, entries[i].name);
