@@ -245,6 +245,8 @@ static void add_rows(struct gw_scorer *s, struct task *t, size_t room) {
 static void compose(struct gw_scorer *s) {
     struct gw_batch *b = &s->ws->batch;
     gw_batch_clear(b);
+    if (s->opts.progress != NULL && !s->opts.progress(s->opts.progress_ctx))
+        s->status = gw_fail(s->err, GWEN_ERR_CANCELLED, "scoring: cancelled");
     for (size_t i = s->first_open; i < s->n_tasks; i++)
         if (s->tasks[i].state == RUNNING && s->tasks[i].next == s->tasks[i].end)
             finish_task(s, &s->tasks[i]);

@@ -21,6 +21,9 @@ struct gw_scorer_opts {
     size_t max_len;     /* longest sequence */
     double temperature; /* > 0 */
     bool keep_logits;   /* logits are handed to `logits` below */
+    /* Once a forward pass; false ends the run with GWEN_ERR_CANCELLED.  May be NULL. */
+    bool (*progress)(void *ctx);
+    void *progress_ctx;
 };
 
 struct gw_scorer;

@@ -7,6 +7,7 @@
 #include "model/weights_init.h"
 
 #include "base/file.h"
+#include "base/progress.h"
 #include "base/rng.h"
 #include "gwen_simd.h"
 #include "model/safetensors.h"
@@ -36,7 +37,7 @@ static double ln(double x) {
     return e * 0.69314718055994531 + 2 * s * series;
 }
 
-/* The standard normal quantile of (word + 1/2) / 2^32, |result| < 6.4, to about 1e-7: algorithm
+/* The standard normal quantile of (word + 1/2) / 2^32, |result| < 6.4, to within 1e-6: algorithm
  * PPND7 of Wichura, "The percentage points of the normal distribution", Applied Statistics 37
  * (1988). */
 static double normal(uint32_t word) {
@@ -62,6 +63,8 @@ static double normal(uint32_t word) {
 struct fill_state {
     const struct gw_config *config;
     uint64_t seed;
+    struct gw_progress progress;
+    uint64_t done; /* parameters */
 };
 
 /* Values of elements [first, first + n) of a tensor. */
@@ -88,13 +91,14 @@ static void fill_floats(const struct fill_state *s, const struct gw_tensor_spec 
 
 static enum gwen_status fill(void *ctx, size_t index, size_t first, size_t n, void *dst,
                              struct gwen_err *err) {
-    (void)err; /* nothing can fail */
-    const struct fill_state *s = ctx;
+    struct fill_state *s = ctx;
     struct gw_tensor_spec spec;
     gw_config_tensor_at(s->config, index, &spec);
     float chunk[GW_INIT_CHUNK];
     for (size_t i = 0; i < n; i += GW_INIT_CHUNK) {
         size_t m = GW_MIN(n - i, (size_t)GW_INIT_CHUNK);
+        GW_TRY(gw_progress_update(&s->progress, s->done, err));
+        s->done += m;
         fill_floats(s, &spec, first + i, m, chunk);
         if (s->config->dtype == GW_DTYPE_F32)
             memcpy((float *)dst + i, chunk, m * sizeof *chunk);
@@ -106,8 +110,8 @@ static enum gwen_status fill(void *ctx, size_t index, size_t first, size_t n, vo
     return GWEN_OK;
 }
 
-static enum gwen_status write_weights(const struct gw_config *c, uint64_t seed, const char *path,
-                                      struct gwen_err *err) {
+static enum gwen_status write_weights(const struct gw_config *c, const struct gw_init_options *opt,
+                                      const char *path, struct gwen_err *err) {
     size_t n = gw_config_n_tensors(c);
     struct gw_tensor *tensors = calloc(n, sizeof *tensors);
     struct gw_tensor_spec *specs = calloc(n, sizeof *specs);
@@ -120,7 +124,9 @@ static enum gwen_status write_weights(const struct gw_config *c, uint64_t seed, 
                                         .rank = specs[i].rank,
                                         .shape = {specs[i].shape[0], specs[i].shape[1]}};
     }
-    struct fill_state state = {.config = c, .seed = seed};
+    struct fill_state state = {.config = c, .seed = opt->seed};
+    gw_progress_init(&state.progress, opt->progress, opt->progress_user, "init", "parameters",
+                     gw_config_n_params(c));
     const struct gw_meta meta = {"format", "pt"}; /* transformers wants to see it */
     if (status == GWEN_OK)
         status = gw_safetensors_write(path, tensors, n, &meta, 1, fill, &state, err);
@@ -171,7 +177,7 @@ enum gwen_status gw_weights_init(const struct gw_config *config, const struct gw
     if (opt->tokenizer_dir != NULL) GW_TRY(copy_tokenizer(opt->tokenizer_dir, dir, err));
     struct gw_str path = {0};
     enum gwen_status status = gw_path_join(&path, dir, "model.safetensors", err);
-    if (status == GWEN_OK) status = write_weights(&c, opt->seed, path.data, err);
+    if (status == GWEN_OK) status = write_weights(&c, opt, path.data, err);
     gw_str_free(&path);
     return status;
 }
