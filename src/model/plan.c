@@ -107,6 +107,13 @@ static void put_advice(const struct gw_plan_options *o, size_t budget, struct gw
         gw_str_printf(s, "%s%s %zu", n++ == 0 ? ": " : " or ", text, fits);
     }
     if (n > 0) return;
+    struct gw_plan_options one = *o;
+    one.engine.slots = 1;
+    size_t tokens = gw_plan_largest(&one, GW_KNOB_MAX_TOKENS, o->engine.max_new, budget);
+    if (tokens > 0) {
+        gw_str_printf(s, ": lower --rollout-batch-size to 1 and --max-tokens to %zu", tokens);
+        return;
+    }
     struct gw_plan_options half = *o;
     struct gw_plan plan;
     half.format = GW_PANEL_BF16;
