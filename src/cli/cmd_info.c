@@ -32,12 +32,11 @@ static struct gw_plan_options plan_options(const struct gw_runtime *rt, const st
     return p;
 }
 
-/* The sizes asked for, cut to the model's context. */
+/* The sizes asked for, cut to the model's context: the prompt first. */
 static void fit_context(struct info *o, const struct gw_config *c) {
     size_t context = c->max_position_embeddings;
-    if (o->prompt_tokens >= context) o->prompt_tokens = context > 1 ? context - 1 : 1;
-    if (o->max_tokens > context - o->prompt_tokens) o->max_tokens = context - o->prompt_tokens;
-    if (o->max_tokens == 0) o->max_tokens = 1;
+    o->max_tokens = GW_MIN(o->max_tokens, GW_MAX(context / 2, (size_t)1));
+    o->prompt_tokens = GW_MIN(o->prompt_tokens, GW_MAX(context - o->max_tokens, (size_t)1));
 }
 
 /* --- for programs ----------------------------------------------------------------------------- */

@@ -119,7 +119,7 @@ enum gwen_status gw_runtime_load(struct gw_runtime *rt, const struct gw_plan_opt
     uint64_t start = gw_now_ns();
     GW_TRY(gw_model_load(rt->dir.data, &opts, rt->pool, &rt->model, err));
     gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "weights loaded in %.2f s, huge pages %s",
-           gw_seconds_since(start), rt->model->memory.huge_advised ? "asked for" : "not to be had");
+           gw_seconds_since(start), rt->model->memory.huge_advised ? "asked for" : "not used");
     return GWEN_OK;
 }
 
