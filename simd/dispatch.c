@@ -98,9 +98,9 @@ static const struct level {
     {GWEN_ISA_AVX512, has_avx512, NULL},
     {GWEN_ISA_AVX512BF16, has_avx512bf16, NULL},
 #elif defined(__aarch64__)
-    {GWEN_ISA_NEON, has_neon, NULL},
-    {GWEN_ISA_NEONFP16, has_neonfp16, NULL},
-    {GWEN_ISA_NEONBF16, has_neonbf16, NULL},
+    {GWEN_ISA_NEON, has_neon, gwen_init_neon},
+    {GWEN_ISA_NEONFP16, has_neonfp16, gwen_init_neon}, /* nothing faster: simd/KERNELS.md */
+    {GWEN_ISA_NEONBF16, has_neonbf16, gwen_init_neonbf16},
 #endif
 };
 enum { N_LEVELS = sizeof LEVELS / sizeof LEVELS[0] };

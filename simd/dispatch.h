@@ -12,7 +12,6 @@ void gwen_init_avx2(struct gwen_kernels *k);
 void gwen_init_avx512(struct gwen_kernels *k);
 void gwen_init_avx512bf16(struct gwen_kernels *k);
 void gwen_init_neon(struct gwen_kernels *k);
-void gwen_init_neonfp16(struct gwen_kernels *k);
 void gwen_init_neonbf16(struct gwen_kernels *k);
 
 #endif
