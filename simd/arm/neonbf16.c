@@ -91,12 +91,14 @@ INLINE void tile(const struct gwen_tile *t, size_t m, size_t nv) {
 
 #define TILE(m, nv)                                                                                \
     static void tile_##m##x##nv(const struct gwen_tile *t) { tile(t, m, nv); }
-TILE(1, 1)
-TILE(2, 1)
-TILE(3, 1)
-TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(1, 3) TILE(1, 4)
+#define TILES_3(nv) TILE(1, nv) TILE(2, nv) TILE(3, nv)
+#define TILES_6(nv) TILES_3(nv) TILE(4, nv) TILE(5, nv) TILE(6, nv)
+TILES_6(1)
+TILES_3(2)
+TILE(1, 3)
+TILE(1, 4)
 
-    static void gemm_bf16dot(const struct gwen_tile *t) {
+static void gemm_bf16dot(const struct gwen_tile *t) {
     static void (*const tiles[GWEN_TILE_PANELS + 1][MAX_ROWS + 1])(const struct gwen_tile *) = {
         {NULL},
         {NULL, tile_1x1, tile_2x1, tile_3x1, tile_4x1, tile_5x1, tile_6x1},
