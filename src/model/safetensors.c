@@ -56,8 +56,8 @@ static enum gwen_status index_tensors(struct gw_safetensors *st, struct gwen_err
         const struct gw_st_ref *r = &st->by_name[i];
         if (compare_names(r - 1, r) != 0) continue;
         bool same = r[-1].file == r->file;
-        return gw_fail(err, GWEN_ERR_FORMAT, "%s: tensor \"%.200s\" %s %s", r->file->name,
-                       r->tensor->name, same ? "occurs twice" : "is also in",
+        return gw_fail(err, GWEN_ERR_FORMAT, "%s: tensor \"%s\" %s %s", r->file->name,
+                       gw_st_show(r->tensor->name).text, same ? "occurs twice" : "is also in",
                        same ? "in this file" : r[-1].file->name);
     }
     return GWEN_OK;
@@ -65,8 +65,9 @@ static enum gwen_status index_tensors(struct gw_safetensors *st, struct gwen_err
 
 /* A shard name comes from a file of strangers: it must not lead out of the folder. */
 static bool is_plain_name(const char *name) {
-    return *name != 0 && strchr(name, '/') == NULL && strcmp(name, ".") != 0 &&
-           strcmp(name, "..") != 0;
+    for (const char *p = name; *p != 0; p++)
+        if (*p == '/' || (unsigned char)*p < ' ' || *p == 0x7F) return false;
+    return *name != 0 && strlen(name) <= 255 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 static int compare_strings(const void *a, const void *b) {
@@ -84,8 +85,8 @@ static enum gwen_status list_shards(struct gw_json_node map, const char ***names
         GW_TRY(gw_json_as_string(e, &(*names)[used], err));
         if (!is_plain_name((*names)[used]))
             return gw_json_fail(e, err, GWEN_ERR_FORMAT,
-                                "\"%.200s\" is not a plain file name in this folder",
-                                (*names)[used]);
+                                "\"%s\" is not a plain file name in this folder",
+                                gw_st_show((*names)[used]).text);
         used++;
     }
     if (used == 0) return gw_json_fail(map, err, GWEN_ERR_FORMAT, "is empty");
@@ -104,9 +105,9 @@ static enum gwen_status check_weight_map(const struct gw_safetensors *st, struct
         const char *want = e.v->valuestring;
         const struct gw_st_ref *ref = gw_st_lookup(st, gw_json_key(e));
         if (ref == NULL)
-            return gw_json_fail(e, err, GWEN_ERR_FORMAT, "%.200s has no such tensor", want);
+            return gw_json_fail(e, err, GWEN_ERR_FORMAT, "%s has no such tensor", want);
         if (strcmp(gw_path_base(ref->file->name), want) != 0)
-            return gw_json_fail(e, err, GWEN_ERR_FORMAT, "the tensor is in %.200s, not in %.200s",
+            return gw_json_fail(e, err, GWEN_ERR_FORMAT, "the tensor is in %s, not in %s",
                                 gw_path_base(ref->file->name), want);
     }
     return GWEN_OK;
@@ -260,6 +261,26 @@ const struct gw_st_ref *gw_st_lookup(const struct gw_safetensors *st, const char
 const struct gw_tensor *gw_safetensors_find(const struct gw_safetensors *st, const char *name) {
     const struct gw_st_ref *ref = gw_st_lookup(st, name);
     return ref != NULL ? ref->tensor : NULL;
+}
+
+struct gw_st_shown gw_st_show(const char *name) {
+    struct gw_st_shown shown;
+    size_t n = 0, len = strnlen(name, sizeof shown.text);
+    for (size_t i = 0; i < len;) {
+        uint32_t cp;
+        bool valid;
+        size_t step = gw_utf8_next(name + i, len - i, &cp, &valid);
+        bool plain = valid && cp >= ' ' && cp != 0x7F;
+        if (n + (plain ? step : 1) >= sizeof shown.text) break;
+        if (plain)
+            memcpy(shown.text + n, name + i, step);
+        else
+            shown.text[n] = '?';
+        n += plain ? step : 1;
+        i += step;
+    }
+    shown.text[n] = 0;
+    return shown;
 }
 
 void gw_st_show_shape(size_t rank, const size_t *shape, char *buf, size_t cap) {

@@ -46,8 +46,8 @@ static enum gwen_status check_extra(const struct gw_safetensors *st, const struc
     if (c->tie_word_embeddings && strcmp(name, "lm_head.weight") == 0)
         return check_tied_head(st, ref, err);
     return gw_fail(err, GWEN_ERR_UNSUPPORTED,
-                   "%s: tensor \"%.200s\" is not part of a %s with this config.json",
-                   ref->file->name, name, gw_arch_name(c->arch));
+                   "%s: tensor \"%s\" is not part of a %s with this config.json", ref->file->name,
+                   gw_st_show(name).text, gw_arch_name(c->arch));
 }
 
 enum gwen_status gw_safetensors_check(const struct gw_safetensors *st, const struct gw_config *c,

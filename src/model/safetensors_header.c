@@ -134,7 +134,8 @@ static void skip_value(struct walk *w) {
 }
 
 static enum gwen_status fail(struct walk *w, const char *tensor, const char *what) {
-    return gw_fail(w->err, GWEN_ERR_FORMAT, "%s: tensor \"%.200s\": %s", w->f->name, tensor, what);
+    return gw_fail(w->err, GWEN_ERR_FORMAT, "%s: tensor \"%s\": %s", w->f->name,
+                   gw_st_show(tensor).text, what);
 }
 
 /* A non-negative integer without fraction or exponent. */
@@ -172,8 +173,8 @@ static enum gwen_status walk_metadata(struct walk *w) {
         size_t pair[2] = {take_string(w), 0};
         accept(w, ':');
         if (peek(w) != '"')
-            return gw_fail(w->err, GWEN_ERR_FORMAT, "%s: __metadata__: \"%.200s\" is no string",
-                           w->f->name, string_at(w, pair[0]));
+            return gw_fail(w->err, GWEN_ERR_FORMAT, "%s: __metadata__: \"%s\" is no string",
+                           w->f->name, gw_st_show(string_at(w, pair[0])).text);
         pair[1] = take_string(w);
         gw_str_put(&w->numbers, pair, sizeof pair);
     } while (accept(w, ','));
@@ -189,8 +190,8 @@ static enum gwen_status walk_dtype(struct walk *w, const char *tensor, struct en
     bool known = gw_dtype_from_name(name, strlen(name), &e->t.dtype);
     if (!known && !w->strings.failed)
         return gw_fail(w->err, GWEN_ERR_UNSUPPORTED,
-                       "%s: tensor \"%.200s\": dtype \"%.40s\" is not supported", w->f->name,
-                       tensor, name);
+                       "%s: tensor \"%s\": dtype \"%s\" is not supported", w->f->name,
+                       gw_st_show(tensor).text, gw_st_show(name).text);
     w->strings.len = mark; /* the name was only passing through */
     return GWEN_OK;
 }
@@ -199,8 +200,8 @@ static enum gwen_status walk_dtype(struct walk *w, const char *tensor, struct en
  * implementation does. */
 static enum gwen_status walk_members(struct walk *w, struct entry *e) {
     /* the strings may move while they grow: keep the tensor's name for messages here */
-    char tensor[208];
-    snprintf(tensor, sizeof tensor, "%.200s", string_at(w, e->name));
+    const struct gw_st_shown shown = gw_st_show(string_at(w, e->name));
+    const char *tensor = shown.text;
     enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
     unsigned seen = 0;
     if (!accept(w, '{')) return fail(w, tensor, "expected an object");
@@ -256,8 +257,8 @@ static enum gwen_status check_entry(struct walk *w, struct entry *e) {
     char shape[128];
     gw_st_show_shape(e->t.rank, e->t.shape, shape, sizeof shape);
     return gw_fail(w->err, GWEN_ERR_FORMAT,
-                   "%s: tensor \"%.200s\": data_offsets span %zu bytes, but %s %s has %zu",
-                   w->f->name, tensor, e->end - e->begin, gw_dtype_name(e->t.dtype), shape,
+                   "%s: tensor \"%s\": data_offsets span %zu bytes, but %s %s has %zu", w->f->name,
+                   gw_st_show(tensor).text, e->end - e->begin, gw_dtype_name(e->t.dtype), shape,
                    e->t.bytes);
 }
 
@@ -304,9 +305,9 @@ static enum gwen_status check_layout(struct walk *w, struct entry *entries, size
             return fail(w, tensor, "data_offsets: unused bytes before this tensor");
         if (entries[i].end > data_len)
             return gw_fail(w->err, GWEN_ERR_FORMAT,
-                           "%s: tensor \"%.200s\": cut short: ends at byte %zu of the data, which "
+                           "%s: tensor \"%s\": cut short: ends at byte %zu of the data, which "
                            "have %zu",
-                           w->f->name, tensor, entries[i].end, data_len);
+                           w->f->name, gw_st_show(tensor).text, entries[i].end, data_len);
         at = entries[i].end;
     }
     if (at != data_len)

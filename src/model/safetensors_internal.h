@@ -43,6 +43,12 @@ enum gwen_status gw_st_parse_header(struct gw_st_file *f, struct gwen_err *err);
 void gw_st_file_free(struct gw_st_file *f);
 /* Writes "[a, b]" for messages. */
 void gw_st_show_shape(size_t rank, const size_t *shape, char *buf, size_t cap);
+/* A name from a file for a one-line message: at most 200 bytes, '?' for what is no printable
+ * UTF-8.  Used as gw_st_show(name).text. */
+struct gw_st_shown {
+    char text[201];
+};
+struct gw_st_shown gw_st_show(const char *name);
 /* The place of a name in st->by_name, NULL when there is no such tensor. */
 const struct gw_st_ref *gw_st_lookup(const struct gw_safetensors *st, const char *name);
 

@@ -40,8 +40,8 @@ static enum gwen_status fill_item(const char *path, const struct gw_tensor *t, s
     ok = ok && gw_mul_size(item->n_elem, gw_dtype_bytes(t->dtype), &item->bytes);
     ok = ok && (t->data != NULL || has_fill || item->bytes == 0);
     if (ok) return GWEN_OK;
-    return gw_fail(err, GWEN_ERR_ARGUMENT, "%s: tensor \"%.200s\" cannot be written", path,
-                   t->name);
+    return gw_fail(err, GWEN_ERR_ARGUMENT, "%s: tensor \"%s\" cannot be written", path,
+                   gw_st_show(t->name).text);
 }
 
 static enum gwen_status make_items(const char *path, const struct gw_tensor *tensors, size_t n,
@@ -51,8 +51,8 @@ static enum gwen_status make_items(const char *path, const struct gw_tensor *ten
     qsort(items, n, sizeof *items, compare_items);
     for (size_t i = 1; i < n; i++)
         if (compare_items(&items[i - 1], &items[i]) == 0)
-            return gw_fail(err, GWEN_ERR_ARGUMENT, "%s: tensor \"%.200s\" is given twice", path,
-                           items[i].t->name);
+            return gw_fail(err, GWEN_ERR_ARGUMENT, "%s: tensor \"%s\" is given twice", path,
+                           gw_st_show(items[i].t->name).text);
     return GWEN_OK;
 }
 

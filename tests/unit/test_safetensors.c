@@ -160,6 +160,7 @@ static void refuses_headers(void **state) {
         {"{\"__metadata__\":[]}", 0, "f: __metadata__: expected an object"},
         {"{\"__metadata__\":{},\"__metadata__\":{}}", 0,
          "f: tensor \"__metadata__\": occurs twice"},
+        {"{\"t\\n\\u00e9\\u007f\":1}", 0, "f: tensor \"t?\xC3\xA9?\": expected an object"},
         {"{\"t\\u0000\":{}}", 0, "f:1:4: \\u0000 is not allowed in this file"},
         {"{\"t\xFF\":{}}", 0, "f:1:4: the text is not UTF-8"},
     };
@@ -334,6 +335,7 @@ static void refuses_shards(void **state) {
          "weight_map.a: \"../one.safetensors\" is not a plain file name in this folder"},
         {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "is not a plain file name in this folder"},
         {"{\"weight_map\":{\"a\":\"..\"}}", "is not a plain file name in this folder"},
+        {"{\"weight_map\":{\"a\":\"x\\ny\"}}", "weight_map.a: \"x?y\" is not a plain file name"},
         {"{\"weight_map\":{\"a\":\"\"}}", "is not a plain file name in this folder"},
         {"{\"weight_map\":{\"a\":\"three.safetensors\"}}", "three.safetensors: No such file"},
         {"{\"weight_map\":{\"c\":\"one.safetensors\"}}",
