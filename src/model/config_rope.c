@@ -44,20 +44,19 @@ static enum gwen_status check_members(struct gw_json_node params, const struct g
     return GWEN_OK;
 }
 
-/* transformers 5 lets a field beside the dictionary win, transformers 4 the one inside: a file in
- * which they differ has no one meaning. */
+/* Absent, it is max_position_embeddings.  A field of this name outside the dictionary is read by
+ * some versions of transformers and not by others: it must not say something else. */
 static enum gwen_status parse_original(struct gw_json_node root, struct gw_json_node params,
                                        struct gw_config *c, struct gwen_err *err) {
     static const char key[] = "original_max_position_embeddings";
-    size_t inside = 0, outside = 0, limit = (size_t)1 << 40;
-    GW_TRY(gw_json_get_size(params, key, GW_JSON_OPTIONAL, 1, limit, &inside, err));
+    size_t original = c->max_position_embeddings, limit = (size_t)1 << 40;
+    GW_TRY(gw_json_get_size(params, key, GW_JSON_OPTIONAL, 1, limit, &original, err));
+    size_t outside = original;
     GW_TRY(gw_json_get_size(root, key, GW_JSON_OPTIONAL, 1, limit, &outside, err));
-    if (inside != 0 && outside != 0 && inside != outside)
-        return gw_json_fail(root, err, GWEN_ERR_FORMAT, "%s: %zu here, but %zu in the %s", key,
-                            outside, inside, "rope parameters");
-    c->rope.original_max_position_embeddings = inside != 0    ? inside
-                                               : outside != 0 ? outside
-                                                              : c->max_position_embeddings;
+    if (outside != original)
+        return gw_json_fail(root, err, GWEN_ERR_UNSUPPORTED,
+                            "%s: %zu here, but %zu by the rope parameters", key, outside, original);
+    c->rope.original_max_position_embeddings = original;
     return GWEN_OK;
 }
 

@@ -370,11 +370,18 @@ static void rope_refused(void **state) {
               "\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":2,\"low_freq_factor\":4,"
               "\"high_freq_factor\":4}",
               "rope high_freq_factor 4 must be above low_freq_factor 4, and both above 0");
-    malformed(GW_ARCH_LLAMA,
-              "\"original_max_position_embeddings\":5,\"rope_scaling\":{\"rope_type\":\"llama3\","
-              "\"factor\":2,\"low_freq_factor\":1,\"high_freq_factor\":4,"
-              "\"original_max_position_embeddings\":6}",
-              "original_max_position_embeddings: 5 here, but 6 in the rope parameters");
+    static const char beside[] =
+        "\"original_max_position_embeddings\":%d,\"rope_scaling\":{\"rope_type\":\"llama3\","
+        "\"factor\":2,\"low_freq_factor\":1,\"high_freq_factor\":4%s}";
+    char fields[256];
+    snprintf(fields, sizeof fields, beside, 5, ",\"original_max_position_embeddings\":6");
+    unsupported(GW_ARCH_LLAMA, fields,
+                "original_max_position_embeddings: 5 here, but 6 by the rope parameters");
+    snprintf(fields, sizeof fields, beside, 5, "");
+    unsupported(GW_ARCH_LLAMA, fields,
+                "original_max_position_embeddings: 5 here, but 2048 by the rope parameters");
+    snprintf(fields, sizeof fields, beside, 6, ",\"original_max_position_embeddings\":6");
+    accept_with(GW_ARCH_LLAMA, fields);
     unsupported(GW_ARCH_LLAMA, "\"rope_parameters\":{\"partial_rotary_factor\":0.5}",
                 "rope_parameters.partial_rotary_factor: 0.5 is not supported");
     unsupported(GW_ARCH_LLAMA,
