@@ -284,7 +284,7 @@ void gw_engine_schedule(struct gw_engine *e) {
         e->stats.peak_blocks = GW_MAX(e->stats.peak_blocks, used);
     }
     e->go = e->status == GWEN_OK && e->ws->batch.n_rows > 0;
-    if (!e->go && waiting_samples(e) > 0)
+    if (!e->go && e->status == GWEN_OK && waiting_samples(e) > 0)
         fail(e, gw_fail(e->err, GWEN_ERR_INTERNAL, "decode engine: %zu samples cannot be started",
                         waiting_samples(e)));
 }
