@@ -249,18 +249,24 @@ static void rotate_and_store(const struct gw_workspace *ws, size_t layer, struct
     const struct gw_model *m = ws->model;
     const struct gw_config *c = &m->cfg;
     const struct gw_layer *l = &m->layers[layer];
-    size_t hd = c->head_dim, hpk = c->n_heads / c->n_kv_heads;
+    size_t hd = c->head_dim, hpk = c->n_heads / c->n_kv_heads, cols = qkv_cols(c);
     size_t q_stride = gw_packed_x_stride(m->format, c->n_heads * hd);
+    float *keys = ws->qkv + (c->n_heads + kv_head) * hd;
     for (size_t r = run.begin; r < run.end; r++) {
+        float *q = ws->qkv + r * cols + kv_head * hpk * hd;
+        size_t position = ws->batch.rows[r].position;
+        finish_head(ws, keys + r * cols, l->k_norm, position);
+        for (size_t h = 0; h < hpk; h++) finish_head(ws, q + h * hd, l->q_norm, position);
+        store_x(&m->kern, m->format, ws->q + r * q_stride, kv_head * hpk * hd, q, hpk * hd);
+    }
+    for (size_t r = run.begin, n; r < run.end; r += n) {
         const struct gw_attn_row *row = &ws->batch.rows[r];
-        float *q = ws->qkv + r * qkv_cols(c) + kv_head * hpk * hd;
-        float *k = ws->qkv + r * qkv_cols(c) + (c->n_heads + kv_head) * hd;
-        finish_head(ws, k, l->k_norm, row->position);
+        size_t slot = row->position % GW_KV_BLOCK;
+        n = GW_MIN(run.end - r, GW_KV_BLOCK - slot);
+        const float *k = keys + r * cols;
         gw_kv_store(&m->kern, gw_kv_layout(ws->kv),
                     gw_kv_block(ws->kv, row->blocks[row->position / GW_KV_BLOCK]), layer, kv_head,
-                    row->position % GW_KV_BLOCK, k, k + c->n_kv_heads * hd);
-        for (size_t h = 0; h < hpk; h++) finish_head(ws, q + h * hd, l->q_norm, row->position);
-        store_x(&m->kern, m->format, ws->q + r * q_stride, kv_head * hpk * hd, q, hpk * hd);
+                    slot, n, k, k + c->n_kv_heads * hd, cols);
     }
 }
 

@@ -28,8 +28,8 @@ void gw_kv_layout_init(struct gw_kv_layout *l, enum gw_panel_format format, size
     l->block_bytes = gw_round_up(l->layer_bytes * n_layers, 64);
 }
 
-/* Converts n <= GW_HEAD_CHUNK floats to the stored 16-bit type. */
-enum { HEAD_CHUNK = 256 };
+/* Heads are converted in pieces of this many elements. */
+enum { HEAD_CHUNK = 128 };
 
 static void to_16(const struct gwen_kernels *kern, enum gw_panel_format format, uint16_t *bits,
                   const float *x, size_t n) {
@@ -39,49 +39,94 @@ static void to_16(const struct gwen_kernels *kern, enum gw_panel_format format, 
         kern->f32_to_bf16((struct gwen_bf16 *)(void *)bits, x, n);
 }
 
-/* One token is one lane of the panel: a column, written with a stride of 16. */
-static void store_k(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *panel,
-                    size_t lane, const float *k) {
-    for (size_t at = 0; at < l->head_dim; at += HEAD_CHUNK) {
-        size_t n = GW_MIN(l->head_dim - at, (size_t)HEAD_CHUNK);
-        uint16_t bits[HEAD_CHUNK + 1];
-        if (l->format == GW_PANEL_F32) {
-            float *dst = (float *)(void *)panel + at * GWEN_PANEL + lane;
-            for (size_t i = 0; i < n; i++) dst[i * GWEN_PANEL] = k[at + i];
-            continue;
-        }
-        to_16(kern, l->format, bits, k + at, n);
-        bits[n] = 0;
-        if (l->format == GW_PANEL_BF16X2) {
-            uint32_t *dst = (uint32_t *)(void *)panel + at / 2 * GWEN_PANEL + lane;
-            for (size_t i = 0; i < n; i += 2)
-                dst[i / 2 * GWEN_PANEL] = bits[i] | (uint32_t)bits[i + 1] << 16;
-        } else {
-            uint16_t *dst = (uint16_t *)(void *)panel + at * GWEN_PANEL + lane;
-            for (size_t i = 0; i < n; i++) dst[i * GWEN_PANEL] = bits[i];
+/* Elements at..at+n of one token's key: one lane of the panel, a column with a stride of 16. */
+static void store_k_lane(const struct gwen_kernels *kern, enum gw_panel_format format, char *panel,
+                         size_t lane, size_t at, size_t n, const float *k) {
+    uint16_t bits[HEAD_CHUNK + 1];
+    if (format == GW_PANEL_F32) {
+        float *dst = (float *)(void *)panel + at * GWEN_PANEL + lane;
+        for (size_t i = 0; i < n; i++) dst[i * GWEN_PANEL] = k[i];
+        return;
+    }
+    to_16(kern, format, bits, k, n);
+    bits[n] = 0;
+    if (format == GW_PANEL_BF16X2) {
+        uint32_t *dst = (uint32_t *)(void *)panel + at / 2 * GWEN_PANEL + lane;
+        for (size_t i = 0; i < n; i += 2)
+            dst[i / 2 * GWEN_PANEL] = bits[i] | (uint32_t)bits[i + 1] << 16;
+    } else {
+        uint16_t *dst = (uint16_t *)(void *)panel + at * GWEN_PANEL + lane;
+        for (size_t i = 0; i < n; i++) dst[i * GWEN_PANEL] = bits[i];
+    }
+}
+
+/* The same elements of 16 tokens: the whole width of the panel, which is what packing does. */
+static void store_k_panel(const struct gwen_kernels *kern, enum gw_panel_format format, char *panel,
+                          size_t at, size_t n, const float *k, size_t stride) {
+    uint16_t bits[GWEN_PANEL * HEAD_CHUNK];
+    if (format == GW_PANEL_F32) {
+        kern->pack_32((uint32_t *)(void *)panel + at * GWEN_PANEL,
+                      (const uint32_t *)(const void *)k, stride, GWEN_PANEL, n);
+        return;
+    }
+    for (size_t t = 0; t < GWEN_PANEL; t++)
+        to_16(kern, format, bits + t * HEAD_CHUNK, k + t * stride, n);
+    uint16_t *dst = (uint16_t *)(void *)panel + at * GWEN_PANEL;
+    if (format == GW_PANEL_BF16X2)
+        kern->pack_16x2(dst, bits, HEAD_CHUNK, GWEN_PANEL, n);
+    else
+        kern->pack_16(dst, bits, HEAD_CHUNK, GWEN_PANEL, n);
+}
+
+static void store_k(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *panels,
+                    size_t slot, size_t n, const float *k, size_t stride) {
+    for (size_t t = 0, step; t < n; t += step) {
+        char *panel = panels + (slot + t) / GWEN_PANEL * l->k_panel_bytes;
+        size_t lane = (slot + t) % GWEN_PANEL;
+        step = lane == 0 && n - t >= GWEN_PANEL ? GWEN_PANEL : 1;
+        for (size_t at = 0; at < l->head_dim; at += HEAD_CHUNK) {
+            size_t len = GW_MIN(l->head_dim - at, (size_t)HEAD_CHUNK);
+            const float *from = k + t * stride + at;
+            if (step == 1)
+                store_k_lane(kern, l->format, panel, lane, at, len, from);
+            else
+                store_k_panel(kern, l->format, panel, at, len, from, stride);
         }
     }
 }
 
-/* With pairs along tokens, an even slot also clears its partner: the partner may be read (with
- * probability 0) before it is filled, and what lies there must be finite. */
+/* Values of the tokens in slots slot and, if `second` is not NULL, slot + 1, in columns c0.. of one
+ * panel of pairs.  Without a second token an even slot clears its partner: the partner may
+ * be read (with probability 0) before it is filled, and what lies there must be finite. */
+static void store_v_pair(const struct gwen_kernels *kern, uint32_t *dst, size_t slot, size_t n,
+                         const float *first, const float *second) {
+    uint16_t a[GWEN_PANEL] = {0}, b[GWEN_PANEL] = {0};
+    to_16(kern, GW_PANEL_BF16X2, a, first, n);
+    if (second != NULL) to_16(kern, GW_PANEL_BF16X2, b, second, n);
+    if (slot & 1)
+        for (size_t i = 0; i < GWEN_PANEL; i++) dst[i] = (dst[i] & 0xFFFF) | (uint32_t)a[i] << 16;
+    else
+        for (size_t i = 0; i < GWEN_PANEL; i++) dst[i] = a[i] | (uint32_t)b[i] << 16;
+}
+
 static void store_v(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *panels,
-                    size_t slot, const float *v) {
-    for (size_t c0 = 0; c0 < l->head_dim; c0 += GWEN_PANEL, panels += l->v_panel_bytes) {
-        float full[GWEN_PANEL] = {0};
-        uint16_t bits[GWEN_PANEL];
-        memcpy(full, v + c0, GW_MIN(l->head_dim - c0, (size_t)GWEN_PANEL) * sizeof *full);
-        if (l->format == GW_PANEL_F32) {
-            memcpy((float *)(void *)panels + slot * GWEN_PANEL, full, sizeof full);
-            continue;
-        }
-        to_16(kern, l->format, bits, full, GWEN_PANEL);
-        if (l->format == GW_PANEL_BF16X2) {
-            uint32_t *dst = (uint32_t *)(void *)panels + slot / 2 * GWEN_PANEL;
-            for (size_t i = 0; i < GWEN_PANEL; i++)
-                dst[i] = slot & 1 ? (dst[i] & 0xFFFF) | (uint32_t)bits[i] << 16 : bits[i];
-        } else {
-            memcpy((uint16_t *)(void *)panels + slot * GWEN_PANEL, bits, sizeof bits);
+                    size_t slot, size_t n, const float *v, size_t stride) {
+    bool pairs = l->format == GW_PANEL_BF16X2;
+    for (size_t t = 0, step; t < n; t += step) {
+        size_t at = slot + t;
+        const float *first = v + t * stride;
+        const float *second = pairs && at % 2 == 0 && t + 1 < n ? first + stride : NULL;
+        step = second != NULL ? 2 : 1;
+        for (size_t c = 0; c < l->head_dim; c += GWEN_PANEL) {
+            char *panel = panels + c / GWEN_PANEL * l->v_panel_bytes;
+            size_t len = GW_MIN(l->head_dim - c, (size_t)GWEN_PANEL);
+            if (pairs)
+                store_v_pair(kern, (uint32_t *)(void *)panel + at / 2 * GWEN_PANEL, at, len,
+                             first + c, second == NULL ? NULL : second + c);
+            else if (l->format == GW_PANEL_F32)
+                memcpy((float *)(void *)panel + at * GWEN_PANEL, first + c, len * sizeof *first);
+            else
+                to_16(kern, l->format, (uint16_t *)(void *)panel + at * GWEN_PANEL, first + c, len);
         }
     }
 }
@@ -91,10 +136,11 @@ static char *head_at(const struct gw_kv_layout *l, char *block, size_t layer, si
 }
 
 void gw_kv_store(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *block,
-                 size_t layer, size_t kv_head, size_t slot, const float *k, const float *v) {
+                 size_t layer, size_t kv_head, size_t slot, size_t n, const float *k,
+                 const float *v, size_t stride) {
     char *head = head_at(l, block, layer, kv_head);
-    store_k(kern, l, head + slot / GWEN_PANEL * l->k_panel_bytes, slot % GWEN_PANEL, k);
-    store_v(kern, l, head + l->k_bytes, slot, v);
+    store_k(kern, l, head, slot, n, k, stride);
+    store_v(kern, l, head + l->k_bytes, slot, n, v, stride);
 }
 
 void gw_kv_copy_layer(const struct gw_kv_layout *l, char *dst, const char *src, size_t layer,

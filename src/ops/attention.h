@@ -31,9 +31,12 @@ struct gw_kv_layout {
 void gw_kv_layout_init(struct gw_kv_layout *l, enum gw_panel_format format, size_t n_layers,
                        size_t n_kv_heads, size_t head_dim);
 
-/* Stores key and value of one token (head_dim floats each) in slot `slot` of the block. */
+/* Stores keys and values of n consecutive tokens (head_dim floats each, rows `stride` floats
+ * apart) in slots slot.. of the block; slot + n <= GW_KV_BLOCK.  Tokens stored one by one leave
+ * the same bytes as tokens stored together. */
 void gw_kv_store(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *block,
-                 size_t layer, size_t kv_head, size_t slot, const float *k, const float *v);
+                 size_t layer, size_t kv_head, size_t slot, size_t n, const float *k,
+                 const float *v, size_t stride);
 
 /* Copies the first `used` slots of one layer of a block. */
 void gw_kv_copy_layer(const struct gw_kv_layout *l, char *dst, const char *src, size_t layer,
