@@ -73,16 +73,43 @@ static bool row_fits(const float *x, size_t n, float limit, size_t *bad) {
     return false;
 }
 
-/* One source row, in the panel's element type, at dst. */
-static bool convert_row(struct packer *p, const struct gw_tensor *t, size_t row, size_t k,
-                        float *row_f32, void *dst) {
+/* True when none of n 16-bit floats is infinite or NaN: its exponent (the bits of `mask`) is not
+ * all ones, so adding the exponent's lowest bit does not carry into the sign.  Four at a time. */
+static bool all_finite_16(const uint16_t *x, size_t n, uint16_t mask, uint16_t low) {
+    const uint64_t ones = UINT64_C(0x0001000100010001);
+    uint64_t carry = 0, word;
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        memcpy(&word, x + i, sizeof word);
+        carry |= (word & mask * ones) + low * ones;
+    }
+    for (; i < n; i++) carry |= (uint64_t)((x[i] & mask) + low);
+    return (carry & 0x8000 * ones) == 0;
+}
+
+/* The row as it lies in the file, when it is of the panel's type, aligned and finite. */
+static const void *row_in_place(const struct packer *p, const struct gw_tensor *t, size_t row,
+                                size_t k) {
+    const char *at = (const char *)t->data + row * k * gw_dtype_bytes(t->dtype);
+    if (t->dtype != p->m->dtype || t->dtype == GW_DTYPE_F32 || (uintptr_t)at % 2 != 0) return NULL;
+    const uint16_t *bits = (const void *)at;
+    bool f16 = t->dtype == GW_DTYPE_F16;
+    return all_finite_16(bits, k, f16 ? 0x7c00 : 0x7f80, f16 ? 0x0400 : 0x0080) ? bits : NULL;
+}
+
+/* One source row in the panel's element type: where it lies, or converted into `dst`; NULL after a
+ * value that cannot be used. */
+static const void *convert_row(struct packer *p, const struct gw_tensor *t, size_t row, size_t k,
+                               float *row_f32, void *dst) {
+    const void *in_place = row_in_place(p, t, row, k);
+    if (in_place != NULL) return in_place;
     /* 65519.99... still rounds to 65504 */
     float limit = p->m->format == GW_PANEL_F16 ? nextafterf(65520.0f, 0) : 3.402823466e38f;
     size_t bad;
     to_float(&p->m->kern, t, row * k, k, row_f32, dst);
     if (!row_fits(row_f32, k, limit, &bad)) {
         fail_value(p, t, row * k + bad, row_f32[bad]);
-        return false;
+        return NULL;
     }
     switch (p->m->format) {
     case GW_PANEL_F32: memcpy(dst, row_f32, k * sizeof(float)); break;
@@ -90,7 +117,7 @@ static bool convert_row(struct packer *p, const struct gw_tensor *t, size_t row,
     case GW_PANEL_BF16:
     case GW_PANEL_BF16X2: p->m->kern.f32_to_bf16(dst, row_f32, k); break;
     }
-    return true;
+    return dst;
 }
 
 /* Which tensor and row feed packed row n; false for padding. */
@@ -127,8 +154,8 @@ static void pack_matrix(struct packer *p, const struct plan *plan, char *buffer,
             char *at = buffer + j * row_bytes;
             rows[j] = NULL;
             if (!source_of(plan, panel * GWEN_PANEL + j, &t, &row)) continue;
-            if (!convert_row(p, t, row, dst->k, row_f32, at)) return;
-            rows[j] = at;
+            rows[j] = convert_row(p, t, row, dst->k, row_f32, at);
+            if (rows[j] == NULL) return;
         }
         gw_packed_set_panel(&p->m->kern, dst, panel, rows);
     }
