@@ -59,8 +59,9 @@ COMPILE = $(CC) $(GW_CPPFLAGS) $(CPPFLAGS) $(GW_CFLAGS) $(CFLAGS) $(EXACT) $(SAN
 LINK = $(CC) $(POOL_FLAGS) $(SAN_FLAGS) $(LDFLAGS)
 LIBS := -lcjson -ljansson -lpcre2-8 -lutf8proc -lhwloc -lnuma -lm
 
-# Kernels alone are compiled for more than the baseline, each file for its own instruction set.
-isa_flags = \
+# Kernels alone are compiled for more than the baseline, each file for its own instruction set, and
+# at -O3: below, gcc 12 leaves their arrays of registers in memory.
+isa_flags = $(if $(filter simd/%,$1),-O3) \
   $(if $(filter simd/x86/avx2%,$1),-mavx2 -mfma -mf16c) \
   $(if $(filter-out simd/x86/avx512bf16%,$(filter simd/x86/avx512%,$1)),$(FLAGS_AVX512)) \
   $(if $(filter simd/x86/avx512bf16%,$1),$(FLAGS_AVX512) -mavx512bf16) \

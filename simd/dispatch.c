@@ -94,9 +94,9 @@ static const struct level {
 } LEVELS[] = {
     {GWEN_ISA_REF, always, gwen_init_ref},
 #if defined(__x86_64__)
-    {GWEN_ISA_AVX2, has_avx2, NULL},
-    {GWEN_ISA_AVX512, has_avx512, NULL},
-    {GWEN_ISA_AVX512BF16, has_avx512bf16, NULL},
+    {GWEN_ISA_AVX2, has_avx2, gwen_init_avx2},
+    {GWEN_ISA_AVX512, has_avx512, gwen_init_avx512},
+    {GWEN_ISA_AVX512BF16, has_avx512bf16, gwen_init_avx512bf16},
 #elif defined(__aarch64__)
     {GWEN_ISA_NEON, has_neon, gwen_init_neon},
     {GWEN_ISA_NEONFP16, has_neonfp16, gwen_init_neon}, /* nothing faster: simd/KERNELS.md */

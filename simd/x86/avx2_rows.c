@@ -1,0 +1,220 @@
+/* avx2_rows.c - kernels over rows of float on AVX2: the 16 virtual lanes are two registers.
+ * Every step does what simd/ref/rows.c does, in the same order; ends of rows that do not fill 8
+ * lanes go through masked loads and stores, whose idle lanes are +0. */
+#include "ref/math.h"
+#include "x86/avx2.h"
+
+enum { WIDTH = 8, LANES = 16 };
+
+/* --- 8 elements, or the `left` < 8 that remain ------------------------------------------ */
+INLINE __m256i mask_of(size_t left) {
+    static const int32_t ones[2 * WIDTH] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    const size_t used = left < WIDTH ? left : WIDTH;
+    return _mm256_loadu_si256((const __m256i *)(const void *)(ones + WIDTH - used));
+}
+
+INLINE __m256 load(const float *x, size_t left) {
+    return left >= WIDTH ? _mm256_loadu_ps(x) : _mm256_maskload_ps(x, mask_of(left));
+}
+
+INLINE void store(float *y, __m256 v, size_t left) {
+    if (left >= WIDTH)
+        _mm256_storeu_ps(y, v);
+    else
+        _mm256_maskstore_ps(y, mask_of(left), v);
+}
+
+/* Zeroes the lanes from `left` on. */
+INLINE __m256 keep(__m256 v, size_t left) {
+    return left >= WIDTH ? v : _mm256_and_ps(v, _mm256_castsi256_ps(mask_of(left)));
+}
+
+/* --- pieces ------------------------------------------------------------------------------- */
+/* gwen_tree16 of lanes 0..7 and 8..15. */
+INLINE float tree(__m256 low, __m256 high) {
+    __m256 l8 = _mm256_add_ps(low, high);
+    __m128 l4 = _mm_add_ps(_mm256_castps256_ps128(l8), _mm256_extractf128_ps(l8, 1));
+    __m128 l2 = _mm_add_ps(l4, _mm_movehl_ps(l4, l4));
+    return _mm_cvtss_f32(_mm_add_ss(l2, _mm_movehdup_ps(l2)));
+}
+
+/* gwen_exp of 8 values. */
+INLINE __m256 exp_ps(__m256 x) {
+    const __m256 magic = _mm256_set1_ps(GWEN_EXP_MAGIC);
+    __m256 t = _mm256_fmadd_ps(x, _mm256_set1_ps(GWEN_EXP_LOG2E), magic);
+    __m256 n = _mm256_sub_ps(t, magic);
+    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(GWEN_EXP_LN2_HI), x);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(GWEN_EXP_LN2_LO), r);
+    __m256 q = _mm256_set1_ps(GWEN_EXP_C4);
+    q = _mm256_fmadd_ps(q, r, _mm256_set1_ps(GWEN_EXP_C3));
+    q = _mm256_fmadd_ps(q, r, _mm256_set1_ps(GWEN_EXP_C2));
+    q = _mm256_fmadd_ps(q, r, _mm256_set1_ps(GWEN_EXP_C1));
+    q = _mm256_fmadd_ps(q, r, _mm256_set1_ps(GWEN_EXP_C0));
+    __m256 p = _mm256_add_ps(_mm256_fmadd_ps(q, _mm256_mul_ps(r, r), r), _mm256_set1_ps(1.0f));
+    __m256i scale = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+    __m256 y = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), scale));
+    __m256 low = _mm256_cmp_ps(x, _mm256_set1_ps(GWEN_EXP_MIN), _CMP_LT_OQ);
+    __m256 high = _mm256_cmp_ps(x, _mm256_set1_ps(GWEN_EXP_MAX), _CMP_GT_OQ);
+    __m256 nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+    y = _mm256_andnot_ps(low, y);
+    y = _mm256_blendv_ps(y, _mm256_set1_ps(INFINITY), high);
+    return _mm256_blendv_ps(y, _mm256_add_ps(x, x), nan);
+}
+
+/* The larger of each pair, the second where the first is NaN: `best` holds none. */
+INLINE __m256 larger(__m256 x, __m256 best) { return _mm256_max_ps(x, best); }
+
+/* Maximum of 8 lanes without NaNs; a zero becomes +0. */
+INLINE float max_of_lanes(__m256 best) {
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(best), _mm256_extractf128_ps(best, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m))) + 0.0f;
+}
+
+/* Lanes from `left` on become -inf. */
+INLINE __m256 lowest_from(__m256 v, size_t left) {
+    if (left >= WIDTH) return v;
+    return _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), v, _mm256_castsi256_ps(mask_of(left)));
+}
+
+/* --- kernels ------------------------------------------------------------------------------ */
+static void rmsnorm(float *y, const float *x, const float *w, size_t n, float eps) {
+    __m256 low = _mm256_setzero_ps(), high = low;
+    for (size_t i = 0; i < n; i += LANES) {
+        __m256 v = load(x + i, n - i);
+        low = _mm256_fmadd_ps(v, v, low);
+        if (n - i <= WIDTH) break;
+        v = load(x + i + WIDTH, n - i - WIDTH);
+        high = _mm256_fmadd_ps(v, v, high);
+    }
+    const __m256 inv = _mm256_set1_ps(1.0f / sqrtf(tree(low, high) / (float)n + eps));
+    for (size_t i = 0; i < n; i += WIDTH) {
+        __m256 v = _mm256_mul_ps(load(x + i, n - i), inv);
+        store(y + i, _mm256_mul_ps(v, load(w + i, n - i)), n - i);
+    }
+}
+
+static void rope(float *x, const float *cosines, const float *sines, size_t half) {
+    for (size_t i = 0; i < half; i += WIDTH) {
+        const size_t left = half - i;
+        __m256 a = load(x + i, left), b = load(x + half + i, left);
+        __m256 c = load(cosines + i, left), s = load(sines + i, left);
+        store(x + i, _mm256_fmsub_ps(a, c, _mm256_mul_ps(b, s)), left);
+        store(x + half + i, _mm256_fmadd_ps(b, c, _mm256_mul_ps(a, s)), left);
+    }
+}
+
+static void swiglu(float *y, const float *gate, const float *up, size_t n) {
+    const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
+    for (size_t i = 0; i < n; i += WIDTH) {
+        __m256 g = load(gate + i, n - i), u = load(up + i, n - i);
+        __m256 d = _mm256_add_ps(one, exp_ps(_mm256_xor_ps(g, sign)));
+        store(y + i, _mm256_mul_ps(_mm256_div_ps(g, d), u), n - i);
+    }
+}
+
+static void add(float *y, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i += WIDTH)
+        store(y + i, _mm256_add_ps(load(y + i, n - i), load(x + i, n - i)), n - i);
+}
+
+static void scale(float *y, float s, size_t n) {
+    const __m256 factor = _mm256_set1_ps(s);
+    for (size_t i = 0; i < n; i += WIDTH)
+        store(y + i, _mm256_mul_ps(load(y + i, n - i), factor), n - i);
+}
+
+static void divide(float *y, float s, size_t n) {
+    const __m256 divisor = _mm256_set1_ps(s);
+    for (size_t i = 0; i < n; i += WIDTH)
+        store(y + i, _mm256_div_ps(load(y + i, n - i), divisor), n - i);
+}
+
+static void exp_sub(float *y, const float *x, float sub, size_t n) {
+    const __m256 s = _mm256_set1_ps(sub);
+    for (size_t i = 0; i < n; i += WIDTH)
+        store(y + i, exp_ps(_mm256_sub_ps(load(x + i, n - i), s)), n - i);
+}
+
+static float sum_exp_sub(const float *x, float sub, size_t n) {
+    const __m256 s = _mm256_set1_ps(sub);
+    __m256 low = _mm256_setzero_ps(), high = low;
+    for (size_t i = 0; i < n; i += LANES) {
+        __m256 v = exp_ps(_mm256_sub_ps(load(x + i, n - i), s));
+        low = _mm256_add_ps(low, keep(v, n - i));
+        if (n - i <= WIDTH) break;
+        const size_t left = n - i - WIDTH;
+        v = exp_ps(_mm256_sub_ps(load(x + i + WIDTH, left), s));
+        high = _mm256_add_ps(high, keep(v, left));
+    }
+    return tree(low, high);
+}
+
+static float max(const float *x, size_t n) {
+    __m256 best = _mm256_set1_ps(-INFINITY), best2 = best;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        best = larger(_mm256_loadu_ps(x + i), best);
+        best2 = larger(_mm256_loadu_ps(x + i + WIDTH), best2);
+    }
+    for (; i < n; i += WIDTH) best = larger(lowest_from(load(x + i, n - i), n - i), best);
+    return max_of_lanes(larger(best2, best));
+}
+
+static size_t argmax(const float *x, size_t n) {
+    const __m256 best = _mm256_set1_ps(max(x, n));
+    for (size_t i = 0; i < n; i += WIDTH) {
+        __m256 equal = _mm256_cmp_ps(load(x + i, n - i), best, _CMP_EQ_OQ);
+        const int bits = _mm256_movemask_ps(keep(equal, n - i));
+        if (bits != 0) return i + (size_t)__builtin_ctz((unsigned)bits);
+    }
+    return 0;
+}
+
+/* The first pass of softmax_block: scales the visible scores; their maximum. */
+static float scale_and_max(float *s, size_t visible, float factor) {
+    const __m256 f = _mm256_set1_ps(factor);
+    __m256 largest = _mm256_set1_ps(-INFINITY);
+    for (size_t i = 0; i < visible; i += WIDTH) {
+        __m256 v = _mm256_mul_ps(_mm256_loadu_ps(s + i), f);
+        _mm256_storeu_ps(s + i, v);
+        largest = larger(lowest_from(v, visible - i), largest);
+    }
+    return max_of_lanes(largest);
+}
+
+static float softmax_block(float *s, size_t n, size_t visible, float factor, float *m, float *l) {
+    const float old = *m;
+    float best = scale_and_max(s, visible, factor);
+    if (old > best) best = old;
+    const __m256 sub = _mm256_set1_ps(best), zero = _mm256_setzero_ps();
+    __m256 sum[2] = {zero, zero};
+    for (size_t i = 0; i < n; i += LANES) {
+        UNROLL for (size_t half = 0; half < 2; half++) {
+            const size_t at = i + half * WIDTH;
+            __m256 p = zero;
+            if (at < visible)
+                p = keep(exp_ps(_mm256_sub_ps(_mm256_loadu_ps(s + at), sub)), visible - at);
+            _mm256_storeu_ps(s + at, p);
+            sum[half] = _mm256_add_ps(sum[half], p);
+        }
+    }
+    const float corr = old == -INFINITY ? 0.0f : gwen_exp(old - best);
+    *l = fmaf(*l, corr, tree(sum[0], sum[1]));
+    *m = best;
+    return corr;
+}
+
+void gwen_init_avx2_rows(struct gwen_kernels *k) {
+    k->rmsnorm = rmsnorm;
+    k->rope = rope;
+    k->swiglu = swiglu;
+    k->add = add;
+    k->scale = scale;
+    k->divide = divide;
+    k->exp_sub = exp_sub;
+    k->sum_exp_sub = sum_exp_sub;
+    k->max = max;
+    k->argmax = argmax;
+    k->softmax_block = softmax_block;
+}
