@@ -38,6 +38,12 @@ static struct gw_score_row *next_row(struct gw_score_window *w) {
 
 /* --- the three kinds of row ----------------------------------------------------------------- */
 
+/* A member that is null counts as absent. */
+static bool has(const struct gw_row *json, const char *key) {
+    const json_t *v = json_object_get(json->obj, key);
+    return v != NULL && !json_is_null(v);
+}
+
 static enum gwen_status read_whole(const struct gw_row *json, const struct gw_score_source *source,
                                    struct gw_score_row *row, struct gwen_err *err) {
     row->whole = true;
@@ -102,10 +108,8 @@ static enum gwen_status read_text(const struct gw_row *json, struct gw_score_sou
 
 static enum gwen_status read_ids(const struct gw_row *json, struct gw_score_source *source,
                                  struct gw_score_row *row, struct gwen_err *err) {
-    bool ids = json_object_get(json->obj, "ids") != NULL;
-    bool pair = json_object_get(json->obj, "prompt_ids") != NULL;
-    bool text = json_object_get(json->obj, "prompt") != NULL;
-    if (pair) return read_pair(json, source, row, err);
+    bool ids = has(json, "ids"), text = has(json, "prompt");
+    if (has(json, "prompt_ids")) return read_pair(json, source, row, err);
     if (ids && text) return gw_row_fail(json, err, "give \"ids\" or \"prompt\", not both");
     if (ids) return read_whole(json, source, row, err);
     if (text) return read_text(json, source, row, err);
