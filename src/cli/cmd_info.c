@@ -196,8 +196,8 @@ int gw_cmd_info(struct gw_cli *cli, int argc, char **argv) {
         "[--model DIR] [options]",
         "Shows the machine as this process may use it (cores of its mask, quotas, memory\n"
         "limits), the instruction set and numeric class in force and, with --model, what\n"
-        "the model is and the memory a rollout would take.  With --json one object, sizes\n"
-        "in bytes.",
+        "the model is and the memory a rollout would take.  With --json one object,\n"
+        "sizes in bytes.",
         options,
         GW_ARRAY_LEN(options),
         0,

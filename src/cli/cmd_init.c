@@ -89,10 +89,11 @@ int gw_cmd_init(struct gw_cli *cli, int argc, char **argv) {
     const struct gw_cli_spec spec = {
         "--config FILE | --preset NAME  --out DIR [options]",
         "Writes a model with random weights as a complete Hugging Face directory:\n"
-        "config.json, generation_config.json, model.safetensors and the tokenizer's files.\n"
-        "Matrices are normal with the configuration's initializer_range, norms 1, biases 0.\n"
-        "The same seed gives the same weights on every machine.  --preset tiny takes the\n"
-        "size of its vocabulary and its special tokens from the tokenizer.",
+        "config.json, generation_config.json, model.safetensors and the tokenizer's\n"
+        "files.  Matrices are normal with the configuration's initializer_range, norms\n"
+        "1, biases 0.  The same seed gives the same weights on every machine.  --preset\n"
+        "tiny takes the size of its vocabulary and its special tokens from the\n"
+        "tokenizer.",
         options,
         GW_ARRAY_LEN(options),
         0,

@@ -118,13 +118,14 @@ int gw_cmd_score(struct gw_cli *cli, int argc, char **argv) {
         "  {\"ids\"}                           all tokens but the first are scored\n"
         "  {\"prompt_ids\", \"completion_ids\"}  the completion is scored; \"ids\" will do for\n"
         "                                    \"completion_ids\", as in rows of a rollout\n"
-        "  {\"prompt\", \"completion\"}          texts; the prompt gets the special tokens that\n"
-        "                                    the tokenizer itself adds, the completion none\n"
+        "  {\"prompt\", \"completion\"}          texts; the prompt gets the special tokens\n"
+        "                                    that the tokenizer itself adds, the\n"
+        "                                    completion none\n"
         "with an optional \"id\".  Equal prompts are computed once.\n"
         "\n"
-        "--logits writes float32 tensors \"logits.N\", N being the row's number from 0, after\n"
-        "division by --temp: [n, vocabulary] at each of the n ids for rows of \"ids\", else\n"
-        "the positions that predict the completion's tokens.",
+        "--logits writes float32 tensors \"logits.N\", N being the row's number from 0,\n"
+        "after division by --temp: [n, vocabulary] at each of the n ids for rows of\n"
+        "\"ids\", else the positions that predict the completion's tokens.",
         options,
         GW_ARRAY_LEN(options),
         0,

@@ -50,7 +50,7 @@ static bool apply_array(struct gw_cli *cli, struct gw_json_node n, size_t slot, 
         if (ok) gw_str_printf(&list, "%s%s", list.len == 0 ? "" : ",", text);
     }
     ok = ok && !list.failed && list.len > 0;
-    if (!ok) gw_cli_usage(cli, "%s: expected no such list", where);
+    if (!ok) gw_cli_usage(cli, "%s: expected one value, not a list", where);
     if (ok) ok = gw_option_set(cli, slot, where, keep(cli, list.data));
     gw_str_free(&list);
     return ok;
