@@ -2,6 +2,7 @@
 #ifndef GW_BENCH_H
 #define GW_BENCH_H
 
+#include "model/engine.h"
 #include "model/forward.h"
 
 /* What the machine can do, measured in the same run. */
@@ -40,5 +41,38 @@ enum gwen_status gw_bench_prefill(const struct gw_model *model, struct gw_pool *
  * tokens on average, of which kv_tokens distinct ones are read: for the profile. */
 void gw_op_cost(const struct gw_model *model, enum gw_op op, size_t n_rows, size_t n_out,
                 double context, double kv_tokens, double *flops, double *bytes);
+
+/* Flops per second of Y = X W^T through gw_linear on all threads of the pool, best of several
+ * repetitions that together take at least `seconds`. */
+enum gwen_status gw_bench_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
+                               struct gw_pool *pool, size_t m, size_t n, size_t k, double seconds,
+                               double *flops_s, struct gwen_err *err);
+
+struct gw_bench_rollout_opts {
+    size_t prompts, group, prompt_tokens, max_tokens;
+    size_t length_low, length_high; /* row limits drawn from the seed; 0: all max_tokens */
+    size_t slots, n_blocks;
+    size_t prefill_rows;
+    double temperature;
+    int warmup, runs;
+    uint64_t seed;
+    const int32_t *eos;
+    size_t n_eos;
+    bool (*progress)(void *ctx); /* as in struct gw_engine_client */
+};
+
+struct gw_bench_rollout_result {
+    double mean_ms, std_ms;       /* of a run: prefill and decode of all samples */
+    uint64_t new_tokens;          /* of all runs */
+    double tok_s;                 /* new tokens per second */
+    struct gw_engine_stats stats; /* of the last run */
+};
+
+/* The engine's options for these measurements: what a memory plan needs. */
+struct gw_engine_opts gw_bench_rollout_engine(const struct gw_bench_rollout_opts *o);
+/* Rollouts of random prompts through the decode engine. */
+enum gwen_status gw_bench_rollout(const struct gw_model *model, struct gw_pool *pool,
+                                  const struct gw_bench_rollout_opts *opts,
+                                  struct gw_bench_rollout_result *result, struct gwen_err *err);
 
 #endif

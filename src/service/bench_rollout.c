@@ -1,0 +1,134 @@
+/* bench_rollout.c - whole rollouts, queue and refill included. */
+#include "service/bench.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct rollout {
+    const struct gw_bench_rollout_opts *o;
+    int32_t *ids;          /* [prompts][prompt_tokens] */
+    struct gw_want *wants; /* [prompts][group] */
+    size_t *order;         /* [prompts] longest first */
+    size_t next;
+};
+
+static double uniform(const struct rollout *r, enum gw_rng_stream stream, size_t prompt,
+                      size_t sample, size_t position) {
+    return gw_rng_uniform(&(struct gw_rng_key){.seed = r->o->seed,
+                                               .stream = stream,
+                                               .prompt_key = prompt,
+                                               .sample = sample,
+                                               .position = position});
+}
+
+static size_t longest(const struct rollout *r, size_t prompt) {
+    size_t max = 0;
+    for (size_t g = 0; g < r->o->group; g++)
+        max = GW_MAX(max, r->wants[prompt * r->o->group + g].max_tokens);
+    return max;
+}
+
+static void make_work(struct rollout *r, size_t vocab) {
+    const struct gw_bench_rollout_opts *o = r->o;
+    for (size_t p = 0; p < o->prompts; p++) {
+        for (size_t i = 0; i < o->prompt_tokens; i++)
+            r->ids[p * o->prompt_tokens + i] =
+                (int32_t)(uniform(r, GW_STREAM_DATA, p, 0, i) * (double)vocab);
+        for (size_t g = 0; g < o->group; g++) {
+            size_t limit = o->max_tokens;
+            if (o->length_high > 0)
+                limit = o->length_low + (size_t)(uniform(r, GW_STREAM_DATA, p, g + 1, 0) *
+                                                 (double)(o->length_high - o->length_low + 1));
+            r->wants[p * o->group + g] = (struct gw_want){g, limit};
+        }
+        size_t at = p; /* insertion by falling length */
+        for (; at > 0 && longest(r, r->order[at - 1]) < longest(r, p); at--)
+            r->order[at] = r->order[at - 1];
+        r->order[at] = p;
+    }
+}
+
+static enum gwen_status next(void *ctx, struct gw_job *job, bool *more, struct gwen_err *err) {
+    struct rollout *r = ctx;
+    const struct gw_bench_rollout_opts *o = r->o;
+    (void)err;
+    *more = r->next < o->prompts;
+    if (!*more) return GWEN_OK;
+    size_t p = r->order[r->next++];
+    *job = (struct gw_job){.prompt = r->ids + p * o->prompt_tokens,
+                           .n_prompt = o->prompt_tokens,
+                           .wants = r->wants + p * o->group,
+                           .n_wants = o->group,
+                           .key = {.seed = o->seed, .stream = GW_STREAM_ROLLOUT, .prompt_key = p},
+                           .sampling = GW_SAMPLING_INIT};
+    job->sampling.temperature = o->temperature;
+    return GWEN_OK;
+}
+
+static enum gwen_status done(void *ctx, const struct gw_sample *sample, struct gwen_err *err) {
+    (void)ctx;
+    (void)sample;
+    (void)err;
+    return GWEN_OK;
+}
+
+struct gw_engine_opts gw_bench_rollout_engine(const struct gw_bench_rollout_opts *o) {
+    return (struct gw_engine_opts){.slots = o->slots,
+                                   .prefill_rows = o->prefill_rows,
+                                   .n_blocks = o->n_blocks,
+                                   .max_prompt = o->prompt_tokens,
+                                   .max_new = GW_MAX(o->max_tokens, o->length_high),
+                                   .max_group = o->group,
+                                   .eos = o->eos,
+                                   .n_eos = o->n_eos};
+}
+
+static enum gwen_status run_all(struct rollout *r, struct gw_engine *engine,
+                                struct gw_bench_rollout_result *result, struct gwen_err *err) {
+    const struct gw_bench_rollout_opts *o = r->o;
+    struct gw_engine_client client = {.ctx = r, .next = next, .done = done};
+    double sum = 0, square = 0;
+    client.progress = o->progress;
+    result->new_tokens = 0;
+    for (int run = -o->warmup; run < o->runs; run++) {
+        uint64_t start = gw_now_ns();
+        r->next = 0;
+        GW_TRY(gw_engine_run(engine, &client, &result->stats, err));
+        double ms = gw_seconds_since(start) * 1e3;
+        if (run < 0) continue;
+        sum += ms;
+        square += ms * ms;
+        result->new_tokens += result->stats.new_tokens;
+    }
+    result->mean_ms = sum / o->runs;
+    double variance = square / o->runs - result->mean_ms * result->mean_ms;
+    result->std_ms = o->runs > 1 ? sqrt(GW_MAX(variance, 0) * o->runs / (o->runs - 1)) : 0;
+    result->tok_s = (double)result->new_tokens / (sum * 1e-3);
+    return GWEN_OK;
+}
+
+enum gwen_status gw_bench_rollout(const struct gw_model *model, struct gw_pool *pool,
+                                  const struct gw_bench_rollout_opts *o,
+                                  struct gw_bench_rollout_result *result, struct gwen_err *err) {
+    struct rollout r = {.o = o};
+    struct gw_engine *engine = NULL;
+    struct gw_engine_opts engine_opts = gw_bench_rollout_engine(o);
+    r.ids = calloc(o->prompts * o->prompt_tokens, sizeof *r.ids);
+    r.wants = calloc(o->prompts * o->group, sizeof *r.wants);
+    r.order = calloc(o->prompts, sizeof *r.order);
+    enum gwen_status status = GWEN_OK;
+    if (r.ids == NULL || r.wants == NULL || r.order == NULL)
+        status = gw_nomem(err, o->prompts * o->group * sizeof *r.wants, "the benchmark");
+    if (status == GWEN_OK) {
+        make_work(&r, model->cfg.vocab_size);
+        status = gw_engine_create(model, pool, &engine_opts, &engine, err);
+    }
+    if (status == GWEN_OK) status = run_all(&r, engine, result, err);
+    gw_engine_free(engine);
+    free(r.ids);
+    free(r.wants);
+    free(r.order);
+    return status;
+}
