@@ -2,8 +2,8 @@
 #ifndef GWEN_ARM_NEON_H
 #define GWEN_ARM_NEON_H
 
-#include "arm/inline.h"
 #include "dispatch.h"
+#include "inline.h"
 
 #include <arm_neon.h>
 

@@ -3,8 +3,8 @@
  * The tile of neon_gemm.c with pairs in place of elements: four pairs of activations are loaded
  * at a time and multiplied by lane, the weights of a pair pass through two registers, 24 sums
  * stay. */
-#include "arm/inline.h"
 #include "dispatch.h"
+#include "inline.h"
 
 #include <arm_neon.h>
 #include <string.h>
