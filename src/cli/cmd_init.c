@@ -103,8 +103,11 @@ int gw_cmd_init(struct gw_cli *cli, int argc, char **argv) {
     if ((o.config == NULL) == (o.preset == NULL))
         return gw_cli_usage(cli, "give either --config or --preset");
     if (o.out == NULL) return gw_cli_usage(cli, "--out is needed: the directory to write");
-    struct gw_str tokenizer = {0};
+    struct gw_config preset;
     struct gwen_err err;
+    if (o.preset != NULL && gw_config_preset(o.preset, &preset, &err) != GWEN_OK)
+        return gw_cli_usage(cli, "--preset: %s", err.message);
+    struct gw_str tokenizer = {0};
     enum gwen_status status = init(cli, &o, &tokenizer, &err);
     gw_str_free(&tokenizer);
     return gw_cli_end(cli, status, &err);
