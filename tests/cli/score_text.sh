@@ -23,3 +23,4 @@ score <"$T/ids" | cmp - "$T/out" || exit 1
 echo '{"prompt_ids":[],"completion_ids":[1]}' | score 2>&1
 printf '{"prompt":"Once upon","completion":" the world"}\n{"prompt":"x"}\n' | score 2>&1
 printf '{"prompt":5,"completion":" the world"}\n' | score 2>&1
+exit 0
