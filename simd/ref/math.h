@@ -39,8 +39,8 @@ static inline float gwen_float_of_bits(uint32_t u) {
 #define GWEN_EXP_C3 0x1.122facp-7f
 #define GWEN_EXP_C4 0x1.6b6e42p-10f
 
-/* e^x, error below 1.01 ulp.  Results below the smallest normal float are 0 (exp(-inf) = 0),
- * overflow gives infinity, NaN stays NaN. */
+/* e^x, error below 1.03 ulp (measured over all arguments).  Results below the smallest normal
+ * float are 0 (exp(-inf) = 0), overflow gives infinity, NaN stays NaN. */
 static inline float gwen_exp(float x) {
     float t = fmaf(x, GWEN_EXP_LOG2E, GWEN_EXP_MAGIC); /* low bits of t: n = round(x / ln 2) */
     float n = t - GWEN_EXP_MAGIC;
