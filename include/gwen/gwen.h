@@ -69,6 +69,128 @@ typedef bool (*gwen_progress_fn)(void *user, const struct gwen_progress *progres
 /* Version of the library as "MAJOR.MINOR.PATCH"; a static string. */
 GWEN_API const char *gwen_version(void);
 
+/* Frees memory that the library handed to the caller; NULL is fine. */
+GWEN_API void gwen_free(void *memory);
+
+/* --- models ---------------------------------------------------------------------------------- */
+
+/* A model with its tokenizer and its threads. */
+struct gwen_model;
+
+enum gwen_dtype {
+    GWEN_DTYPE_AUTO, /* the checkpoint's own 16-bit type; bfloat16 for float32 checkpoints */
+    GWEN_DTYPE_BF16,
+    GWEN_DTYPE_FP16,
+    GWEN_DTYPE_FP32
+};
+
+struct gwen_model_options {
+    size_t struct_size;
+    enum gwen_dtype dtype;
+    int threads;         /* 0: physical cores of the process's mask, or its CPU quota if less */
+    const char *isa;     /* highest instruction set to use ("ref", "avx2", ...); NULL: the best */
+    uint64_t max_memory; /* bytes that weights and work together may take; 0: what is free */
+    gwen_log_fn log;     /* may be NULL */
+    void *log_user;
+};
+#define GWEN_MODEL_OPTIONS_INIT                                                                    \
+    { sizeof(struct gwen_model_options), GWEN_DTYPE_AUTO, 0, 0, 0, 0, 0 }
+
+/* Loads a Hugging Face model directory (qwen3, qwen2, llama or mistral; safetensors; F32, F16 or
+ * BF16).  opts may be NULL.  A directory without tokenizer files gives a model that works on ids
+ * only.  End with gwen_model_free. */
+GWEN_API enum gwen_status gwen_model_load(const char *dir, const struct gwen_model_options *opts,
+                                          struct gwen_model **out, struct gwen_err *err);
+GWEN_API void gwen_model_free(struct gwen_model *model); /* NULL is fine */
+
+struct gwen_model_info {
+    size_t struct_size; /* in: set by the caller */
+    size_t vocab_size, n_layers, hidden_size, n_heads, n_kv_heads, head_dim, ffn_size;
+    size_t max_context;    /* tokens */
+    uint64_t n_params;     /* tied weights once */
+    uint64_t weight_bytes; /* packed */
+    int threads;
+    bool has_tokenizer;
+    enum gwen_dtype dtype;     /* never AUTO */
+    const char *isa;           /* static strings */
+    const char *numeric_class; /* results have the same bits wherever this and dtype agree */
+};
+GWEN_API void gwen_model_get_info(const struct gwen_model *model, struct gwen_model_info *info);
+
+/* --- text ------------------------------------------------------------------------------------- */
+
+/* Encodes UTF-8 text (it may hold NULs).  With add_special, special tokens are added as the
+ * tokenizer's own post-processor does (BOS, ...).  *ids is an array of *n ids, to be released by
+ * gwen_free. */
+GWEN_API enum gwen_status gwen_encode(const struct gwen_model *model, const char *text, size_t len,
+                                      bool add_special, int32_t **ids, size_t *n,
+                                      struct gwen_err *err);
+/* Decodes n ids; *text is NUL-terminated, *len bytes long without it, to be released by
+ * gwen_free.  Ids without a token are left out, and so are special ones with skip_special. */
+GWEN_API enum gwen_status gwen_decode(const struct gwen_model *model, const int32_t *ids, size_t n,
+                                      bool skip_special, char **text, size_t *len,
+                                      struct gwen_err *err);
+
+/* --- scoring ---------------------------------------------------------------------------------- */
+
+struct gwen_sequence {
+    const int32_t *ids; /* [n], owned by the caller */
+    size_t n;
+    size_t from;     /* 1..n: first position whose log-probability is wanted */
+    float *logprobs; /* [n - from] out: ln p(ids[t] | ids[0..t-1]) for t = from..n-1 */
+};
+
+/* Computes log-probabilities of given tokens under softmax(logits / temperature).  Sequences with
+ * equal ids before `from` have them computed once.  Bit for bit what gwen_sample recorded. */
+GWEN_API enum gwen_status gwen_score(struct gwen_model *model, struct gwen_sequence *sequences,
+                                     size_t n, double temperature, struct gwen_err *err);
+
+/* --- sampling --------------------------------------------------------------------------------- */
+
+struct gwen_prompt {
+    const int32_t *ids; /* [n], owned by the caller */
+    size_t n;           /* at least 1 */
+    uint64_t key;       /* tells prompts apart in the random draws: their number, or a hash */
+};
+
+struct gwen_sample_options {
+    size_t struct_size;
+    size_t group;      /* samples of each prompt */
+    size_t max_tokens; /* of a completion */
+    size_t batch_size; /* samples decoded together; 0: chosen.  Never changes a result */
+    uint64_t seed;
+    uint64_t step;             /* part of the random key: the optimizer step */
+    double temperature;        /* 0: greedy */
+    size_t top_k;              /* 0: off */
+    double top_p;              /* 1: off */
+    double min_p;              /* 0: off */
+    double repetition_penalty; /* 1: off */
+    bool ignore_eos;           /* go on to max_tokens */
+    gwen_progress_fn progress; /* may be NULL; unit "samples" */
+    void *progress_user;
+};
+#define GWEN_SAMPLE_OPTIONS_INIT                                                                   \
+    { sizeof(struct gwen_sample_options), 1, 128, 0, 0, 0, 1.0, 0, 1.0, 0.0, 1.0, false, 0, 0 }
+
+struct gwen_sample {
+    size_t prompt;         /* index into the prompts */
+    size_t sample;         /* 0..group-1 */
+    const int32_t *ids;    /* [n] with the ending eos; valid during the call */
+    const float *logprobs; /* [n] ln p under softmax(logits / temperature), before truncation */
+    size_t n;
+    bool stopped; /* at an end-of-sequence token; else at max_tokens */
+};
+
+/* Receives finished samples in no particular order, from the thread that called gwen_sample.
+ * Returns false to end the run with GWEN_ERR_CANCELLED. */
+typedef bool (*gwen_sample_fn)(void *user, const struct gwen_sample *sample);
+
+/* Samples `group` completions of every prompt.  A sample depends on the model, dtype, numeric
+ * class, seed, step, prompt, its key and the sample's number only. */
+GWEN_API enum gwen_status gwen_sample(struct gwen_model *model, const struct gwen_prompt *prompts,
+                                      size_t n_prompts, const struct gwen_sample_options *opts,
+                                      gwen_sample_fn fn, void *user, struct gwen_err *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -25,10 +25,14 @@ warn="-pedantic -Wall -Wextra -Wshadow -Werror"
 
 # run NAME COMMAND...: what the program prints must be the version
 version=$(pkg-config --modversion gwen)
+for seed in 1 2; do
+    "$build/gwen-cpu" init -q --preset tiny --seed $seed --out "$tmp/model$seed" \
+        --tokenizer tests/fixtures/tokenizer/bytelevel
+done
 run() {
     name=$1
     shift
-    out=$("$@")
+    out=$("$@" "$tmp/model1" "$tmp/model2")
     [ "$out" = "$version" ] || { echo "$name printed \"$out\", not $version"; exit 1; }
 }
 # shellcheck disable=SC2086  # lists of flags
