@@ -55,6 +55,9 @@ enum gw_option_kind {
     GW_OPTION_CHOICE  /* int: which of the words of `arg`, written a|b|c */
 };
 
+/* A count without a default of its own; for a real it is NAN. */
+#define GW_COUNT_UNSET SIZE_MAX
+
 struct gw_option {
     const char *name; /* without the dashes */
     char letter;      /* 0: none */
@@ -109,7 +112,8 @@ struct gw_owned;
 
 struct gw_cli_spec {
     const char *usage; /* what follows the command's name in the synopsis */
-    const char *about; /* paragraphs for -h; lines at most 79 columns, ends without a newline */
+    const char
+        *about; /* paragraphs for -h, which are filled; lines that begin with a blank are kept */
     const struct gw_option *options; /* of this command; may replace common ones by name */
     size_t n_options;
     size_t max_args;  /* arguments that are no options */

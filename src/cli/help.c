@@ -6,23 +6,42 @@
 
 enum { HELP_COLUMN = 28, HELP_WIDTH = 79 };
 
-/* Words of `text` from column HELP_COLUMN on, broken before HELP_WIDTH. */
-static void print_wrapped(const char *text) {
-    size_t column = HELP_COLUMN;
-    while (*text != '\0') {
-        size_t len = strcspn(text, " ");
-        bool first = column == HELP_COLUMN;
-        if (!first && column + 1 + len > HELP_WIDTH) {
-            printf("\n%*s", HELP_COLUMN, "");
-            column = HELP_COLUMN;
+/* Words of text[0..len) from column `column` on, broken before HELP_WIDTH with an indent of
+ * `indent`.  Returns the column after them. */
+static size_t print_words(const char *text, size_t len, size_t indent, size_t column) {
+    const char *end = text + len;
+    while (text < end) {
+        size_t n = 0;
+        while (text + n < end && text[n] != ' ') n++;
+        bool first = column == indent;
+        if (!first && column + 1 + n > HELP_WIDTH) {
+            printf("\n%*s", (int)indent, "");
+            column = indent;
             first = true;
         }
-        printf("%s%.*s", first ? "" : " ", (int)len, text);
-        column += len + !first;
-        text += len;
-        while (*text == ' ') text++;
+        printf("%s%.*s", first ? "" : " ", (int)n, text);
+        column += n + !first;
+        text += n;
+        while (text < end && *text == ' ') text++;
     }
-    putchar('\n');
+    return column;
+}
+
+/* Paragraphs; lines that begin with a blank (tables, examples) stay as they are. */
+static void print_about(const char *text) {
+    size_t column = 0;
+    while (*text != '\0') {
+        size_t len = strcspn(text, "\n");
+        if (len == 0 || text[0] == ' ') {
+            printf("%s%.*s\n", column > 0 ? "\n" : "", (int)len, text);
+            column = 0;
+        } else {
+            column = print_words(text, len, 0, column);
+        }
+        text += len;
+        if (*text == '\n') text++;
+    }
+    if (column > 0) putchar('\n');
 }
 
 static void print_option(const struct gw_option *o) {
@@ -38,14 +57,16 @@ static void print_option(const struct gw_option *o) {
     gw_str_puts(&text, o->help);
     gw_option_show(o, &value);
     if (value.len > 0) gw_str_printf(&text, " (default %s)", value.data);
-    if (!text.failed) print_wrapped(text.data);
+    if (!text.failed) print_words(text.data, text.len, HELP_COLUMN, HELP_COLUMN);
+    putchar('\n');
     gw_str_free(&text);
     gw_str_free(&value);
 }
 
 void gw_help_command(const struct gw_cli *cli) {
     const struct gw_cli_spec *spec = cli->spec;
-    printf("usage: gwen-cpu %s %s\n\n%s\n", cli->command, spec->usage, spec->about);
+    printf("usage: gwen-cpu %s %s\n\n", cli->command, spec->usage);
+    print_about(spec->about);
     if (spec->n_options > 0) printf("\nOptions\n");
     for (size_t i = 0; i < spec->n_options; i++) print_option(&spec->options[i]);
     printf("\nCommon options\n");
