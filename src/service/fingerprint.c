@@ -1,0 +1,81 @@
+/* fingerprint.c - see fingerprint.h. */
+#include "service/fingerprint.h"
+
+#include "base/rng.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE = 1 << 20, LANES = 8 };
+
+/* Eight independent chains, so that the multiplier's latency does not count; then gw_hash64 of
+ * their ends.  len is a multiple of 64 (packed memory is laid out so). */
+static uint64_t hash_piece(const char *bytes, size_t len) {
+    uint64_t lane[LANES], word;
+    for (size_t j = 0; j < LANES; j++) lane[j] = UINT64_C(0x9E3779B97F4A7C15) * (j + 1);
+    for (size_t i = 0; i + LANES * sizeof word <= len; i += LANES * sizeof word)
+        for (size_t j = 0; j < LANES; j++) {
+            memcpy(&word, bytes + i + j * sizeof word, sizeof word);
+            lane[j] = (lane[j] ^ word) * UINT64_C(0xFF51AFD7ED558CCD);
+            lane[j] ^= lane[j] >> 32;
+        }
+    return gw_hash64(lane, sizeof lane);
+}
+
+struct hashing {
+    const char *bytes;
+    size_t n_bytes, n_pieces;
+    uint64_t *hashes;
+};
+
+static void hash_region(void *ctx, int thread, int n_threads) {
+    const struct hashing *h = ctx;
+    size_t begin, end;
+    gw_share(h->n_pieces, thread, n_threads, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        size_t at = i * PIECE;
+        h->hashes[i] = hash_piece(h->bytes + at, GW_MIN((size_t)PIECE, h->n_bytes - at));
+    }
+}
+
+static void put_config(struct gw_str *s, const struct gw_config *c) {
+    gw_str_printf(s, "%d %zu %zu %zu %zu %zu %zu %zu %a %d %d%d%d%d ", (int)c->arch, c->vocab_size,
+                  c->hidden, c->n_layers, c->n_heads, c->n_kv_heads, c->head_dim, c->ffn,
+                  c->rms_eps, c->tie_word_embeddings, c->qkv_bias, c->o_bias, c->mlp_bias,
+                  c->qk_norm);
+    gw_str_printf(s, "%d %a %a %a %a %zu", (int)c->rope.type, c->rope.theta, c->rope.factor,
+                  c->rope.low_freq_factor, c->rope.high_freq_factor,
+                  c->rope.original_max_position_embeddings);
+}
+
+enum gwen_status gw_model_fingerprint(const struct gw_model *model, struct gw_pool *pool,
+                                      uint64_t *out, struct gwen_err *err) {
+    struct hashing h = {.bytes = model->memory.data, .n_bytes = model->memory.bytes};
+    struct gw_str s = {0};
+    h.n_pieces = (h.n_bytes + PIECE - 1) / PIECE;
+    h.hashes = malloc((h.n_pieces + 1) * sizeof *h.hashes);
+    if (h.hashes == NULL) return gw_nomem(err, h.n_pieces * sizeof *h.hashes, "a fingerprint");
+    gw_pool_run(pool, hash_region, &h);
+    put_config(&s, &model->cfg);
+    gw_str_put(&s, h.hashes, h.n_pieces * sizeof *h.hashes);
+    free(h.hashes);
+    enum gwen_status status = s.failed ? gw_nomem(err, s.len, "a fingerprint") : GWEN_OK;
+    if (status == GWEN_OK) *out = gw_hash64(s.data, s.len);
+    gw_str_free(&s);
+    return status;
+}
+
+uint64_t gw_tokenizer_fingerprint(const struct gw_tokenizer *t) {
+    if (t == NULL) return 0;
+    size_t n = gw_tokenizer_size(t);
+    uint64_t h = n;
+    for (size_t id = 0; id < n; id++) {
+        size_t len = 0;
+        const char *token = gw_tokenizer_token(t, (int32_t)id, &len);
+        const uint64_t parts[] = {h, token != NULL ? gw_hash64(token, len) : 0,
+                                  gw_tokenizer_is_special(t, (int32_t)id)};
+        h = gw_hash64(parts, sizeof parts);
+    }
+    return h;
+}

@@ -1,0 +1,17 @@
+/* fingerprint.h - which model made a result: hashes over its weights and its vocabulary. */
+#ifndef GW_FINGERPRINT_H
+#define GW_FINGERPRINT_H
+
+#include "base/pool.h"
+#include "model/model.h"
+#include "model/tokenizer.h"
+
+/* A hash of everything the model computes with, as it lies in memory: architecture, weights after
+ * conversion to the storage type, norms and biases.  Reads all weights once, on all threads, at
+ * about the speed of memory.  Not meant to withstand chosen collisions. */
+enum gwen_status gw_model_fingerprint(const struct gw_model *model, struct gw_pool *pool,
+                                      uint64_t *out, struct gwen_err *err);
+/* A hash of all tokens and which of them are special; 0 for NULL, no tokenizer. */
+uint64_t gw_tokenizer_fingerprint(const struct gw_tokenizer *t);
+
+#endif

@@ -1,0 +1,113 @@
+/* rollout.h - groups of samples for a set of prompts: the decode engine fed and listened to.
+ *
+ *     prompts --longest first--> decode engine --token--> stop strings
+ *                                       '--- done ---> sink (part file, ordered output, reward ...)
+ *
+ * What a sample is depends on the model, its prompt, its sampling options and its random key
+ * (seed, stream, step, prompt key, sample index) alone.  The batch size and everything else in
+ * struct gw_rollout_plan change how fast it comes. */
+#ifndef GW_ROLLOUT_H
+#define GW_ROLLOUT_H
+
+#include "base/log.h"
+#include "base/progress.h"
+#include "model/plan.h"
+#include "model/tokenizer.h"
+#include "service/prompts.h"
+
+struct gw_rollout_opts {
+    size_t groups;               /* samples of each prompt */
+    uint64_t first_sample;       /* index of a group's first sample: attempt * groups */
+    size_t length_lo, length_hi; /* limits drawn uniformly, per sample; 0, 0: none are drawn */
+    struct gw_sampling sampling;
+    uint64_t seed, step;
+    enum gw_rng_stream stream;
+    const int32_t *eos; /* ids that end a sample; copied */
+    size_t n_eos;
+    /* Strings that end a sample; copied.  One that is exactly a special token's content ends it
+     * with that token. */
+    const char *const *stops;
+    size_t n_stops;
+    bool file_order; /* start prompts in their order instead of longest first */
+};
+
+/* --- memory ------------------------------------------------------------------------------- */
+
+struct gw_rollout_plan {
+    struct gw_plan_options options; /* kind GW_PLAN_ROLLOUT; .engine is what is created */
+    char why[160];                  /* how the batch size came about, for people */
+};
+
+/* Chooses the engine's sizes for `prompts` so that everything, weights included, takes at most
+ * budget_bytes.  `base` tells model and threads, `kern` how fast they may be.  batch 0: as large as
+ * a simple model of the machine finds worth while; no batch is larger than the number of samples.
+ * GWEN_ERR_NOMEM says which options would lower the need. */
+enum gwen_status gw_rollout_plan(const struct gw_plan_options *base,
+                                 const struct gwen_kernels *kern, const struct gw_prompts *prompts,
+                                 const struct gw_rollout_opts *opts, size_t batch,
+                                 size_t budget_bytes, struct gw_rollout_plan *plan,
+                                 struct gwen_err *err);
+
+/* --- running ------------------------------------------------------------------------------ */
+
+struct gw_rollout_sample {
+    const struct gw_prompt *prompt;
+    size_t prompt_id;
+    size_t sample_id;   /* 0 .. groups-1 */
+    const int32_t *ids; /* with the ending eos and all tokens of a stop string */
+    const float *logprobs;
+    size_t n;
+    const char *text; /* without either and without special tokens; NULL: no tokenizer */
+    size_t text_len;
+    enum gw_finish finish;
+};
+
+/* All callbacks come from the thread that called gw_rollout_run; all but `sample` may be NULL. */
+struct gw_rollout_sink {
+    void *ctx;
+    /* True: this sample is not wanted. */
+    bool (*skip)(void *ctx, size_t prompt_id, size_t sample_id);
+    /* A sample is complete; *s is valid during the call. */
+    enum gwen_status (*sample)(void *ctx, const struct gw_rollout_sample *s, struct gwen_err *err);
+    /* The sample's text goes on by text[0..len). */
+    enum gwen_status (*text)(void *ctx, size_t prompt_id, size_t sample_id, const char *text,
+                             size_t len, struct gwen_err *err);
+    gwen_progress_fn progress; /* of "rollout" in "samples", those skipped count as done */
+    void *progress_user;
+};
+
+struct gw_rollout_stats {
+    struct gw_engine_stats engine;
+    size_t samples;
+    double seconds;
+    double occupancy; /* mean share of busy slots while samples were waiting; 1 if none waited */
+};
+
+struct gw_rollout;
+
+/* The model, pool and tokenizer (NULL: no texts, no stop strings) must outlive *out. */
+enum gwen_status gw_rollout_create(const struct gw_model *model, struct gw_pool *pool,
+                                   const struct gw_tokenizer *tokenizer,
+                                   const struct gw_rollout_opts *opts,
+                                   const struct gw_rollout_plan *plan, struct gw_rollout **out,
+                                   struct gwen_err *err);
+void gw_rollout_free(struct gw_rollout *r); /* NULL is fine */
+
+/* Samples every prompt's group.  May be called again with other prompts that are within the plan.
+ * *stats (may be NULL) is filled on failure too.  GWEN_ERR_CANCELLED when the progress callback
+ * said stop. */
+enum gwen_status gw_rollout_run(struct gw_rollout *r, const struct gw_prompts *prompts,
+                                const struct gw_rollout_sink *sink, struct gw_rollout_stats *stats,
+                                struct gwen_err *err);
+
+/* Most tokens of one sample. */
+size_t gw_rollout_limit(const struct gw_rollout_opts *opts, const struct gw_prompt *prompt,
+                        size_t sample_id);
+
+/* Appends a sample as one line of JSON, with its newline. */
+void gw_rollout_put_row(struct gw_str *out, const struct gw_rollout_sample *s,
+                        const char *numeric_class);
+/* "stop" or "length". */
+const char *gw_finish_name(enum gw_finish finish);
+
+#endif
