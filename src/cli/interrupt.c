@@ -36,6 +36,7 @@ void gw_interrupt_install(void) {
     install(SIGTERM, on_signal);
     install(SIGALRM, on_alarm);
     install(SIGPIPE, SIG_IGN);
+    install(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write() too */
 }
 
 int gw_interrupt_signal(void) { return received; }

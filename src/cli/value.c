@@ -188,7 +188,10 @@ void gw_option_show(const struct gw_option *o, struct gw_str *s) {
         if (*(const uint64_t *)o->value != 0)
             gw_str_printf(s, "%llu", *(const unsigned long long *)o->value);
         break;
-    case GW_OPTION_COUNT: gw_str_printf(s, "%zu", *(const size_t *)o->value); break;
+    case GW_OPTION_COUNT:
+        if (*(const size_t *)o->value != GW_COUNT_UNSET)
+            gw_str_printf(s, "%zu", *(const size_t *)o->value);
+        break;
     case GW_OPTION_AUTO:
         if (*(const size_t *)o->value == 0)
             gw_str_puts(s, "auto");
@@ -199,7 +202,9 @@ void gw_option_show(const struct gw_option *o, struct gw_str *s) {
     case GW_OPTION_U64:
         gw_str_printf(s, "%llu", (unsigned long long)*(const uint64_t *)o->value);
         break;
-    case GW_OPTION_REAL: gw_str_printf(s, "%g", *(const double *)o->value); break;
+    case GW_OPTION_REAL:
+        if (!isnan(*(const double *)o->value)) gw_str_printf(s, "%g", *(const double *)o->value);
+        break;
     case GW_OPTION_CHOICE: show_choice(o, s); break;
     }
 }

@@ -1,0 +1,110 @@
+/* prompting.c - see prompting.h. */
+#include "cli/prompting.h"
+
+#include "base/file.h"
+#include "cli/tokenize.h"
+#include "service/generate.h"
+
+#include <inttypes.h>
+#include <time.h>
+
+static bool has_tokenizer(const char *dir) {
+    static const char *const names[] = {"tokenizer.json", "vocab.json"};
+    struct gw_str path = {0};
+    bool found = false;
+    for (size_t i = 0; i < GW_ARRAY_LEN(names) && !found; i++)
+        found = gw_path_join(&path, dir, names[i], NULL) == GWEN_OK && gw_file_exists(path.data);
+    gw_str_free(&path);
+    return found;
+}
+
+/* The date was checked when the options were read. */
+static struct tm date_of(const struct gw_prompting *p) {
+    struct tm date = {0};
+    time_t now = time(NULL);
+    if (p->date == NULL || !gw_tokenize_parse_date(p->date, &date)) localtime_r(&now, &date);
+    return date;
+}
+
+enum gwen_status gw_prompting_open(struct gw_prompting *p, struct gw_cli *cli,
+                                   struct gwen_err *err) {
+    GW_TRY(gw_runtime_open(&p->rt, cli, err));
+    GW_TRY(gw_runtime_find(&p->rt, err));
+    p->chat_args = json_object();
+    if (p->chat_args == NULL) return gw_nomem(err, 0, "template arguments");
+    if (p->no_think && json_object_set_new(p->chat_args, "enable_thinking", json_false()) != 0)
+        return gw_nomem(err, 0, "template arguments");
+    if (!has_tokenizer(p->rt.dir.data)) return GWEN_OK;
+    GW_TRY(gw_runtime_tokenizer(&p->rt, err));
+    struct tm date = date_of(p);
+    gw_prompt_chat_open(p->rt.tokenizer, &date, &p->chat);
+    return GWEN_OK;
+}
+
+void gw_prompting_close(struct gw_prompting *p) {
+    gw_prompt_chat_close(&p->chat);
+    json_decref(p->chat_args);
+    p->chat_args = NULL;
+    gw_runtime_close(&p->rt);
+}
+
+/* Truncation asks for sampling: where the model's own default is greedy, giving --top-p and the
+ * like without --temp turns it on. */
+void gw_prompting_defaults(struct gw_prompting *p) {
+    const struct gw_cli *cli = p->rt.cli;
+    const struct gw_generation_config *g = &p->rt.generation;
+    struct gw_sampling own;
+    gw_generation_sampling(g, &own);
+    bool truncates =
+        gw_cli_given(cli, "top-k") || gw_cli_given(cli, "top-p") || gw_cli_given(cli, "min-p");
+    if (own.temperature == 0 && truncates)
+        own.temperature = g->has_temperature ? g->temperature : 1;
+    if (!gw_cli_given(cli, "temp")) p->sampling.temperature = own.temperature;
+    if (!gw_cli_given(cli, "top-k")) p->sampling.top_k = own.top_k;
+    if (!gw_cli_given(cli, "top-p")) p->sampling.top_p = own.top_p;
+    if (!gw_cli_given(cli, "min-p")) p->sampling.min_p = own.min_p;
+    if (!gw_cli_given(cli, "repetition-penalty"))
+        p->sampling.repetition_penalty = own.repetition_penalty;
+    if (g->unsupported[0] != 0)
+        gw_log(&cli->log, GWEN_LOG_WARNING,
+               "generation_config.json: %s is not implemented and left out", g->unsupported);
+    gw_log(&cli->log, GWEN_LOG_DEBUG,
+           "sampling: temp %g, top-k %zu, top-p %g, min-p %g, repetition-penalty %g",
+           p->sampling.temperature, p->sampling.top_k, p->sampling.top_p, p->sampling.min_p,
+           p->sampling.repetition_penalty);
+}
+
+struct gw_prompt_opts gw_prompting_prompts(const struct gw_prompting *p, size_t max_tokens,
+                                           bool clamp) {
+    return (struct gw_prompt_opts){.tokenizer = p->rt.tokenizer,
+                                   .chat = &p->chat,
+                                   .chat_args = p->chat_args,
+                                   .as_chat = p->as_chat,
+                                   .system = p->system,
+                                   .vocab_size = p->rt.cfg.vocab_size,
+                                   .context = p->rt.cfg.max_position_embeddings,
+                                   .max_tokens = max_tokens,
+                                   .clamp = clamp};
+}
+
+struct gw_rollout_opts gw_prompting_rollout(const struct gw_prompting *p, size_t groups) {
+    return (struct gw_rollout_opts){.groups = groups,
+                                    .sampling = p->sampling,
+                                    .seed = p->rt.cli->common.seed,
+                                    .stream = GW_STREAM_ROLLOUT,
+                                    .eos = p->rt.eos,
+                                    .n_eos = p->rt.n_eos,
+                                    .stops = p->stops.items,
+                                    .n_stops = p->stops.n};
+}
+
+void gw_prompting_log_stats(const struct gw_prompting *p, const struct gw_rollout_stats *stats,
+                            size_t slots, bool loud) {
+    double seconds = stats->seconds > 0 ? stats->seconds : 1e-9;
+    gw_log(&p->rt.cli->log, loud ? GWEN_LOG_INFO : GWEN_LOG_DEBUG,
+           "%zu samples, %" PRIu64 " tokens in %.1f s, %.1f tok/s (and %" PRIu64
+           " tokens prefilled); %.1f %% of %zu slots busy while samples waited",
+           stats->samples, stats->engine.new_tokens, stats->seconds,
+           (double)stats->engine.new_tokens / seconds, stats->engine.prefill_tokens,
+           100 * stats->occupancy, slots);
+}
