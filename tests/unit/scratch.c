@@ -83,3 +83,13 @@ const char *golden_path(const char *name) {
     if (!said++) printf("SKIP: %s is not there\n", buf);
     return NULL;
 }
+
+enum gwen_isa scratch_isa(void) {
+    enum gwen_isa isa = GWEN_ISA_COUNT;
+    const char *name = getenv("GWEN_ISA");
+    if (name != NULL && !gwen_isa_parse(name, &isa)) {
+        fprintf(stderr, "GWEN_ISA=%s is no instruction set\n", name);
+        exit(1);
+    }
+    return isa;
+}

@@ -2,6 +2,8 @@
 #ifndef GW_TEST_SCRATCH_H
 #define GW_TEST_SCRATCH_H
 
+#include "gwen_simd.h"
+
 #include <stddef.h>
 
 /* Makes a fresh folder under TMPDIR; cmocka set-up and tear-down of a group.  The tear-down
@@ -18,5 +20,8 @@ int scratch_count(const char *dir);
 
 /* $GWEN_SHARED/data/golden/name (or ../shared/...), or NULL, said once, when it is not there. */
 const char *golden_path(const char *name);
+
+/* The highest instruction set that a test may use: GWEN_ISA, or GWEN_ISA_COUNT (no cap). */
+enum gwen_isa scratch_isa(void);
 
 #endif

@@ -137,7 +137,7 @@ static void check_scores(struct run *r, const char *dir, enum gw_dtype dtype, in
     struct gw_pool *pool;
     struct gw_scorer *scorer;
     assert_int_equal(gw_pool_create(threads, &pool, &err), GWEN_OK);
-    struct gw_model *m = load(dir, dtype, gwen_isa_detect(), pool);
+    struct gw_model *m = load(dir, dtype, scratch_isa(), pool);
     struct gw_scorer_opts o = {.rows = rows,
                                .n_blocks = gw_kv_blocks_for(MAX_PROMPT + MAX_NEW) + 1 + rows % 7,
                                .max_len = MAX_PROMPT + MAX_NEW,
@@ -201,7 +201,7 @@ static void samples_do_not_depend_on_the_batch(void **state) {
             struct run *r = calloc(1, sizeof *r);
             r->sampling = (struct gw_sampling)GW_SAMPLING_INIT;
             r->sampling.temperature = 0.9;
-            sample_all(r, model_dir(), dtypes[d], gwen_isa_detect(), &shapes[i]);
+            sample_all(r, model_dir(), dtypes[d], scratch_isa(), &shapes[i]);
             if (first == NULL) {
                 first = r;
                 continue;
@@ -222,7 +222,7 @@ static void instruction_sets_agree(void **state) {
     for (size_t d = 0; d < GW_ARRAY_LEN(dtypes); d++) {
         struct run *first = NULL;
         for (int isa = 0; isa < GWEN_ISA_COUNT; isa++) {
-            if (!gwen_isa_available((enum gwen_isa)isa)) continue;
+            if (!gwen_isa_available((enum gwen_isa)isa) || isa > (int)scratch_isa()) continue;
             struct run *r = calloc(1, sizeof *r);
             r->sampling = (struct gw_sampling)GW_SAMPLING_INIT;
             sample_all(r, model_dir(), dtypes[d], (enum gwen_isa)isa, &(struct shape){2, 9, 50, 0});
@@ -242,8 +242,8 @@ static void truncated_sampling_does_not_depend_on_the_batch(void **state) {
     (void)state;
     struct run *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
     a->sampling = b->sampling = (struct gw_sampling){0.7, 20, 0.9, 0.02, 1.2};
-    sample_all(a, model_dir(), GW_DTYPE_BF16, gwen_isa_detect(), &(struct shape){1, 2, 16, 0});
-    sample_all(b, model_dir(), GW_DTYPE_BF16, gwen_isa_detect(), &(struct shape){2, 33, 99, 0});
+    sample_all(a, model_dir(), GW_DTYPE_BF16, scratch_isa(), &(struct shape){1, 2, 16, 0});
+    sample_all(b, model_dir(), GW_DTYPE_BF16, scratch_isa(), &(struct shape){2, 33, 99, 0});
     same_samples(a, b);
     check_scores(a, model_dir(), GW_DTYPE_BF16, 2, 100, true);
     free(a);
@@ -255,7 +255,7 @@ static void some_samples_end_by_themselves(void **state) {
     struct run *r = calloc(1, sizeof *r);
     size_t stopped = 0;
     r->sampling = (struct gw_sampling)GW_SAMPLING_INIT;
-    sample_all(r, model_dir(), GW_DTYPE_F32, gwen_isa_detect(), &(struct shape){2, 8, 64, 0});
+    sample_all(r, model_dir(), GW_DTYPE_F32, scratch_isa(), &(struct shape){2, 8, 64, 0});
     for (size_t p = 0; p < N_PROMPTS; p++)
         for (size_t g = 0; g < GROUP; g++) {
             const struct sample *s = &r->samples[p][g];
