@@ -1,0 +1,214 @@
+/* peak.c - peaks of computing and of reading, measured by all threads at once.
+ *
+ * Each measurement is a few milliseconds between two barriers, repeated; the best counts, since
+ * everything that disturbs it only makes it slower. */
+#include "ops/peak.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+enum { LINE = 64, MIN_REPEATS = 3 };
+
+/* A piece of work that every thread does at once; returns how much it was. */
+typedef double work_fn(void *ctx, int thread, int n_threads);
+
+struct measurement {
+    struct gw_pool *pool;
+    work_fn *work;
+    void *ctx;
+    double seconds; /* to spend */
+    double best;    /* amount per second of all threads together */
+    double amounts[1024];
+    bool stop; /* written by thread 0 between barriers */
+};
+
+static void measure_thread(void *arg, int thread, int n_threads) {
+    struct measurement *m = arg;
+    const uint64_t begin = gw_now_ns();
+    for (int repeat = 0;; repeat++) {
+        gw_pool_barrier(m->pool);
+        const uint64_t start = gw_now_ns();
+        const double amount = m->work(m->ctx, thread, n_threads);
+        if ((size_t)thread < GW_ARRAY_LEN(m->amounts)) m->amounts[thread] = amount;
+        gw_pool_barrier(m->pool);
+        if (thread == 0) {
+            double total = 0, elapsed = gw_seconds_since(start);
+            for (int i = 0; i < GW_MIN(n_threads, (int)GW_ARRAY_LEN(m->amounts)); i++)
+                total += m->amounts[i];
+            if (elapsed > 0 && total / elapsed > m->best) m->best = total / elapsed;
+            m->stop = repeat + 1 >= MIN_REPEATS && gw_seconds_since(begin) > m->seconds;
+        }
+        gw_pool_barrier(m->pool);
+        if (m->stop) return;
+    }
+}
+
+static double measure(struct gw_pool *pool, work_fn *work, void *ctx, double seconds) {
+    struct measurement m = {.pool = pool, .work = work, .ctx = ctx, .seconds = seconds};
+    gw_pool_run(pool, measure_thread, &m);
+    return m.best;
+}
+
+/* --- computing --------------------------------------------------------------------------- */
+struct flops_work {
+    double (*peak)(size_t n);
+    size_t n;
+};
+
+static double flops_thread(void *ctx, int thread, int n_threads) {
+    const struct flops_work *w = ctx;
+    (void)thread, (void)n_threads;
+    return w->peak(w->n);
+}
+
+double gw_peak_flops(const struct gwen_kernels *kern, enum gw_panel_format format,
+                     struct gw_pool *pool, double seconds) {
+    struct flops_work w = {format == GW_PANEL_BF16X2 ? kern->peak_dot : kern->peak_f32, 1000};
+    if (w.peak == NULL) return 0;
+    for (double took = 0; took < 2e-3; w.n *= 2) { /* as many rounds as take 2 to 4 ms */
+        const uint64_t start = gw_now_ns();
+        w.peak(w.n);
+        took = gw_seconds_since(start);
+    }
+    return measure(pool, flops_thread, &w, seconds);
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+struct read_work {
+    const struct gwen_kernels *kern;
+    const char *data;
+    size_t bytes;
+    struct gw_packed packed; /* the same memory as weights */
+    const float *x;
+    char *scratch;  /* gw_linear_scratch_bytes() for each thread */
+    uint64_t *sums; /* a line for each thread, so that the reading is not for nothing */
+};
+
+static void share(const struct read_work *w, int thread, int n_threads, const char **from,
+                  size_t *n_lines) {
+    size_t begin, end;
+    gw_share(w->bytes / LINE, thread, n_threads, &begin, &end);
+    *from = w->data + begin * LINE;
+    *n_lines = end - begin;
+}
+
+static uint64_t word(const char *at) {
+    uint64_t v;
+    memcpy(&v, at, sizeof v);
+    return v;
+}
+
+/* One word of each line, `streams` lines at a time from as many equal pieces; asks for memory
+ * `ahead` bytes further on. */
+static inline double read_lines(void *ctx, int thread, int n_threads, size_t streams,
+                                size_t ahead) {
+    const struct read_work *w = ctx;
+    const char *from;
+    size_t n_lines;
+    share(w, thread, n_threads, &from, &n_lines);
+    const size_t each = n_lines / streams;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < each; i++) {
+        for (size_t s = 0; s < streams; s++) {
+            const char *at = from + (s * each + i) * LINE;
+            if (ahead > 0) __builtin_prefetch(at + ahead);
+            sum += word(at);
+        }
+    }
+    w->sums[(size_t)thread * LINE / sizeof sum] = sum;
+    return (double)(each * streams * LINE);
+}
+
+static double read_one(void *ctx, int thread, int n_threads) {
+    return read_lines(ctx, thread, n_threads, 1, 0);
+}
+static double read_one_ahead(void *ctx, int thread, int n_threads) {
+    return read_lines(ctx, thread, n_threads, 1, 4096);
+}
+static double read_four(void *ctx, int thread, int n_threads) {
+    return read_lines(ctx, thread, n_threads, 4, 0);
+}
+static double read_four_ahead(void *ctx, int thread, int n_threads) {
+    return read_lines(ctx, thread, n_threads, 4, 2048);
+}
+
+static void ignore(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
+                   size_t c_stride) {
+    (void)ctx, (void)thread, (void)m0, (void)m, (void)n0, (void)n, (void)c, (void)c_stride;
+}
+
+/* What a decoding step of one row does to its weights. */
+static double read_product(void *ctx, int thread, int n_threads) {
+    const struct read_work *w = ctx;
+    char *scratch = w->scratch + (size_t)thread * gw_linear_scratch_bytes();
+    gw_linear(w->kern, &w->packed, 1, w->x, gw_packed_x_stride(w->packed.format, w->packed.k),
+              ignore, NULL, scratch, thread, n_threads);
+    size_t begin, end; /* the groups that gw_linear gives this thread */
+    gw_share((w->packed.n_panels + GW_GROUP_PANELS - 1) / GW_GROUP_PANELS, thread, n_threads,
+             &begin, &end);
+    return (double)((end - begin) * GW_GROUP_PANELS * w->packed.panel_stride);
+}
+
+/* Writes the buffer, each thread what it will read: pages that were never written are all the
+ * same page of zeros. */
+static void touch(void *ctx, int thread, int n_threads) {
+    const struct read_work *w = ctx;
+    const char *from;
+    size_t n_lines;
+    share(w, thread, n_threads, &from, &n_lines);
+    memset((char *)w->data + (from - w->data), 0, n_lines * LINE);
+}
+
+static bool has_format(const struct gwen_kernels *kern, enum gw_panel_format format) {
+    return format != GW_PANEL_BF16X2 || kern->gemm_bf16dot != NULL;
+}
+
+enum gwen_status gw_peak_read(const struct gwen_kernels *kern, enum gw_panel_format format,
+                              struct gw_pool *pool, size_t max_bytes, double seconds,
+                              struct gw_read_peak *out, struct gwen_err *err) {
+    enum { K = 2048 };
+    static const struct {
+        const char *name;
+        work_fn *work;
+    } patterns[] = {{"one stream", read_one},
+                    {"one stream, prefetched", read_one_ahead},
+                    {"four streams", read_four},
+                    {"four streams, prefetched", read_four_ahead},
+                    {"product with one row", read_product}};
+    const size_t least = (size_t)16 << 20, most = (size_t)1 << 30;
+    const size_t group = GW_GROUP_PANELS * gw_panel_bytes(format, K);
+    const size_t n_threads = (size_t)gw_pool_threads(pool);
+    const size_t x_bytes = gw_packed_x_stride(format, K);
+    const size_t extra = n_threads * (gw_linear_scratch_bytes() + LINE) + x_bytes;
+    if (max_bytes < least + extra)
+        return gw_fail(err, GWEN_ERR_NOMEM,
+                       "measuring the read bandwidth needs %zu MiB of memory, %zu MiB are left",
+                       (least + extra) >> 20, max_bytes >> 20);
+
+    struct gw_mem buffer, rest;
+    const size_t bytes = GW_MIN(max_bytes - extra, most) / group * group;
+    GW_TRY(gw_mem_map(&buffer, bytes, err));
+    enum gwen_status status = gw_mem_map(&rest, extra, err);
+    if (status != GWEN_OK) {
+        gw_mem_unmap(&buffer);
+        return status;
+    }
+    struct read_work w = {.kern = kern, .data = buffer.data, .bytes = bytes, .scratch = rest.data};
+    w.sums = (uint64_t *)(void *)(w.scratch + n_threads * gw_linear_scratch_bytes());
+    w.x = (const float *)(const void *)((char *)w.sums + n_threads * LINE);
+    gw_packed_init(&w.packed, format, bytes / group * GW_GROUP_COLS, K, buffer.data);
+    gw_pool_run(pool, touch, &w);
+    *out = (struct gw_read_peak){.bytes = bytes, .huge_pages = buffer.huge_advised, .pattern = ""};
+    for (size_t i = 0; i < GW_ARRAY_LEN(patterns); i++) {
+        if (patterns[i].work == read_product && !has_format(kern, format)) continue;
+        const double rate =
+            measure(pool, patterns[i].work, &w, seconds / (double)GW_ARRAY_LEN(patterns));
+        if (rate > out->bytes_s)
+            *out = (struct gw_read_peak){rate, patterns[i].name, bytes, buffer.huge_advised};
+    }
+    gw_mem_unmap(&rest);
+    gw_mem_unmap(&buffer);
+    return GWEN_OK;
+}
