@@ -120,7 +120,7 @@ struct gw_cli_spec {
     bool needs_model; /* wrong usage without --model */
 };
 
-enum { GW_CLI_MAX_OPTIONS = 128, GW_CLI_N_COMMON = 11 };
+enum { GW_CLI_N_COMMON = 11 };
 
 /* The program while one command runs. */
 struct gw_cli {
@@ -137,9 +137,9 @@ struct gw_cli {
     struct gw_words sets;
     const char *dtype_text, *config;
     bool help;
-    unsigned char source;                    /* what is being read: an enum gw_source */
-    unsigned char given[GW_CLI_MAX_OPTIONS]; /* where each option's value came from last */
-    struct gw_owned *owned;                  /* memory that lives as long as the cli */
+    unsigned char source;   /* what is being read: an enum gw_source */
+    unsigned char *given;   /* where each option's value came from last, by slot */
+    struct gw_owned *owned; /* memory that lives as long as the cli */
 };
 
 /* Later ones win over earlier ones. */

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,7 +144,15 @@ static int run(struct gw_cli *cli, int argc, char **argv) {
     return run_command(cli, argc, argv);
 }
 
+/* A standard descriptor that is closed would be given to the next file opened, and data end up
+ * there.  What takes its place cannot be used either: reading or writing it fails. */
+static void occupy_standard_descriptors(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv) {
+    occupy_standard_descriptors();
     struct gw_cli cli = {.log = {.fn = on_log, .user = &cli, .level = GWEN_LOG_INFO}};
     gw_interrupt_install();
     int code = close_output(&cli, run(&cli, argc, argv));

@@ -275,6 +275,7 @@ bool gw_cli_parse(struct gw_cli *cli, const struct gw_cli_spec *spec, int argc, 
     cli->spec = spec;
     cli->dtype_text = "auto";
     cli->args = gw_cli_alloc(cli, (size_t)argc * sizeof *cli->args);
+    cli->given = gw_cli_alloc(cli, spec->n_options + GW_CLI_N_COMMON);
     add_common(cli);
     *code = GW_EXIT_USAGE;
     if (!read_environment(cli) || !parse(cli, argc, argv, code)) return false;

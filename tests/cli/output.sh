@@ -10,6 +10,12 @@ if [ -e /dev/full ]; then
     echo "$row" | "$GWEN" score --model "$T/model" 2>&1 >/dev/full
     echo "-> $?"
 fi
+# Standard descriptors that are closed are not taken for files.
+"$GWEN" info 2>&1 >&- | sed 's/:[^:]*$//'
+echo "-> ${PIPESTATUS[0]}"
+"$GWEN" score --model "$T/model" 2>&1 <&- | sed 's/:[^:]*$//'
+echo "-> ${PIPESTATUS[0]}"
+
 # A reader that has gone is no news, but no success either.
 { sleep 0.2; echo "$row"; } | { "$GWEN" score --model "$T/model" 2>"$T/err"; echo $? >"$T/status"; } | true
 cat "$T/status" "$T/err"
