@@ -1,3 +1,5 @@
+/* head.c - see head.h.  Statistics of a block are taken as its logits leave the product; one pass
+ * over the block statistics finishes a row. */
 #include "model/head.h"
 
 #include "ref/math.h"
