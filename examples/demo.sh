@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 gwen=${GWEN:-build/gwen-cpu}
-tokenizer=tests/fixtures/tokenizer/bytelevel
+tokenizer=tests/fixtures/tiny-tokenizer
 work=$(mktemp -d "${TMPDIR:-/tmp}/gwen-demo-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 

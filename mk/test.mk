@@ -58,7 +58,7 @@ $(FUZZ:%=$(BUILD)/tests/fuzz/%): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/
 # --- one run of one test ------------------------------------------------------------------------
 # $1 level ("native" is what the machine has), $2 kind of report, $3 name, then the command
 run = @RESULTS='$(RESULTS)' GWEN='$(abspath $(GWEN))' BUILD='$(BUILD)' CC='$(CC)' \
-  MAKE='$(MAKE)' SANITIZE='$(SANITIZE)' GWEN_SHARED='$(abspath $(SHARED))' GOLDEN='$(GOLDEN)' \
+  MAKE='$(MAKE)' SANITIZE='$(SANITIZE)' GWEN_SHARED='$(abspath $(SHARED))' \
   $(if $(filter-out native,$1),GWEN_ISA='$1') scripts/run-test.sh '$1' $2 '$3'
 
 define level_rules
@@ -66,8 +66,10 @@ $$(RESULTS)/$1/unit/%.count: $$(BUILD)/tests/unit/%
 	$$(call run,$1,cmocka,unit/$$*) $$<
 $$(RESULTS)/$1/simd/checkasm.count: $$(BUILD)/tests/checkasm
 	$$(call run,$1,checkasm,simd/checkasm) $$<
-$$(RESULTS)/$1/golden/golden.count: $$(GOLDEN_RUNNER)
-	$$(call run,$1,golden,golden/golden) $$< $$(GOLDEN)
+$$(RESULTS)/$1/golden/own.count: $$(GOLDEN_RUNNER)
+	$$(call run,$1,golden,golden/own) $$< tests/fixtures/golden
+$$(RESULTS)/$1/golden/shared.count: $$(GOLDEN_RUNNER)
+	$$(call run,$1,golden,golden/shared) $$< $$(GOLDEN)
 $$(RESULTS)/$1/fuzz/%.count: $$(BUILD)/tests/fuzz/%
 	$$(call run,$1,exit,fuzz/$$*) $$< tests/fuzz/corpus/$$(*:replay_%=%)
 $$(RESULTS)/$1/cli/%.count: tests/cli/%.sh $$(GWEN)
@@ -85,15 +87,17 @@ $(foreach l,native $(LEVELS_$(ARCH)),$(eval $(call level_rules,$l)))
 
 # Script tests by folder, without helpers that begin with an underscore and without run.sh.
 scripts_of = $(filter-out $1/_% $1/run,$(patsubst tests/%.sh,%,$(wildcard tests/$1/*.sh)))
+# Small cases that come with the project, and the larger folder where it is there.
+GOLDEN_RUNS := $(if $(GOLDEN_RUNNER),$(if $(wildcard tests/fixtures/golden),golden/own) golden/shared)
 CLI_TESTS := $(if $(GWEN),$(call scripts_of,cli))
 NATIVE_RUNS := $(call scripts_of,structure) $(UNIT:%=unit/%) $(if $(CHECKASM),simd/checkasm) \
-  $(REPLAY:%=fuzz/%) $(call scripts_of,api) $(if $(GOLDEN_RUNNER),golden/golden) $(CLI_TESTS) \
+  $(REPLAY:%=fuzz/%) $(call scripts_of,api) $(GOLDEN_RUNS) $(CLI_TESTS) \
   $(if $(GWEN),$(call scripts_of,topo))
 # What depends on kernels, for the lower levels; scripts that say "# level: any" do not.
 CLI_ISA := $(if $(CLI_TESTS),$(patsubst tests/%.sh,%,$(shell \
   grep -L '^\# level: any' $(CLI_TESTS:%=tests/%.sh))))
-LOWER_RUNS := $(UNIT_ISA:%=unit/%) $(if $(CHECKASM),simd/checkasm) \
-  $(if $(GOLDEN_RUNNER),golden/golden) $(CLI_ISA)
+# (checkasm goes through all levels by itself.)
+LOWER_RUNS := $(UNIT_ISA:%=unit/%) $(GOLDEN_RUNS) $(CLI_ISA)
 counts = $(patsubst %,$(RESULTS)/$1/%.count,$(filter $(TESTS),$2))
 
 .PHONY: check check-build check-run check-golden asan tsan fuzz simd-check simd-check-build

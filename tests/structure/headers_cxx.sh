@@ -10,7 +10,7 @@ if ! echo '#include <cstddef>' | $cxx -x c++ -fsyntax-only - 2>/dev/null; then
 fi
 status=0
 for h in include/gwen/*.h; do
-    echo "#include \"$h\"" | $cxx -std=c++17 -pedantic -Wall -Wextra -Wshadow -Werror -Iinclude -I. \
+    echo "#include \"$h\"" | $cxx -std=c++17 -pedantic -Wall -Wextra -Werror -Iinclude -I. \
         -x c++ -fsyntax-only - || status=1
 done
 exit $status
