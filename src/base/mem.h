@@ -16,5 +16,7 @@ struct gw_mem {
 /* bytes == 0 gives an empty, valid *m. */
 enum gwen_status gw_mem_map(struct gw_mem *m, size_t bytes, struct gwen_err *err);
 void gw_mem_unmap(struct gw_mem *m);
+/* Has the kernel hand out all pages now: memory that has been touched cannot be lacking later. */
+enum gwen_status gw_mem_touch(const struct gw_mem *m, struct gwen_err *err);
 
 #endif

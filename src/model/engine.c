@@ -13,7 +13,8 @@ size_t gw_engine_good_blocks(size_t slots, size_t group, size_t max_prompt, size
     /* Groups running at once: those that fill the slots, the oldest one's stragglers, and half
      * as many being prefilled. */
     size_t running = (slots + group - 1) / group + 1, ahead = (slots / 2 + group - 1) / group + 1;
-    size_t own = gw_kv_blocks_for(max_prompt + max_new) - max_prompt / GW_KV_BLOCK;
+    /* A sample's own blocks begin with the prompt's partial one: at worst one token short. */
+    size_t own = gw_kv_blocks_for(GW_MIN(max_prompt, (size_t)GW_KV_BLOCK - 1) + max_new);
     return (running + ahead) * gw_kv_blocks_for(max_prompt) + slots * own +
            gw_engine_min_blocks(max_prompt, max_new);
 }

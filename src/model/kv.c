@@ -41,7 +41,8 @@ enum gwen_status gw_kv_create(const struct gw_kv_layout *layout, size_t n_blocks
     kv->refs = calloc(n_blocks, sizeof *kv->refs);
     kv->copies = malloc(n_blocks * sizeof *kv->copies);
     if (kv->free_list == NULL || kv->refs == NULL || kv->copies == NULL ||
-        gw_mem_map(&kv->arena, n_blocks * layout->block_bytes, err) != GWEN_OK) {
+        gw_mem_map(&kv->arena, n_blocks * layout->block_bytes, err) != GWEN_OK ||
+        gw_mem_touch(&kv->arena, err) != GWEN_OK) {
         gw_kv_free(kv);
         return gw_nomem(err, n_blocks * layout->block_bytes, "the KV arena");
     }
