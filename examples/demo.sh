@@ -26,7 +26,8 @@ cat examples/prompts.jsonl
 show "$gwen" rollout -q --model "$work/model" --prompts examples/prompts.jsonl --groups 4 \
     --max-tokens 12 --seed 1 --out "$work/samples.jsonl"
 echo
-cut -c 1-160 "$work/samples.jsonl" | sed 's/$/.../'
+head -n 1 "$work/samples.jsonl"
+sed -E '1d; s/^(\{"prompt_id":[0-9]+,"sample_id":[0-9]+,).*("text":.*)/\1 ... \2/' "$work/samples.jsonl"
 
 echo
 echo "The same samples one at a time, on one thread: the same bytes."
@@ -41,4 +42,5 @@ head -n 1 "$work/samples.jsonl" |
         >"$work/first"
 sed -n 2p "$work/first"
 head -n 1 "$work/first" >"$work/request.jsonl"
-show "$gwen" score -q --model "$work/model" <"$work/request.jsonl"
+show "$gwen" score -q --model "$work/model" <"$work/request.jsonl" | tee "$work/score"
+grep -qF "$(sed -n 2p "$work/first")" "$work/score"

@@ -8,6 +8,7 @@ RESULTS := $(BUILD)/results
 SHARED := $(or $(GWEN_SHARED),../shared)
 GOLDEN ?= $(SHARED)/data/golden
 TESTS ?= %
+LEVELS ?= all
 FUZZ_SECONDS ?= 60
 QEMU ?= qemu-aarch64-static
 
@@ -101,10 +102,11 @@ LOWER_RUNS := $(UNIT_ISA:%=unit/%) $(GOLDEN_RUNS) $(CLI_ISA)
 counts = $(patsubst %,$(RESULTS)/$1/%.count,$(filter $(TESTS),$2))
 
 .PHONY: check check-build check-run check-golden asan tsan fuzz simd-check simd-check-build
-## make check          all tests, at every instruction-set level; TESTS='unit/%' chooses some
+## make check          all tests, at every instruction-set level; TESTS='unit/%' chooses some,
+##                     LEVELS=native leaves the lower levels out
 check: check-build
 	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
-	@$(MAKE) GW_DEPS_CHECKED=1 check-run LOWER="$$($(ISA_TOOL) lower)"
+	@$(MAKE) GW_DEPS_CHECKED=1 check-run $(if $(filter all,$(LEVELS)),LOWER="$$($(ISA_TOOL) lower)")
 	@scripts/summary.sh $(RESULTS)
 check-build: all $(UNIT:%=$(BUILD)/tests/unit/%) $(CHECKASM) $(GOLDEN_RUNNER) $(ISA_TOOL) \
   $(REPLAY:%=$(BUILD)/tests/fuzz/%)

@@ -11,17 +11,15 @@ library="$library|localtime|gmtime|assert"
 calls() {
     regex=$1
     shift
-    for file in "$@"; do
-        "${CC:-gcc}" -fpreprocessed -dD -E -x c "$file" 2>/dev/null | awk -v file="$file" -v re="$regex" '
-            /^# [0-9]+ "/ { line = $2 - 1; next }
-            {
-                line++
-                gsub(/"([^"\\]|\\.)*"/, "\"\"")
-                if (" " $0 ~ "[^A-Za-z0-9_>.](" re ")[ \t]*\\(") print file ":" line ": " $0
-                else if (re ~ /printf\|vprintf/ && " " $0 " " ~ /[^A-Za-z0-9_](stdout|stderr)[^A-Za-z0-9_]/)
-                    print file ":" line ": " $0
-            }'
-    done
+    "${CC:-gcc}" -fpreprocessed -dD -E -x c "$@" 2>/dev/null | awk -v re="$regex" '
+        /^# [0-9]+ "/ { line = $2 - 1; file = $3; gsub(/"/, "", file); next }
+        {
+            line++
+            gsub(/"([^"\\]|\\.)*"/, "\"\"")
+            if (" " $0 ~ "[^A-Za-z0-9_>.](" re ")[ \t]*\\(") print file ":" line ": " $0
+            else if (re ~ /printf\|vprintf/ && " " $0 " " ~ /[^A-Za-z0-9_](stdout|stderr)[^A-Za-z0-9_]/)
+                print file ":" line ": " $0
+        }'
 }
 
 tmp=$(mktemp -d)
