@@ -313,7 +313,8 @@ static enum gwen_status take_row(struct gw_prompts *p, const struct gw_prompt_op
     int64_t max_tokens = (int64_t)GW_MIN(o->max_tokens, (size_t)INT64_MAX);
     GW_TRY(find_source(row, &from, err));
     GW_TRY(row_id(row, &s->id_json, &s->id_text, &has_id, err));
-    GW_TRY(gw_row_i64(row, "max_tokens", GW_JSON_OPTIONAL, 1, INT64_MAX, &max_tokens, err));
+    GW_TRY(
+        gw_row_i64(row, "max_tokens", GW_JSON_OPTIONAL, 1, (int64_t)o->context, &max_tokens, err));
     GW_TRY(row_ids(row, o, from, &s->ids, err));
     put_meta(row, from, &s->meta);
     if (s->id_json.failed || s->id_text.failed || s->meta.failed)

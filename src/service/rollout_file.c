@@ -124,8 +124,8 @@ static enum gwen_status check_header(const struct gw_rollout_file *f, const stru
         const char *was = json_string_value(json_object_get(obj, fields[i].name));
         if (was != NULL && strcmp(was, fields[i].value) == 0) continue;
         status = gw_fail(err, GWEN_ERR_ARGUMENT,
-                         "%s was begun with another %s (%.80s, now %.80s): --resume needs what it "
-                         "was begun with, --overwrite begins anew",
+                         "%s was begun otherwise (%s: %.120s, now %.120s): --resume needs the "
+                         "same, --overwrite begins anew",
                          f->part, fields[i].name, was != NULL ? was : "none", fields[i].value);
     }
     json_decref(obj);
@@ -252,6 +252,7 @@ enum gwen_status gw_rollout_file_open(const char *path, enum gw_part_mode mode,
     enum gwen_status status = f->path == NULL || f->part == NULL || f->rows == NULL
                                   ? gw_nomem(err, n * sizeof *f->rows, path)
                                   : GWEN_OK;
+    if (status == GWEN_OK && gw_dir_exists(path)) status = sys_fail(err, "write", path, EISDIR);
     if (status == GWEN_OK) {
         snprintf(f->part, part_len, "%s.part", path);
         status = open_part(f, mode, err);

@@ -1,20 +1,23 @@
 /* rollout_plan.c - how many samples to decode together, and the memory that takes.
  *
  * A decode step reads all weights once and the KV of its rows, and computes 2 flops per parameter
- * and row: few rows are bound by memory, many by arithmetic.  Beyond the ridge a larger batch
- * gains little and makes the ragged end longer, so the smallest batch is taken whose estimated
- * time is within 2 % of the best.  Peaks are assumed, from measurements of one machine; a wrong
- * guess costs some speed, never another result. */
+ * and row, in tiles of several rows: few rows are bound by memory, many by arithmetic.  Beyond the
+ * ridge a larger batch gains little and makes the ragged end longer, so the smallest batch is taken
+ * whose estimated time is within 2 % of the best.  Peaks are assumed, from measurements of one
+ * machine; a wrong guess costs some speed, never another result. */
 #include "service/rollout.h"
 
-#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 enum { PREFILL_ROWS = 256, MAX_AUTO_BATCH = 256 };
 
+/* Barriers and the schedule, per layer and step. */
+static const double LAYER_SECONDS = 20e-6;
+
 struct machine {
     double flops_s, bytes_s;
+    double tile_rows; /* rows that cost as much as one */
 };
 
 /* Per core: 2 x Zen 5 gave 130 (AVX2), 260 (AVX-512) and 520 (VDPBF16PS) GFLOP/s; reading 40 GB/s
@@ -34,14 +37,20 @@ static struct machine assume_machine(const struct gwen_kernels *kern, enum gw_pa
     }
     if (format == GW_PANEL_BF16X2 && kern->isa != GWEN_ISA_REF) gflops *= 2;
     double gb = 30 + 10 * (double)GW_MIN(n_threads, 32);
-    return (struct machine){gflops * 1e9 * n_threads, gb * 1e9};
+    const struct gwen_tile_shape *tile = format == GW_PANEL_F32    ? &kern->tile_f32
+                                         : format == GW_PANEL_F16  ? &kern->tile_f16
+                                         : format == GW_PANEL_BF16 ? &kern->tile_bf16
+                                                                   : &kern->tile_bf16dot;
+    return (struct machine){gflops * 1e9 * n_threads, gb * 1e9,
+                            (double)GW_MAX(tile->rows[tile->nv], 1)};
 }
 
 /* What the estimate is made from. */
 struct work {
     struct machine machine;
-    double weight_bytes, params, kv_token_bytes, attn_flops; /* attn: per row and token attended */
-    double prompt_tokens, new_tokens;                        /* of one sample */
+    double weight_bytes, params, layers;
+    double kv_token_bytes, attn_flops; /* per row and token attended */
+    double prompt_tokens, new_tokens;  /* of one sample */
     double samples, groups;
 };
 
@@ -50,11 +59,12 @@ static double step_seconds(const struct work *w, double batch, bool *compute) {
     double prompts = batch < w->groups ? 1 : batch / w->groups;
     double own = w->new_tokens / 2;
     double bytes = w->weight_bytes + w->kv_token_bytes * (prompts * w->prompt_tokens + batch * own);
-    double flops = batch * (2 * w->params + w->attn_flops * (w->prompt_tokens + own));
+    double tiles = ceil(batch / w->machine.tile_rows) * w->machine.tile_rows;
+    double flops = tiles * 2 * w->params + batch * w->attn_flops * (w->prompt_tokens + own);
     double t_bytes = bytes / w->machine.bytes_s, t_flops = flops / w->machine.flops_s;
     *compute = t_flops > t_bytes;
     /* They overlap, not quite perfectly. */
-    return GW_MAX(t_bytes, t_flops) + 0.1 * GW_MIN(t_bytes, t_flops);
+    return GW_MAX(t_bytes, t_flops) + 0.1 * GW_MIN(t_bytes, t_flops) + w->layers * LAYER_SECONDS;
 }
 
 static double total_seconds(const struct work *w, size_t batch) {
@@ -72,6 +82,7 @@ static struct work make_work(const struct gw_plan_options *o, const struct gwen_
         .machine = assume_machine(kern, o->format, o->n_threads),
         .weight_bytes = (double)gw_model_bytes(c, o->format),
         .params = (double)gw_config_n_params(c),
+        .layers = (double)c->n_layers,
         .kv_token_bytes = (double)gw_kv_bytes(&layout, 1) / GW_KV_BLOCK,
         .attn_flops = 4.0 * (double)(c->n_layers * c->n_heads * c->head_dim),
         .prompt_tokens = (double)prompts->n_tokens / (double)GW_MAX(prompts->n, (size_t)1),

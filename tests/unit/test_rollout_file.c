@@ -198,10 +198,10 @@ static void another_run_is_refused_by_name(void **state) {
     gw_rollout_file_close(f);
     const struct gw_part_field changed[] = {{"seed", "7"}, {"numeric class", "bf16-vdp"}};
     assert_int_equal(try_open(path, GW_PART_RESUME, changed, &g, &err), GWEN_ERR_ARGUMENT);
-    assert_non_null(strstr(err.message, "another numeric class (f32-fma, now bf16-vdp)"));
+    assert_non_null(strstr(err.message, "(numeric class: f32-fma, now bf16-vdp)"));
     const struct gw_part_field more[] = {{"seed", "7"}, {"prompts", "1"}};
     assert_int_equal(try_open(path, GW_PART_RESUME, more, &g, &err), GWEN_ERR_ARGUMENT);
-    assert_non_null(strstr(err.message, "another prompts (none"));
+    assert_non_null(strstr(err.message, "(prompts: none, now 1)"));
     scratch_puts("other.jsonl.part", "{\"prompt_id\":0,\"sample_id\":0}\n");
     assert_int_equal(try_open(path, GW_PART_RESUME, fields, &g, &err), GWEN_ERR_FORMAT);
     scratch_puts("other.jsonl.part", "my notes\n");
@@ -255,6 +255,7 @@ static void mistakes_of_the_caller_are_caught(void **state) {
     gw_rollout_file_close(f);
     assert_int_equal(try_open(scratch_path("no/such/folder/x"), GW_PART_NEW, fields, &f, &err),
                      GWEN_ERR_IO);
+    assert_int_equal(try_open(scratch_path(""), GW_PART_NEW, fields, &f, &err), GWEN_ERR_IO);
 }
 
 int main(void) {
