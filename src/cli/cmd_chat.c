@@ -1,6 +1,5 @@
 /* cmd_chat.c - gwen-cpu chat: a conversation, line by line, on a terminal or from a script. */
 #include "cli/prompting.h"
-#include "cli/tokenize.h"
 
 #include "base/file.h"
 #include "service/generate.h"
@@ -72,7 +71,7 @@ static bool is_command(const struct gw_line *line, const char *command) {
     return len == strlen(command) && memcmp(line->text, command, len) == 0;
 }
 
-/* Mistakes in one turn are told; the conversation goes on. */
+/* On a terminal, mistakes in one turn are told and the conversation goes on. */
 static enum gwen_status say(struct chat *c, const struct gw_line *line, struct gwen_err *err) {
     const struct gw_talk_listener listener = {.ctx = c,
                                               .text = on_text,
@@ -81,10 +80,9 @@ static enum gwen_status say(struct chat *c, const struct gw_line *line, struct g
                                               .progress_user = c->cli};
     size_t len = line->len - (line->len > 0 && line->text[line->len - 1] == '\r');
     enum gwen_status status = gw_talk_say(c->talk, line->text, len, &listener, err);
-    if (status != GWEN_ERR_ARGUMENT && status != GWEN_ERR_FORMAT) return status;
+    if (!c->terminal || (status != GWEN_ERR_ARGUMENT && status != GWEN_ERR_FORMAT)) return status;
     gw_log(&c->cli->log, GWEN_LOG_ERROR, "%s", err->message);
-    if (c->terminal) gw_log(&c->cli->log, GWEN_LOG_INFO, "(/reset forgets it)");
-    return c->terminal ? GWEN_OK : status;
+    return GWEN_OK;
 }
 
 static enum gwen_status converse(struct chat *c, struct gwen_err *err) {
@@ -153,9 +151,7 @@ int gw_cmd_chat(struct gw_cli *cli, int argc, char **argv) {
         true};
     int code;
     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
-    struct tm date;
-    if (c.p.date != NULL && !gw_tokenize_parse_date(c.p.date, &date))
-        return gw_cli_usage(cli, "--date %s: expected a date as YYYY-MM-DD", c.p.date);
+    if (!gw_prompting_check(&c.p, cli, &code)) return code;
     c.terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
     cli->bar.on = false; /* the answer itself is the progress */
     struct gwen_err err;

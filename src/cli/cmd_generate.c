@@ -1,6 +1,5 @@
 /* cmd_generate.c - gwen-cpu generate: completions of a prompt, to read. */
 #include "cli/prompting.h"
-#include "cli/tokenize.h"
 #include "service/ordered.h"
 
 #include <string.h>
@@ -131,10 +130,7 @@ int gw_cmd_generate(struct gw_cli *cli, int argc, char **argv) {
     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
     if ((g.prompt == NULL) == (g.prompts_path == NULL))
         return gw_cli_usage(cli, "give --prompt TEXT or --prompts FILE");
-    if (g.p.system != NULL && !g.p.as_chat) return gw_cli_usage(cli, "--system needs --chat");
-    struct tm date;
-    if (g.p.date != NULL && !gw_tokenize_parse_date(g.p.date, &date))
-        return gw_cli_usage(cli, "--date %s: expected a date as YYYY-MM-DD", g.p.date);
+    if (!gw_prompting_check(&g.p, cli, &code)) return code;
     struct gwen_err err;
     enum gwen_status status = generate(&g, &err);
     gw_ordered_free(g.ordered);

@@ -1,6 +1,5 @@
 /* cmd_rollout.c - gwen-cpu rollout: a group of samples for each prompt of a file. */
 #include "cli/prompting.h"
-#include "cli/tokenize.h"
 
 #include "base/file.h"
 #include "base/rng.h"
@@ -208,7 +207,6 @@ static enum gwen_status sample_all(struct rollout *r, struct gwen_err *err) {
 
 static enum gwen_status rollout(struct rollout *r, struct gwen_err *err) {
     struct gw_runtime *rt = &r->p.rt;
-    GW_TRY(gw_sampling_check(&r->p.sampling, err));
     GW_TRY(gw_prompting_open(&r->p, r->cli, err));
     const struct gw_prompt_opts prompt_opts = gw_prompting_prompts(&r->p, r->max_tokens, false);
     GW_TRY(gw_prompts_read(r->prompts_path, &prompt_opts, &r->prompts, err));
@@ -291,12 +289,9 @@ int gw_cmd_rollout(struct gw_cli *cli, int argc, char **argv) {
     if (r.resume && r.overwrite) return gw_cli_usage(cli, "give --resume or --overwrite, not both");
     if ((r.resume || r.overwrite) && streams(&r))
         return gw_cli_usage(cli, "--resume and --overwrite need --out FILE");
-    if (r.p.system != NULL && !r.p.as_chat) return gw_cli_usage(cli, "--system needs --chat");
     if (r.lengths != NULL && !parse_lengths(r.lengths, &r.opts.length_lo, &r.opts.length_hi))
         return gw_cli_usage(cli, "--lengths %s: expected uniform:LO-HI", r.lengths);
-    struct tm date;
-    if (r.p.date != NULL && !gw_tokenize_parse_date(r.p.date, &date))
-        return gw_cli_usage(cli, "--date %s: expected a date as YYYY-MM-DD", r.p.date);
+    if (!gw_prompting_check(&r.p, cli, &code)) return code;
     struct gwen_err err;
     enum gwen_status status = rollout(&r, &err);
     close_rollout(&r);

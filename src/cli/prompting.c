@@ -8,6 +8,25 @@
 #include <inttypes.h>
 #include <time.h>
 
+bool gw_prompting_check(const struct gw_prompting *p, struct gw_cli *cli, int *code) {
+    const struct gw_sampling none = GW_SAMPLING_INIT;
+    struct gw_sampling s = p->sampling;
+    struct gwen_err err;
+    struct tm date;
+    if (isnan(s.temperature)) s.temperature = none.temperature;
+    if (isnan(s.top_p)) s.top_p = none.top_p;
+    if (isnan(s.min_p)) s.min_p = none.min_p;
+    if (isnan(s.repetition_penalty)) s.repetition_penalty = none.repetition_penalty;
+    *code = 0;
+    if (gw_sampling_check(&s, &err) != GWEN_OK)
+        *code = gw_cli_usage(cli, "%s", err.message);
+    else if (p->system != NULL && !p->as_chat)
+        *code = gw_cli_usage(cli, "--system needs --chat");
+    else if (p->date != NULL && !gw_tokenize_parse_date(p->date, &date))
+        *code = gw_cli_usage(cli, "--date %s: expected a date as YYYY-MM-DD", p->date);
+    return *code == 0;
+}
+
 static bool has_tokenizer(const char *dir) {
     static const char *const names[] = {"tokenizer.json", "vocab.json"};
     struct gw_str path = {0};
@@ -101,10 +120,15 @@ struct gw_rollout_opts gw_prompting_rollout(const struct gw_prompting *p, size_t
 void gw_prompting_log_stats(const struct gw_prompting *p, const struct gw_rollout_stats *stats,
                             size_t slots, bool loud) {
     double seconds = stats->seconds > 0 ? stats->seconds : 1e-9;
-    gw_log(&p->rt.cli->log, loud ? GWEN_LOG_INFO : GWEN_LOG_DEBUG,
-           "%zu samples, %" PRIu64 " tokens in %.1f s, %.1f tok/s (and %" PRIu64
-           " tokens prefilled); %.1f %% of %zu slots busy while samples waited",
-           stats->samples, stats->engine.new_tokens, stats->seconds,
-           (double)stats->engine.new_tokens / seconds, stats->engine.prefill_tokens,
-           100 * stats->occupancy, slots);
+    struct gw_str s = {0};
+    gw_str_printf(&s, "%zu samples, %" PRIu64 " tokens in %.1f s, %.1f tok/s", stats->samples,
+                  stats->engine.new_tokens, stats->seconds,
+                  (double)stats->engine.new_tokens / seconds);
+    gw_str_printf(&s, ", %" PRIu64 " tokens prefilled", stats->engine.prefill_tokens);
+    /* With a slot for each, samples wait for their prompts only. */
+    if (stats->samples > slots)
+        gw_str_printf(&s, ", %.1f %% of %zu slots busy while samples waited",
+                      100 * stats->occupancy, slots);
+    if (!s.failed) gw_log(&p->rt.cli->log, loud ? GWEN_LOG_INFO : GWEN_LOG_DEBUG, "%s", s.data);
+    gw_str_free(&s);
 }

@@ -39,6 +39,8 @@ struct gw_prompting {
         GW_OPT_FLAG("no-think", 0, &(p).no_think, "tell the template enable_thinking = false"),    \
         GW_OPT_STRING("date", 0, &(p).date, "YYYY-MM-DD", "date that templates see (today)")
 
+/* Looks at the options once they are parsed.  False after a message: *code is the exit status. */
+bool gw_prompting_check(const struct gw_prompting *p, struct gw_cli *cli, int *code);
 /* Opens the runtime, finds the model, loads its tokenizer if it has one, and its template. */
 enum gwen_status gw_prompting_open(struct gw_prompting *p, struct gw_cli *cli,
                                    struct gwen_err *err);
