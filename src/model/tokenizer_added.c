@@ -132,6 +132,7 @@ enum gwen_status gw_added_put(struct gw_added *a, const struct gw_added_spec *sp
 
 enum gwen_status gw_added_finish(struct gw_added *a, struct gwen_err *err) {
     bool words = false;
+    char shown[GW_SHOWN];
     for (size_t i = 0; i < a->n; i++) {
         const struct gw_added_token *t = &a->tokens[i];
         const struct gw_string_entry *name = &a->names.entries[t->content];
@@ -142,8 +143,8 @@ enum gwen_status gw_added_finish(struct gw_added *a, struct gwen_err *err) {
         if (t->normalized) s = gw_added_form(a, t, &len);
         if (len == 0) /* the library matches it between characters, at places hard to foresee */
             return gw_fail(err, GWEN_ERR_UNSUPPORTED,
-                           "added token \"%.*s\" is nothing once it is normalized", (int)name->len,
-                           a->names.bytes.data + name->start);
+                           "added token %s is nothing once it is normalized",
+                           gw_shown(shown, a->names.bytes.data + name->start, name->len));
         GW_TRY(gw_matcher_add(*m, s, len, (uint32_t)i, err));
         words = words || t->single_word;
     }

@@ -79,9 +79,10 @@ enum gwen_status gw_bpe_index(struct gw_bpe *m, const char *where, struct gwen_e
         const struct gw_string_entry *e = &m->vocab.entries[i];
         if (m->entry_of_id[e->value] != GW_NO_ID) {
             const struct gw_string_entry *f = &m->vocab.entries[m->entry_of_id[e->value]];
-            return gw_fail(err, GWEN_ERR_FORMAT, "%s: tokens \"%.*s\" and \"%.*s\" both have id %u",
-                           where, (int)GW_MIN(f->len, 60), m->vocab.bytes.data + f->start,
-                           (int)GW_MIN(e->len, 60), m->vocab.bytes.data + e->start,
+            char one[GW_SHOWN], two[GW_SHOWN];
+            return gw_fail(err, GWEN_ERR_FORMAT, "%s: tokens %s and %s both have id %u", where,
+                           gw_shown(one, m->vocab.bytes.data + f->start, f->len),
+                           gw_shown(two, m->vocab.bytes.data + e->start, e->len),
                            (unsigned)e->value);
         }
         m->entry_of_id[e->value] = (uint32_t)i;
@@ -193,6 +194,7 @@ static bool add_bytes(const struct gw_bpe *m, struct gw_bpe_work *w, const char 
 static enum gwen_status make_symbols(const struct gw_bpe *m, struct gw_bpe_work *w,
                                      const char *text, size_t len, struct gwen_err *err) {
     uint32_t unk_len = 0; /* bytes held back */
+    char shown[GW_SHOWN];
     bool ok = true;
     w->n = 0;
     for (size_t at = 0; at < len && ok;) {
@@ -211,8 +213,8 @@ static enum gwen_status make_symbols(const struct gw_bpe *m, struct gw_bpe_work 
         if (m->byte_fallback && add_bytes(m, w, s, s_len, &ok)) continue;
         if (m->unk.data == NULL) continue; /* dropped, as the library does */
         if (m->unk_id == GW_NO_ID)
-            return gw_fail(err, GWEN_ERR_FORMAT,
-                           "unk_token \"%.60s\" is needed but not in the vocabulary", m->unk.data);
+            return gw_fail(err, GWEN_ERR_FORMAT, "unk_token %s is needed but not in the vocabulary",
+                           gw_shown(shown, m->unk.data, m->unk.len));
         if (unk_len > 0 && !m->fuse_unk) ok = add_symbol(w, m->unk_id, unk_len);
         unk_len = unk_len > 0 && m->fuse_unk ? unk_len + (uint32_t)n : (uint32_t)n;
     }

@@ -35,10 +35,12 @@ static enum gwen_status put_side(struct gw_json_node config, const char *key,
         return gw_ids_put(out, items, n) ? GWEN_OK : gw_nomem(err, n * 4, "a post-processor");
     GW_TRY(gw_json_get_bool(config, key, GW_JSON_REQUIRED, &wanted, err));
     const struct gw_named *named = &t->named[which];
+    char shown[GW_SHOWN];
     if (!wanted || named->text == NULL) return GWEN_OK;
     if (named->id < 0)
         return gw_json_fail(config, err, GWEN_ERR_FORMAT,
-                            "%s is true, but \"%.60s\" is not in the vocabulary", key, named->text);
+                            "%s is true, but %s is not in the vocabulary", key,
+                            gw_shown(shown, named->text, strlen(named->text)));
     return gw_ids_put(out, &named->id, 1) ? GWEN_OK : gw_nomem(err, 4, "a post-processor");
 }
 

@@ -82,10 +82,12 @@ static enum gwen_status load_metaspace(struct decoder_step *step, struct gw_json
     GW_TRY(gw_json_get_string(config, "prepend_scheme", GW_JSON_OPTIONAL, &scheme, err));
     GW_TRY(gw_json_get_bool(config, "add_prefix_space", GW_JSON_OPTIONAL, &add_prefix_space, err));
     step->prepend = strcmp(scheme, "never") != 0;
+    char shown[GW_SHOWN];
     bool known = !step->prepend || strcmp(scheme, "always") == 0 || strcmp(scheme, "first") == 0;
     if (!known || (!add_prefix_space && step->prepend))
         return gw_json_fail(config, err, GWEN_ERR_FORMAT,
-                            "prepend_scheme \"%.40s\" is unknown or contradicted", scheme);
+                            "prepend_scheme %s is unknown or contradicted",
+                            gw_shown(shown, scheme, strlen(scheme)));
     return GWEN_OK;
 }
 
@@ -208,8 +210,9 @@ static enum gwen_status put_replaced(const struct decoder_step *step, struct gw_
 /* Appends s with every `suffix` as a space, or as nothing. */
 static void put_without_suffix(const struct decoder_step *step, const char *s, size_t len,
                                bool space, struct gw_str *out) {
+    if (len == 0) return;
     const char *end = s + len, *hit;
-    while (len > 0 && (hit = memmem(s, (size_t)(end - s), step->content, step->len)) != NULL) {
+    while ((hit = memmem(s, (size_t)(end - s), step->content, step->len)) != NULL) {
         gw_str_put(out, s, (size_t)(hit - s));
         if (space) gw_str_putc(out, ' ');
         s = hit + step->len;

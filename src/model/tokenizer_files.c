@@ -32,6 +32,7 @@ static enum gwen_status read_merges(const char *text, size_t len, const char *pa
     if (lines > INT32_MAX || !gw_merge_map_init(&m->merges, lines))
         return gw_nomem(err, lines * sizeof(struct gw_merge), "merges");
     struct gw_str missing = {0};
+    char shown[GW_SHOWN];
     enum gwen_status status = GWEN_OK;
     uint32_t rank = 0;
     size_t number = 0;
@@ -49,9 +50,8 @@ static enum gwen_status read_merges(const char *text, size_t len, const char *pa
                              path, number);
         else if (!gw_bpe_add_merge(m, line, left, space + 1, right, rank++, &missing))
             status = gw_fail(err, GWEN_ERR_FORMAT,
-                             "%s:%zu: a merge of tokens that are not in the vocabulary (%.*s)",
-                             path, number, (int)GW_MIN(missing.len, 60),
-                             missing.data != NULL ? missing.data : "");
+                             "%s:%zu: a merge needs %s, which is not in the vocabulary", path,
+                             number, gw_shown(shown, missing.data, missing.len));
     }
     gw_str_free(&missing);
     return status;
@@ -140,6 +140,7 @@ static enum gwen_status add_named(struct gw_tokenizer *t, struct gw_json_node co
 static enum gwen_status set_class(const char *dir, struct gw_json_node config,
                                   struct gw_tokenizer *t, struct gwen_err *err) {
     const char *class = NULL;
+    char shown[GW_SHOWN];
     bool prefix = false;
     if (config.v != NULL) {
         GW_TRY(gw_json_get_string(config, "tokenizer_class", GW_JSON_OPTIONAL, &class, err));
@@ -154,7 +155,8 @@ static enum gwen_status set_class(const char *dir, struct gw_json_node config,
     bool gpt2 = strcmp(class, "GPT2Tokenizer") == 0 || strcmp(class, "GPT2TokenizerFast") == 0;
     if (!qwen2 && !gpt2)
         return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED,
-                            "tokenizer_class \"%.60s\" needs a tokenizer.json", class);
+                            "tokenizer_class %s needs a tokenizer.json",
+                            gw_shown(shown, class, strlen(class)));
     if (qwen2) GW_TRY(gw_normalizer_nfc(&t->normalizer, err));
     GW_TRY(gw_pretokenizer_byte_level(qwen2 ? qwen2_pattern : NULL, prefix, &t->pretokenizer, err));
     return gw_decoder_byte_level(&t->decoder, err);

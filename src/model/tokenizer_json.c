@@ -104,6 +104,7 @@ static enum gwen_status read_merges(struct gw_scan *s, struct gw_bpe *m) {
         return gw_nomem(s->err, n * sizeof(struct gw_merge), "merges");
     GW_TRY(gw_scan_open(s, '['));
     struct gw_str text = {0}, missing = {0};
+    char shown[GW_SHOWN];
     enum gwen_status status = GWEN_OK;
     first = true;
     for (uint32_t rank = 0; status == GWEN_OK;) {
@@ -116,9 +117,8 @@ static enum gwen_status read_merges(struct gw_scan *s, struct gw_bpe *m) {
         if (status != GWEN_OK || skip) continue;
         if (!gw_bpe_add_merge(m, text.data, left_len, text.data + left_len, text.len - left_len,
                               rank++, &missing))
-            status = gw_scan_fail(s, at, "a merge of tokens that are not in the vocabulary (%.*s)",
-                                  (int)GW_MIN(missing.len, 60),
-                                  missing.data != NULL ? missing.data : "");
+            status = gw_scan_fail(s, at, "a merge needs %s, which is not in the vocabulary",
+                                  gw_shown(shown, missing.data, missing.len));
     }
     gw_str_free(&text);
     gw_str_free(&missing);
@@ -167,11 +167,13 @@ static enum gwen_status take_string(struct gw_json_node config, const char *key,
 static enum gwen_status read_options(struct gw_json_node config, struct gw_bpe *m,
                                      struct gwen_err *err) {
     const char *type = "BPE";
+    char shown[GW_SHOWN];
     double dropout = 0;
     GW_TRY(gw_json_get_string(config, "type", GW_JSON_OPTIONAL, &type, err));
     if (strcmp(type, "BPE") != 0)
         return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED,
-                            "type \"%.40s\" is not supported, only \"BPE\"", type);
+                            "type %s is not supported, only \"BPE\"",
+                            gw_shown(shown, type, strlen(type)));
     GW_TRY(gw_json_get_double(config, "dropout", GW_JSON_OPTIONAL, 0, 1, &dropout, err));
     if (dropout != 0)
         return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "dropout %g is not supported",
@@ -273,11 +275,13 @@ static const char *const part_names[N_PARTS] = {
 static enum gwen_status read_part(enum part which, struct gw_json_node config,
                                   struct gw_tokenizer *t, struct gwen_err *err) {
     const char *version;
+    char shown[GW_SHOWN];
     switch (which) {
     case VERSION:
         GW_TRY(gw_json_as_string(config, &version, err));
         if (strcmp(version, "1.0") == 0) return GWEN_OK;
-        return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "\"%.20s\" is not \"1.0\"", version);
+        return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "%s is not \"1.0\"",
+                            gw_shown(shown, version, strlen(version)));
     case NORMALIZER: return gw_normalizer_load(config, &t->normalizer, err);
     case ADDED: return read_added(config, t, err);
     case PRE_TOKENIZER: return gw_pretokenizer_load(config, &t->pretokenizer, err);

@@ -26,6 +26,24 @@ bool gw_ids_put(struct gw_ids *ids, const int32_t *data, size_t n) {
     return true;
 }
 
+/* --- messages -------------------------------------------------------------------------------- */
+
+const char *gw_shown(char buf[GW_SHOWN], const char *s, size_t len) {
+    struct gw_str out = {0};
+    size_t n = 0;
+    while (n < len && n < 36) { /* whole characters; each byte becomes 6 at most */
+        uint32_t c;
+        bool valid;
+        n += gw_utf8_next(s + n, len - n, &c, &valid);
+    }
+    gw_str_put_json(&out, s, n);
+    if (n < len) gw_str_puts(&out, "...");
+    bool fits = !out.failed && out.len < GW_SHOWN;
+    memcpy(buf, fits ? out.data : "?", fits ? out.len + 1 : 2);
+    gw_str_free(&out);
+    return buf;
+}
+
 /* --- pieces and spans ------------------------------------------------------------------------ */
 
 enum gwen_status gw_pieces_put(struct gw_tok_work *w, struct gw_pieces *p, struct gw_piece piece) {
@@ -152,5 +170,7 @@ enum gwen_status gw_type_load(struct gw_json_node config, const char *const *nam
         *which = i;
         return GWEN_OK;
     }
-    return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "type \"%.60s\" is not supported", type);
+    char shown[GW_SHOWN];
+    return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "type %s is not supported",
+                        gw_shown(shown, type, strlen(type)));
 }

@@ -42,12 +42,14 @@ struct gw_pretokenizer {
 static enum gwen_status load_split(struct pretokenizer_step *step, struct gw_json_node config,
                                    struct gwen_err *err) {
     const char *behavior;
+    char shown[GW_SHOWN];
     GW_TRY(gw_json_get_string(config, "behavior", GW_JSON_REQUIRED, &behavior, err));
     GW_TRY(gw_json_get_bool(config, "invert", GW_JSON_REQUIRED, &step->invert, err));
     size_t i = 0;
     while (i < GW_ARRAY_LEN(behavior_names) && strcmp(behavior, behavior_names[i]) != 0) i++;
     if (i == GW_ARRAY_LEN(behavior_names))
-        return gw_json_fail(config, err, GWEN_ERR_FORMAT, "unknown behavior \"%.40s\"", behavior);
+        return gw_json_fail(config, err, GWEN_ERR_FORMAT, "unknown behavior %s",
+                            gw_shown(shown, behavior, strlen(behavior)));
     step->behavior = (enum behavior)i;
     return gw_pattern_load(config, "pattern", &step->regex, err);
 }
@@ -68,6 +70,7 @@ static enum gwen_status load_byte_level(struct pretokenizer_step *step, struct g
 static enum gwen_status load_metaspace(struct pretokenizer_step *step, struct gw_json_node config,
                                        struct gwen_err *err) {
     const char *scheme = "always";
+    char shown[GW_SHOWN];
     bool add_prefix_space = true;
     uint32_t c = 0;
     GW_TRY(gw_char_load(config, "replacement", &c, err));
@@ -82,8 +85,8 @@ static enum gwen_status load_metaspace(struct pretokenizer_step *step, struct gw
     else if (strcmp(scheme, "first") == 0)
         step->prepend = FIRST;
     else
-        return gw_json_fail(config, err, GWEN_ERR_FORMAT, "unknown prepend_scheme \"%.40s\"",
-                            scheme);
+        return gw_json_fail(config, err, GWEN_ERR_FORMAT, "unknown prepend_scheme %s",
+                            gw_shown(shown, scheme, strlen(scheme)));
     if (!add_prefix_space && step->prepend != NEVER)
         return gw_json_fail(config, err, GWEN_ERR_FORMAT,
                             "add_prefix_space contradicts prepend_scheme");

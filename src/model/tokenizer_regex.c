@@ -15,10 +15,10 @@
 #include <string.h>
 
 enum {
-    GW_REGEX_MAX_PATTERN = 1 << 16,   /* bytes */
-    GW_REGEX_JIT_STACK = 8 << 20,     /* bytes at most */
-    GW_REGEX_HEAP_KIB = 256 << 10,    /* for the interpreter */
-    GW_REGEX_STEPS = 10 * 1000 * 1000 /* of one match, and 64 for each byte of the text */
+    GW_REGEX_MAX_PATTERN = 1 << 16,  /* bytes */
+    GW_REGEX_JIT_STACK = 8 << 20,    /* bytes at most */
+    GW_REGEX_HEAP_KIB = 256 << 10,   /* for the interpreter */
+    GW_REGEX_STEPS = 4 * 1000 * 1000 /* of one match, and 64 for each byte of the text */
 };
 
 struct gw_regex {

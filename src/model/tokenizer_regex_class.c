@@ -6,6 +6,7 @@
  * extensions; classes nest and intersect with &&. */
 #include "model/tokenizer_regex_class.h"
 
+#include "model/tokenizer_regex.h"
 #include "model/tokenizer_unicode.h"
 
 #include <stdarg.h>
@@ -217,6 +218,7 @@ static enum gwen_status add_property(struct gw_regex_src *s, size_t at, const ch
                                      struct gw_regex_set *set) {
     static const char *const caseless[] = {"digit", "space", "xdigit"};
     bool has_case = true;
+    char shown[GW_SHOWN];
     for (size_t i = 0; i < GW_ARRAY_LEN(caseless); i++)
         if (strlen(caseless[i]) == len && memcmp(caseless[i], name, len) == 0) has_case = false;
     if (s->ignore_case && has_case)
@@ -225,8 +227,7 @@ static enum gwen_status add_property(struct gw_regex_src *s, size_t at, const ch
                                "supported");
     if (!negated) {
         if (put_property(set, name, len, in_class)) return GWEN_OK;
-        return gw_regex_refuse(s, at, "property {%.*s} is not supported", (int)GW_MIN(len, 40),
-                               name);
+        return gw_regex_refuse(s, at, "property %s is not supported", gw_shown(shown, name, len));
     }
     struct gw_regex_set inner = {0};
     struct gw_str out = {0};
@@ -374,8 +375,9 @@ static enum gwen_status posix_class(struct gw_regex_src *s, struct gw_regex_set 
             return add_property(s, at, known[k], i - name, negated, true, set);
         return posix_punct(s, at, negated, set);
     }
-    return gw_regex_refuse(s, at, "class [:%.*s:] is not supported", (int)GW_MIN(i - name, 20),
-                           s->text + name);
+    char shown[GW_SHOWN];
+    return gw_regex_refuse(s, at, "class %s is not supported",
+                           gw_shown(shown, s->text + at, i + 2 - at));
 }
 
 /* A character of a class, or what stands for several (*set_item). */

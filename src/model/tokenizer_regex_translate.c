@@ -26,6 +26,7 @@ struct translation {
     struct group {
         bool ignore_case; /* outside the group */
         bool look;        /* it is a lookaround, which takes no text */
+        size_t start;     /* where it begins in `out` */
         struct scope outer;
     } groups[GW_REGEX_MAX_GROUPS];
     unsigned depth;
@@ -33,6 +34,7 @@ struct translation {
     bool atom;         /* a quantifier may follow */
     bool atom_empty;   /* what it would repeat can match nothing */
     bool empty_before; /* now.empty as it was before that atom */
+    size_t atom_start; /* where it begins in `out` */
     uint32_t literal;  /* the literal just written, for folds of two letters; 0 if none */
     bool *atomic;      /* set when there is an atomic group */
 };
@@ -42,9 +44,10 @@ static bool at(const struct translation *t, const char *what) {
     return t->src.len - t->src.pos >= n && memcmp(t->src.text + t->src.pos, what, n) == 0;
 }
 
-/* Something was written that a quantifier may follow. */
-static void after_atom(struct translation *t, bool can_be_empty) {
+/* What was written from `start` on is something that a quantifier may follow. */
+static void after_atom(struct translation *t, size_t start, bool can_be_empty) {
     t->atom = true;
+    t->atom_start = start;
     t->atom_empty = can_be_empty;
     t->empty_before = t->now.empty;
     t->now.empty = t->now.empty && can_be_empty;
@@ -65,20 +68,22 @@ static enum gwen_status literal(struct translation *t, size_t from, uint32_t c) 
                 return gw_regex_refuse(&t->src, from, "\"%s\" ignoring case is not supported",
                                        folds[i]);
     }
+    size_t start = t->out->len;
     if (letter || (c >= '0' && c <= '9') || c >= 0x80)
         gw_str_put_utf8(t->out, c);
     else
         gw_str_printf(t->out, "\\x%02x", (unsigned)c);
-    after_atom(t, false);
+    after_atom(t, start, false);
     t->literal = letter ? c | 0x20 : 0;
     return GWEN_OK;
 }
 
 static void put(struct translation *t, const char *text, bool atom) {
+    size_t start = t->out->len;
     gw_str_puts(t->out, text);
     t->atom = false;
     t->literal = 0;
-    if (atom) after_atom(t, false);
+    if (atom) after_atom(t, start, false);
 }
 
 /* --- escapes outside classes ----------------------------------------------------------------- */
@@ -100,7 +105,7 @@ static enum gwen_status boundary(struct translation *t, bool negated) {
 }
 
 static enum gwen_status escape(struct translation *t) {
-    size_t from = t->src.pos;
+    size_t from = t->src.pos, start = t->out->len;
     struct gw_regex_set set = {0};
     enum gw_regex_escape kind = GW_ESCAPE_CHAR;
     uint32_t c = 0;
@@ -108,7 +113,7 @@ static enum gwen_status escape(struct translation *t) {
     if (status == GWEN_OK && kind == GW_ESCAPE_SET) {
         gw_regex_put_set(t->out, &set, false);
         t->out->failed |= set.members.failed || set.others.failed;
-        after_atom(t, false);
+        after_atom(t, start, false);
     }
     gw_regex_set_free(&set);
     GW_TRY(status);
@@ -132,7 +137,7 @@ static enum gwen_status open_group(struct translation *t, const char *open) {
     if (t->depth == GW_REGEX_MAX_GROUPS)
         return gw_regex_refuse(&t->src, t->src.pos, "groups nested too deep");
     bool look = open[2] == '=' || open[2] == '!' || open[2] == '<';
-    t->groups[t->depth++] = (struct group){t->src.ignore_case, look, t->now};
+    t->groups[t->depth++] = (struct group){t->src.ignore_case, look, t->out->len, t->now};
     t->now = (struct scope){.empty = true};
     if (open[2] == '>') *t->atomic = true;
     put(t, open, false);
@@ -148,7 +153,7 @@ static enum gwen_status close_group(struct translation *t) {
     t->src.ignore_case = g->ignore_case;
     t->now = g->outer;
     t->src.pos++;
-    after_atom(t, empty);
+    after_atom(t, g->start, empty);
     return GWEN_OK;
 }
 
@@ -264,6 +269,32 @@ static bool interval(struct translation *t, char text[32], bool *exact, bool *re
     return ok;
 }
 
+/* Makes the atom and the quantifier written behind it a group, which is the next atom. */
+static void wrap(struct translation *t, bool can_be_empty) {
+    static const char open[] = "(?:";
+    size_t n = sizeof open - 1, len = t->out->len - t->atom_start;
+    if (gw_str_reserve(t->out, n)) {
+        char *start = t->out->data + t->atom_start;
+        memmove(start + n, start, len + 1);
+        memcpy(start, open, n);
+        t->out->len += n;
+    }
+    gw_str_putc(t->out, ')');
+    t->now.empty = t->empty_before;
+    after_atom(t, t->atom_start, can_be_empty);
+}
+
+/* Whether a quantifier stands at the position. */
+static bool at_quantifier(struct translation *t) {
+    char c = t->src.pos < t->src.len ? t->src.text[t->src.pos] : 0, text[32];
+    bool exact, reversed;
+    size_t from = t->src.pos;
+    bool yes =
+        c == '*' || c == '+' || c == '?' || (c == '{' && interval(t, text, &exact, &reversed));
+    t->src.pos = from;
+    return yes;
+}
+
 /* '*', '+', '?' or '{' at the position. */
 static enum gwen_status quantifier(struct translation *t) {
     size_t from = t->src.pos;
@@ -276,25 +307,23 @@ static enum gwen_status quantifier(struct translation *t) {
     if (!braces) t->src.pos++;
     if (!t->atom) return gw_regex_refuse(&t->src, from, "nothing to repeat");
     if (reversed) return gw_regex_refuse(&t->src, from, "%s is not supported", text);
-    char next = t->src.pos < t->src.len ? t->src.text[t->src.pos] : 0;
     bool optional = text[0] == '*' || text[0] == '?' || text[1] == '0';
     bool once = text[0] == '?' || strcmp(text, "{1}") == 0 || strcmp(text, "{0,1}") == 0;
     if (t->atom_empty && !once) /* the dialects leave such loops at different times */
         return gw_regex_refuse(&t->src, from, "repeating what can be empty is not supported");
-    if (optional) t->now.empty = t->empty_before;
     gw_str_puts(t->out, text);
+    char next = t->src.pos < t->src.len ? t->src.text[t->src.pos] : 0;
     if ((next == '?' && !exact) || (next == '+' && !braces)) {
         gw_str_putc(t->out, next);
         t->src.pos++;
-        next = t->src.pos < t->src.len ? t->src.text[t->src.pos] : 0;
+    } else if (braces &&
+               at_quantifier(t)) { /* "{1,3}+" repeats the whole, "{2}?" makes it optional */
+        wrap(t, optional || t->atom_empty);
+        return GWEN_OK;
     }
-    if (next == '*' || next == '+' || next == '?')
+    if (at_quantifier(t))
         return gw_regex_refuse(&t->src, t->src.pos, "a repeated repetition is not supported");
-    if (next == '{') {
-        size_t here = t->src.pos;
-        if (interval(t, text, &exact, &reversed))
-            return gw_regex_refuse(&t->src, here, "a repeated repetition is not supported");
-    }
+    if (optional) t->now.empty = t->empty_before;
     t->atom = false;
     t->literal = 0;
     return GWEN_OK;
@@ -303,7 +332,7 @@ static enum gwen_status quantifier(struct translation *t) {
 /* --- the pattern ----------------------------------------------------------------------------- */
 
 static enum gwen_status step(struct translation *t) {
-    size_t from = t->src.pos;
+    size_t from = t->src.pos, start = t->out->len;
     char c = t->src.text[from];
     switch (c) {
     case '\\': return escape(t);
@@ -315,7 +344,7 @@ static enum gwen_status step(struct translation *t) {
     case '{': return quantifier(t);
     case '[':
         GW_TRY(gw_regex_class(&t->src, t->out));
-        after_atom(t, false);
+        after_atom(t, start, false);
         return GWEN_OK;
     case '|':
     case '^':

@@ -47,6 +47,7 @@ static enum gwen_status load_template(struct gw_template *t, struct gw_json_node
                                       struct gwen_err *err) {
     struct gw_json_node list, piece;
     const char *id;
+    char shown[GW_SHOWN];
     GW_TRY(gw_json_get_array(config, "single", GW_JSON_REQUIRED, &list, err));
     for (struct gw_json_node c = gw_json_first(list); c.v != NULL; c = gw_json_next(c)) {
         bool special = gw_json_find(c, "SpecialToken", &piece);
@@ -59,7 +60,8 @@ static enum gwen_status load_template(struct gw_template *t, struct gw_json_node
             GW_TRY(put(t, -1, err));
         else
             return gw_json_fail(piece, err, GWEN_ERR_FORMAT,
-                                "sequence \"%.20s\" in the template of a single one", id);
+                                "sequence %s in the template of a single one",
+                                gw_shown(shown, id, strlen(id)));
     }
     return GWEN_OK;
 }

@@ -30,9 +30,15 @@ void gw_string_map_free(struct gw_string_map *m) {
     *m = (struct gw_string_map){0};
 }
 
+static void put_slot(struct gw_string_map *m, uint64_t h, size_t entry) {
+    size_t at = (size_t)h & m->mask;
+    while (m->slots[at] != 0) at = (at + 1) & m->mask;
+    m->slots[at] = (h >> 32) << 32 | (entry + 1);
+}
+
 /* A table at most half full, so that chains stay short. */
 static bool rehash(struct gw_string_map *m, size_t n_slots) {
-    uint32_t *slots = calloc(n_slots, sizeof *slots);
+    uint64_t *slots = calloc(n_slots, sizeof *slots);
     if (slots == NULL) return false;
     free(m->slots);
     m->slots = slots;
@@ -41,9 +47,7 @@ static bool rehash(struct gw_string_map *m, size_t n_slots) {
     if (m->seed == 0) m->seed = (uint64_t)(uintptr_t)m->slots >> 4 | 1;
     for (size_t i = 0; i < m->n; i++) {
         const struct gw_string_entry *e = &m->entries[i];
-        size_t at = (size_t)hash(m->seed, m->bytes.data + e->start, e->len) & m->mask;
-        while (m->slots[at] != 0) at = (at + 1) & m->mask;
-        m->slots[at] = (uint32_t)i + 1;
+        put_slot(m, hash(m->seed, m->bytes.data + e->start, e->len), i);
     }
     return true;
 }
@@ -66,9 +70,10 @@ bool gw_string_map_reserve(struct gw_string_map *m, size_t n) {
 const struct gw_string_entry *gw_string_map_find(const struct gw_string_map *m, const char *s,
                                                  size_t len) {
     if (m->n == 0) return NULL;
-    for (size_t at = (size_t)hash(m->seed, s, len) & m->mask; m->slots[at] != 0;
-         at = (at + 1) & m->mask) {
-        const struct gw_string_entry *e = &m->entries[m->slots[at] - 1];
+    uint64_t h = hash(m->seed, s, len), slot;
+    for (size_t at = (size_t)h & m->mask; (slot = m->slots[at]) != 0; at = (at + 1) & m->mask) {
+        if (slot >> 32 != h >> 32) continue;
+        const struct gw_string_entry *e = &m->entries[(uint32_t)slot - 1];
         if (e->len == len && memcmp(m->bytes.data + e->start, s, len) == 0) return e;
     }
     return NULL;
@@ -92,9 +97,7 @@ bool gw_string_map_add_tail(struct gw_string_map *m, size_t len, uint32_t value,
     }
     if (!gw_string_map_reserve(m, m->n + 1)) return false;
     m->entries[m->n] = (struct gw_string_entry){(uint32_t)start, (uint32_t)len, value};
-    size_t at = (size_t)hash(m->seed, m->bytes.data + start, len) & m->mask;
-    while (m->slots[at] != 0) at = (at + 1) & m->mask;
-    m->slots[at] = (uint32_t)++m->n;
+    put_slot(m, hash(m->seed, m->bytes.data + start, len), m->n++);
     return true;
 }
 

@@ -16,7 +16,7 @@ struct gw_string_map {
         uint32_t value;
     } * entries;
     size_t n, cap;
-    uint32_t *slots; /* index of an entry + 1; 0: empty */
+    uint64_t *slots; /* upper half of the hash << 32 | index of an entry + 1; 0: empty */
     size_t mask;     /* slots - 1 */
     uint64_t seed;
 };

@@ -8,6 +8,7 @@ code point; run this again when the library moves on.
 
 Needs: pip install tokenizers regex
 """
+
 import sys
 import unicodedata
 
@@ -17,16 +18,19 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 assert unicodedata.unidata_version.startswith("14."), "the baseline must be Unicode 14"
 
 ALL = [chr(c) for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
-CATEGORIES = ("Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp "
-              "Cc Cf Co").split()
-SCRIPTS = ("Arabic Armenian Bengali Bopomofo Cyrillic Devanagari Ethiopic Georgian Greek Gujarati "
-           "Gurmukhi Han Hangul Hebrew Hiragana Kannada Katakana Khmer Lao Latin Malayalam "
-           "Mongolian Myanmar Oriya Sinhala Tamil Telugu Thaana Thai Tibetan").split()
+CATEGORIES = (
+    "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp " "Cc Cf Co"
+).split()
+SCRIPTS = (
+    "Arabic Armenian Bengali Bopomofo Cyrillic Devanagari Ethiopic Georgian Greek Gujarati "
+    "Gurmukhi Han Hangul Hebrew Hiragana Kannada Katakana Khmer Lao Latin Malayalam "
+    "Mongolian Myanmar Oriya Sinhala Tamil Telugu Thaana Thai Tibetan"
+).split()
 
 
 def chunks():
     for i in range(0, len(ALL), 4096):
-        yield ALL[i:i + 4096]
+        yield ALL[i : i + 4096]
 
 
 def matched(pattern):
@@ -97,8 +101,10 @@ def inert():
     found = set()
     for ch in ALL:
         nfkd = n.normalize_str(ch)
-        moves = (n.normalize_str("a\u0315" + ch) != "a\u0315" + nfkd
-                 or n.normalize_str("a" + ch + "\u0334") != "a" + nfkd + "\u0334")
+        moves = (
+            n.normalize_str("a\u0315" + ch) != "a\u0315" + nfkd
+            or n.normalize_str("a" + ch + "\u0334") != "a" + nfkd + "\u0334"
+        )
         if nfkd == ch and not moves and regex.match(r"[^\p{ccc=0}]|\P{dt=None}", ch):
             found.add(ord(ch))
     return found
@@ -124,7 +130,7 @@ def emit(out, comment, declaration, items, per_line):
     out.append("/* %s */" % comment)
     out.append(declaration + " = {")
     for i in range(0, len(items), per_line):
-        out.append("    " + ", ".join(items[i:i + per_line]) + ",")
+        out.append("    " + ", ".join(items[i : i + per_line]) + ",")
     out.append("};")
     out.append("")
 
@@ -133,8 +139,11 @@ def main():
     rows = new_rows()
     covered = {c for a, b, *_ in rows for c in range(a, b + 1)}
     num = numeric()
-    extra = ranges(c for c in num if category(c)[0] != "N"
-                   and not any(a <= c <= b and k[0] == "N" for a, b, k, _ in rows))
+    extra = ranges(
+        c
+        for c in num
+        if category(c)[0] != "N" and not any(a <= c <= b and k[0] == "N" for a, b, k, _ in rows)
+    )
     scripts = []
     for s in SCRIPTS:
         scripts += [(a, b, s) for a, b in ranges(matched(r"\p{%s}" % s) & covered)]
@@ -144,20 +153,41 @@ def main():
         " * Written by tests/golden/make_unicode_tables.py; see tokenizer_unicode.c for their use. */",
         "",
     ]
-    emit(out, "Assigned after Unicode 14, with general category and Alphabetic, up to 16.0.",
-         "static const struct new_range new_ranges[]",
-         ['{0x%X, 0x%X, "%s", %d}' % (a, b, k, f) for a, b, k, f in rows], 3)
-    emit(out, "Their scripts, where \\p{...} takes the script's name.",
-         "static const struct script_range script_ranges[]",
-         ['{0x%X, 0x%X, "%s"}' % r for r in scripts], 3)
-    emit(out, "Numeric in Unicode 17 and not above.", "static const struct range newer_numeric[]",
-         ["{0x%X, 0x%X}" % tuple(r) for r in extra], 5)
-    emit(out, "Left alone by normalization, which knows Unicode 9.",
-         "static const struct range inert_ranges[]",
-         ["{0x%X, 0x%X}" % tuple(r) for r in ranges(inert())], 5)
-    emit(out, "Lower case added after Unicode 14: what to add to the code point.",
-         "static const struct lower_range lower_ranges[]",
-         ["{0x%X, 0x%X, %d}" % tuple(r) for r in lower_rows()], 4)
+    emit(
+        out,
+        "Assigned after Unicode 14, with general category and Alphabetic, up to 16.0.",
+        "static const struct new_range new_ranges[]",
+        ['{0x%X, 0x%X, "%s", %d}' % (a, b, k, f) for a, b, k, f in rows],
+        3,
+    )
+    emit(
+        out,
+        "Their scripts, where \\p{...} takes the script's name.",
+        "static const struct script_range script_ranges[]",
+        ['{0x%X, 0x%X, "%s"}' % r for r in scripts],
+        3,
+    )
+    emit(
+        out,
+        "Numeric in Unicode 17 and not above.",
+        "static const struct range newer_numeric[]",
+        ["{0x%X, 0x%X}" % tuple(r) for r in extra],
+        5,
+    )
+    emit(
+        out,
+        "Left alone by normalization, which knows Unicode 9.",
+        "static const struct range inert_ranges[]",
+        ["{0x%X, 0x%X}" % tuple(r) for r in ranges(inert())],
+        5,
+    )
+    emit(
+        out,
+        "Lower case added after Unicode 14: what to add to the code point.",
+        "static const struct lower_range lower_ranges[]",
+        ["{0x%X, 0x%X, %d}" % tuple(r) for r in lower_rows()],
+        4,
+    )
     path = sys.argv[1] if len(sys.argv) > 1 else "src/model/tokenizer_unicode_tables.h"
     with open(path, "w", encoding="ascii") as f:
         f.write("\n".join(out))
