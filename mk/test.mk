@@ -122,7 +122,7 @@ asan:
 	@$(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
 
 ## make tsan           the threaded tests with the thread sanitizer
-TSAN_TESTS ?= $(patsubst tests/unit/%.c,unit/%,$(shell grep -l 'base/pool.h' /dev/null \
+TSAN_TESTS ?= $(patsubst tests/unit/%.c,unit/%,$(shell grep -l 'gw_pool_create' /dev/null \
   $(wildcard tests/unit/test_*.c)))
 tsan:
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread POOL=pthreads TESTS='$(TSAN_TESTS)' check

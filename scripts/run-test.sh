@@ -54,7 +54,11 @@ label=$name
 detail="$passed passed"
 [ "$failed" -ne 0 ] && detail="$detail, $failed failed"
 [ "$skipped" -ne 0 ] && detail="$detail, $skipped skipped"
-[ "$verdict" = skip ] && detail="skipped: $(tail -n 1 "$log" | cut -c 1-100)"
+if [ "$verdict" = skip ]; then
+    # cmocka's own lines begin with a bracket; the reason is the test's.
+    reason=$(grep -avE '^\[|SKIPPED TEST|^ *$' "$log" | tail -n 1 | cut -c 1-100)
+    detail="skipped: $(echo "$reason" | sed -E 's/^([^ ]+: )?skip(ped)?: //I')"
+fi
 printf '%-4s  %-44s %s%s\n' "$verdict" "$label" "$detail" \
     "$([ $seconds -ge 5 ] && echo " ($seconds s)")"
 if [ "$failed" -ne 0 ]; then
