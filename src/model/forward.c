@@ -270,6 +270,15 @@ static void rotate_and_store(const struct gw_workspace *ws, size_t layer, struct
     }
 }
 
+/* A sample's newest token lands in lines that nothing has read since its last step. */
+static void prefetch_store(const struct gw_workspace *ws, size_t layer, struct gw_span run,
+                           size_t kv_head) {
+    const struct gw_attn_row *row = &ws->batch.rows[run.begin];
+    gw_kv_prefetch_slot(gw_kv_layout(ws->kv),
+                        gw_kv_block(ws->kv, row->blocks[row->position / GW_KV_BLOCK]), layer,
+                        kv_head, row->position % GW_KV_BLOCK);
+}
+
 static void attend(const struct gw_workspace *ws, size_t layer, struct gw_span item, size_t kv_head,
                    int thread) {
     const struct gw_model *m = ws->model;
@@ -298,8 +307,11 @@ static void attend(const struct gw_workspace *ws, size_t layer, struct gw_span i
 static void attention(const struct gw_workspace *ws, size_t layer, int thread, int n_threads) {
     size_t heads = ws->model->cfg.n_kv_heads, begin, end;
     gw_share(ws->batch.n_runs * heads, thread, n_threads, &begin, &end);
-    for (size_t i = begin; i < end; i++)
+    for (size_t i = begin; i < end; i++) {
+        if (i + 1 < end)
+            prefetch_store(ws, layer, ws->batch.runs[(i + 1) / heads], (i + 1) % heads);
         rotate_and_store(ws, layer, ws->batch.runs[i / heads], i % heads);
+    }
     gw_pool_barrier(ws->pool);
     gw_profile_mark(ws, GW_OP_ROTATE, thread);
     /* Dealt out one by one: items of one kv head cost much the same, later rows of a long run

@@ -28,8 +28,8 @@ void gw_kv_layout_init(struct gw_kv_layout *l, enum gw_panel_format format, size
     l->block_bytes = gw_round_up(l->layer_bytes * n_layers, 64);
 }
 
-/* Heads are converted in pieces of this many elements. */
-enum { HEAD_CHUNK = 128 };
+/* Heads are converted in pieces of this many elements; bytes of a cache line. */
+enum { HEAD_CHUNK = 128, LINE = 64 };
 
 static void to_16(const struct gwen_kernels *kern, enum gw_panel_format format, uint16_t *bits,
                   const float *x, size_t n) {
@@ -143,6 +143,15 @@ void gw_kv_store(const struct gwen_kernels *kern, const struct gw_kv_layout *l, 
     store_v(kern, l, head + l->k_bytes, slot, n, v, stride);
 }
 
+void gw_kv_prefetch_slot(const struct gw_kv_layout *l, char *block, size_t layer, size_t kv_head,
+                         size_t slot) {
+    char *head = head_at(l, block, layer, kv_head);
+    char *k = head + slot / GWEN_PANEL * l->k_panel_bytes, *v = head + l->k_bytes;
+    size_t at = l->v_panel_bytes / GW_KV_BLOCK * slot / LINE * LINE;
+    for (size_t i = 0; i < l->k_panel_bytes; i += LINE) __builtin_prefetch(k + i, 1);
+    for (; v < head + l->k_bytes + l->v_bytes; v += l->v_panel_bytes) __builtin_prefetch(v + at, 1);
+}
+
 void gw_kv_copy_layer(const struct gw_kv_layout *l, char *dst, const char *src, size_t layer,
                       size_t used) {
     size_t k_len = (used + GWEN_PANEL - 1) / GWEN_PANEL * l->k_panel_bytes;
@@ -248,6 +257,20 @@ static void write_outputs(const struct gw_attn_args *a, const struct work *w) {
     }
 }
 
+/* Asks for what row r will read of its block j.  Samples' own blocks are short pieces all over
+ * the arena, where the processor's own prefetch is too late. */
+static void prefetch_block(const struct gw_attn_args *a, size_t r, size_t j) {
+    const struct gw_kv_layout *l = a->layout;
+    size_t used = GW_MIN(a->rows[r].position + 1 - j * GW_KV_BLOCK, (size_t)GW_KV_BLOCK);
+    const char *k =
+        head_at(l, a->base + (size_t)a->rows[r].blocks[j] * l->block_bytes, a->layer, a->kv_head);
+    size_t k_len = (used + GWEN_PANEL - 1) / GWEN_PANEL * l->k_panel_bytes;
+    size_t v_len = l->v_panel_bytes / GW_KV_BLOCK * used;
+    for (size_t i = 0; i < k_len; i += LINE) __builtin_prefetch(k + i);
+    for (const char *v = k + l->k_bytes; v < k + l->k_bytes + l->v_bytes; v += l->v_panel_bytes)
+        for (size_t i = 0; i < v_len; i += LINE) __builtin_prefetch(v + i);
+}
+
 void gw_attention(const struct gw_attn_args *a) {
     struct work w;
     carve(&w, a->scratch, a->layout->head_dim, a->heads_per_kv);
@@ -260,6 +283,7 @@ void gw_attention(const struct gw_attn_args *a) {
             while (r1 < a->n_rows && a->rows[r1].position / GW_KV_BLOCK >= j &&
                    a->rows[r1].blocks[j] == a->rows[r0].blocks[j])
                 r1++;
+            if (r1 < a->n_rows && a->rows[r1].position / GW_KV_BLOCK >= j) prefetch_block(a, r1, j);
             attend_block(a, &w, j, r0, r1);
             live += r1 - r0;
         }

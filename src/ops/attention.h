@@ -38,6 +38,10 @@ void gw_kv_store(const struct gwen_kernels *kern, const struct gw_kv_layout *l, 
                  size_t layer, size_t kv_head, size_t slot, size_t n, const float *k,
                  const float *v, size_t stride);
 
+/* Asks for the lines that storing one token there will write. */
+void gw_kv_prefetch_slot(const struct gw_kv_layout *l, char *block, size_t layer, size_t kv_head,
+                         size_t slot);
+
 /* Copies the first `used` slots of one layer of a block. */
 void gw_kv_copy_layer(const struct gw_kv_layout *l, char *dst, const char *src, size_t layer,
                       size_t used);
