@@ -1,13 +1,13 @@
 /* avx2_gemm.c - matrix products with float activations on AVX2 + FMA + F16C.
  *
- * As avx512_gemm.c with half the width and half the registers: a panel is two vectors, and 6
- * rows x 1 panel (12 sums of the 16 registers) is the largest tile. */
+ * As avx512_gemm.c with half the width and half the registers: a panel is two vectors, and 12 of
+ * the 16 registers are sums.  3 rows x 2 panels read more weights and fewer activations than 6 x
+ * 1 and are faster (98 % of the peak against 93), and leave fewer rows over. */
 #include "x86/avx2.h"
+#include "x86/tile.h"
 
-#include <string.h>
-
-enum { MAX_ROWS = 6, LINE = 64, WIDTH = 8, HALVES = GWEN_PANEL / WIDTH };
-enum { MAX_VECTORS = GWEN_TILE_PANELS * HALVES };
+enum { WIDTH = 8, HALVES = GWEN_PANEL / WIDTH };
+enum { MAX_ROWS = 6, QUADS = 2, MAX_SUMS = 12 };
 
 enum weight { F32, F16, BF16 };
 
@@ -21,71 +21,55 @@ INLINE __m256 load_weights(enum weight type, const char *w) {
     }
 }
 
-/* Weights of half panel v. */
-INLINE __m256 load_half(enum weight type, const char *w, size_t panel_stride, size_t v) {
+/* Half panel h of the row of weights at w. */
+INLINE __m256 load_half(enum weight type, const char *w, size_t panel_stride, size_t h) {
     return load_weights(type,
-                        w + v / HALVES * panel_stride + v % HALVES * WIDTH * weight_bytes(type));
+                        w + h / HALVES * panel_stride + h % HALVES * WIDTH * weight_bytes(type));
 }
 
-/* One element of K: weights at w (panels panel_stride apart), activations at x[i][k].  Of the 16
- * registers 12 are sums: the shorter side of the tile is held in the others, the longer one
+INLINE __m256 broadcast(const char *const x[QUADS], size_t x_stride, size_t row) {
+    return _mm256_broadcast_ss(x_at(x, x_stride, row));
+}
+
+/* One element of K: weights at w (panels panel_stride apart), activations where x points.  Of the
+ * 16 registers 12 are sums: the shorter side of the tile is held in the others, the longer one
  * passes through one of them. */
-INLINE void step(enum weight type, __m256 acc[MAX_ROWS][MAX_VECTORS], size_t m, size_t nv,
-                 const char *w, size_t panel_stride, const float *const x[MAX_ROWS], size_t k) {
+INLINE void step(enum weight type, __m256 sums[MAX_SUMS], size_t m, size_t n_halves, const char *w,
+                 size_t panel_stride, const char *const x[QUADS], size_t x_stride) {
     __m256 held[MAX_ROWS];
-    if (m < nv * HALVES) {
-        UNROLL for (size_t i = 0; i < m; i++) held[i] = _mm256_broadcast_ss(&x[i][k]);
-        UNROLL for (size_t v = 0; v < nv * HALVES; v++) {
-            const __m256 weights = load_half(type, w, panel_stride, v);
-            UNROLL for (size_t i = 0; i < m; i++) acc[i][v] =
-                _mm256_fmadd_ps(held[i], weights, acc[i][v]);
+    if (m < n_halves) {
+        UNROLL for (size_t i = 0; i < m; i++) held[i] = broadcast(x, x_stride, i);
+        UNROLL for (size_t v = 0; v < m * n_halves; v++) {
+            const size_t i = v % m, h = v / m;
+            const __m256 weights = load_half(type, w, panel_stride, h);
+            sums[i * n_halves + h] = _mm256_fmadd_ps(held[i], weights, sums[i * n_halves + h]);
         }
     } else {
-        UNROLL for (size_t v = 0; v < nv * HALVES; v++) held[v] =
-            load_half(type, w, panel_stride, v);
-        UNROLL for (size_t i = 0; i < m; i++) {
-            const __m256 both = _mm256_broadcast_ss(&x[i][k]);
-            UNROLL for (size_t v = 0; v < nv * HALVES; v++) acc[i][v] =
-                _mm256_fmadd_ps(both, held[v], acc[i][v]);
-        }
+        UNROLL for (size_t h = 0; h < n_halves; h++) held[h] = load_half(type, w, panel_stride, h);
+        UNROLL for (size_t v = 0; v < m * n_halves; v++) sums[v] =
+            _mm256_fmadd_ps(broadcast(x, x_stride, v / n_halves), held[v % n_halves], sums[v]);
     }
 }
 
 /* The whole tile; type, m and nv are constants where this is inlined. */
 INLINE void tile(enum weight type, const struct gwen_tile *t, size_t m, size_t nv) {
-    __m256 acc[MAX_ROWS][MAX_VECTORS];
-    const float *x[MAX_ROWS];
-    const char *w = t->w, *ahead = t->prefetch;
-    const size_t stride = t->panel_stride, row_bytes = GWEN_PANEL * weight_bytes(type);
-    const size_t n_ahead = t->prefetch_lines < t->k ? t->prefetch_lines : t->k;
-    const size_t gap = n_ahead > 0 ? t->k / n_ahead : 0;
-    UNROLL for (size_t i = 0; i < m; i++) {
-        x[i] = (const float *)(const void *)((const char *)t->x + i * t->x_stride);
-        UNROLL for (size_t v = 0; v < nv * HALVES; v++) acc[i][v] =
-            t->accumulate ? _mm256_loadu_ps(t->c + i * t->c_stride + v * WIDTH)
-                          : _mm256_setzero_ps();
+    __m256 sums[MAX_SUMS];
+    const char *x[QUADS], *w = t->w;
+    const size_t w_stride = t->panel_stride, x_stride = t->x_stride, c_stride = t->c_stride;
+    const size_t row_bytes = GWEN_PANEL * weight_bytes(type), n_halves = nv * HALVES;
+    float *const c = t->c; /* stores might change *t, for all the compiler knows */
+    struct ahead ahead = ahead_of(t, t->k);
+    UNROLL for (size_t i = 0; i < QUADS; i++) x[i] = (const char *)t->x + 4 * i * x_stride;
+    UNROLL for (size_t v = 0; v < m * n_halves; v++) sums[v] =
+        t->accumulate ? _mm256_loadu_ps(c + v / n_halves * c_stride + v % n_halves * WIDTH)
+                      : _mm256_setzero_ps();
+    for (size_t k = 0; k < t->k; k++, w += row_bytes) {
+        ahead_step(&ahead, nv, w_stride);
+        step(type, sums, m, n_halves, w, w_stride, x, x_stride);
+        x_advance(x, QUADS, sizeof(float));
     }
-    size_t k = 0;
-    for (size_t line = 0; line < n_ahead; line++, ahead += LINE) {
-        UNROLL for (size_t p = 0; p < nv; p++) _mm_prefetch(ahead + p * stride, _MM_HINT_T1);
-        for (const size_t end = k + gap; k < end; k++, w += row_bytes)
-            step(type, acc, m, nv, w, stride, x, k);
-    }
-    for (; k < t->k; k++, w += row_bytes) step(type, acc, m, nv, w, stride, x, k);
-    UNROLL for (size_t i = 0; i < m; i++) UNROLL for (size_t v = 0; v < nv * HALVES; v++)
-        _mm256_storeu_ps(t->c + i * t->c_stride + v * WIDTH, acc[i][v]);
-}
-
-/* Three panels are a tile of two and a tile of one. */
-INLINE void split_panels(const struct gwen_tile *t, void (*run)(const struct gwen_tile *t)) {
-    struct gwen_tile part = *t;
-    part.nv = 2;
-    run(&part);
-    part.nv = 1;
-    part.w = (const char *)t->w + 2 * t->panel_stride;
-    if (t->prefetch_lines > 0) part.prefetch = (const char *)t->prefetch + 2 * t->panel_stride;
-    part.c = t->c + (size_t)2 * GWEN_PANEL;
-    run(&part);
+    UNROLL for (size_t v = 0; v < m * n_halves; v++)
+        _mm256_storeu_ps(c + v / n_halves * c_stride + v % n_halves * WIDTH, sums[v]);
 }
 
 #define TILE(type, m, nv)                                                                          \
@@ -114,7 +98,12 @@ GEMM(f16, F16)
 GEMM(bf16, BF16)
 
 void gwen_init_avx2_gemm(struct gwen_kernels *k) {
+#if defined(__clang__)
+    /* clang 14 puts sums of the 3 x 32 tile on the stack, which halves its speed. */
+    const struct gwen_tile_shape shape = {1, {0, 6, 2, 1, 1}};
+#else
     const struct gwen_tile_shape shape = {2, {0, 6, 3, 1, 1}};
+#endif
     k->gemm_f32 = gemm_f32;
     k->gemm_f16 = gemm_f16;
     k->gemm_bf16 = gemm_bf16;

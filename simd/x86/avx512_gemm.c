@@ -4,10 +4,9 @@
  * 16 floats.  12 rows x 2 panels (24 sums) convert the fewest weights per multiplication; few
  * rows take 4 panels, so that one row still has 4 chains and 4 streams of memory. */
 #include "x86/avx512.h"
+#include "x86/tile.h"
 
-#include <string.h>
-
-enum { MAX_ROWS = 12, LINE = 64 };
+enum { MAX_ROWS = 12, QUADS = MAX_ROWS / 4, MAX_SUMS = 24 };
 
 enum weight { F32, F16, BF16 };
 
@@ -21,53 +20,36 @@ INLINE __m512 load_weights(enum weight type, const char *w) {
     }
 }
 
-/* One element of K: weights at w (panels panel_stride apart), activations at x[i][k]. */
-INLINE void step(enum weight type, __m512 acc[MAX_ROWS][GWEN_TILE_PANELS], size_t m, size_t nv,
-                 const char *w, size_t panel_stride, const float *const x[MAX_ROWS], size_t k) {
+/* One element of K: weights at w (panels panel_stride apart), activations where x points. */
+INLINE void step(enum weight type, __m512 sums[MAX_SUMS], size_t m, size_t nv, const char *w,
+                 size_t panel_stride, const char *const x[QUADS], size_t x_stride) {
     __m512 weights[GWEN_TILE_PANELS];
     UNROLL for (size_t p = 0; p < nv; p++) weights[p] = load_weights(type, w + p * panel_stride);
-    UNROLL for (size_t i = 0; i < m; i++) {
-        const __m512 both = _mm512_set1_ps(x[i][k]);
-        UNROLL for (size_t p = 0; p < nv; p++) acc[i][p] =
-            _mm512_fmadd_ps(both, weights[p], acc[i][p]);
+    UNROLL for (size_t v = 0; v < m * nv; v++) {
+        const __m512 both = _mm512_set1_ps(*(const float *)x_at(x, x_stride, v / nv));
+        sums[v] = _mm512_fmadd_ps(both, weights[v % nv], sums[v]);
     }
 }
 
 /* The whole tile; type, m and nv are constants where this is inlined. */
 INLINE void tile(enum weight type, const struct gwen_tile *t, size_t m, size_t nv) {
-    __m512 acc[MAX_ROWS][GWEN_TILE_PANELS];
-    const float *x[MAX_ROWS];
-    const char *w = t->w, *ahead = t->prefetch;
-    const size_t stride = t->panel_stride, row_bytes = GWEN_PANEL * weight_bytes(type);
-    const size_t n_ahead = t->prefetch_lines < t->k ? t->prefetch_lines : t->k;
-    const size_t gap = n_ahead > 0 ? t->k / n_ahead : 0;
-    UNROLL for (size_t i = 0; i < m; i++) {
-        x[i] = (const float *)(const void *)((const char *)t->x + i * t->x_stride);
-        UNROLL for (size_t p = 0; p < nv; p++) acc[i][p] =
-            t->accumulate ? _mm512_loadu_ps(t->c + i * t->c_stride + p * GWEN_PANEL)
-                          : _mm512_setzero_ps();
+    __m512 sums[MAX_SUMS];
+    const char *x[QUADS], *w = t->w;
+    const size_t w_stride = t->panel_stride, x_stride = t->x_stride, c_stride = t->c_stride;
+    const size_t row_bytes = GWEN_PANEL * weight_bytes(type);
+    float *const c = t->c; /* stores might change *t, for all the compiler knows */
+    struct ahead ahead = ahead_of(t, t->k);
+    UNROLL for (size_t i = 0; i < QUADS; i++) x[i] = (const char *)t->x + 4 * i * x_stride;
+    UNROLL for (size_t v = 0; v < m * nv; v++) sums[v] =
+        t->accumulate ? _mm512_loadu_ps(c + v / nv * c_stride + v % nv * GWEN_PANEL)
+                      : _mm512_setzero_ps();
+    for (size_t k = 0; k < t->k; k++, w += row_bytes) {
+        ahead_step(&ahead, nv, w_stride);
+        step(type, sums, m, nv, w, w_stride, x, x_stride);
+        x_advance(x, QUADS, sizeof(float));
     }
-    size_t k = 0;
-    for (size_t line = 0; line < n_ahead; line++, ahead += LINE) {
-        UNROLL for (size_t p = 0; p < nv; p++) _mm_prefetch(ahead + p * stride, _MM_HINT_T1);
-        for (const size_t end = k + gap; k < end; k++, w += row_bytes)
-            step(type, acc, m, nv, w, stride, x, k);
-    }
-    for (; k < t->k; k++, w += row_bytes) step(type, acc, m, nv, w, stride, x, k);
-    UNROLL for (size_t i = 0; i < m; i++) UNROLL for (size_t p = 0; p < nv; p++)
-        _mm512_storeu_ps(t->c + i * t->c_stride + p * GWEN_PANEL, acc[i][p]);
-}
-
-/* Three panels are a tile of two and a tile of one. */
-INLINE void split_panels(const struct gwen_tile *t, void (*run)(const struct gwen_tile *t)) {
-    struct gwen_tile part = *t;
-    part.nv = 2;
-    run(&part);
-    part.nv = 1;
-    part.w = (const char *)t->w + 2 * t->panel_stride;
-    if (t->prefetch_lines > 0) part.prefetch = (const char *)t->prefetch + 2 * t->panel_stride;
-    part.c = t->c + (size_t)2 * GWEN_PANEL;
-    run(&part);
+    UNROLL for (size_t v = 0; v < m * nv; v++)
+        _mm512_storeu_ps(c + v / nv * c_stride + v % nv * GWEN_PANEL, sums[v]);
 }
 
 #define TILE(type, m, nv)                                                                          \

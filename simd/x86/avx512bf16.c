@@ -4,50 +4,47 @@
  * pairs, one broadcast pair of activations.  No horizontal sums, and 24 independent chains hide
  * the instruction's latency. */
 #include "dispatch.h"
-#include "inline.h"
+#include "x86/tile.h"
 
 #include <immintrin.h>
 #include <string.h>
 
-enum { MAX_ROWS = 12, LINE = 64 };
+enum { MAX_ROWS = 12, QUADS = MAX_ROWS / 4, MAX_SUMS = 24 };
+enum { PAIR_ROW = GWEN_PANEL * 4 }; /* bytes of one pair of K in a panel */
 
-/* One pair of K: weights at w (panels panel_stride apart), activations at x[i] + at. */
-INLINE void step(__m512 acc[MAX_ROWS][GWEN_TILE_PANELS], size_t m, size_t nv, const char *w,
-                 size_t panel_stride, const char *const x[MAX_ROWS], size_t at) {
+/* One pair of K: weights at w (panels panel_stride apart), activations where x points. */
+INLINE void step(__m512 sums[MAX_SUMS], size_t m, size_t nv, const char *w, size_t panel_stride,
+                 const char *const x[QUADS], size_t x_stride) {
     __m512bh weights[GWEN_TILE_PANELS];
     UNROLL for (size_t p = 0; p < nv; p++) weights[p] =
         (__m512bh)_mm512_loadu_si512(w + p * panel_stride);
-    UNROLL for (size_t i = 0; i < m; i++) {
+    UNROLL for (size_t v = 0; v < m * nv; v++) {
         int32_t pair;
-        memcpy(&pair, x[i] + at, sizeof pair);
+        memcpy(&pair, x_at(x, x_stride, v / nv), sizeof pair);
         const __m512bh both = (__m512bh)_mm512_set1_epi32(pair);
-        UNROLL for (size_t p = 0; p < nv; p++) acc[i][p] =
-            _mm512_dpbf16_ps(acc[i][p], both, weights[p]);
+        sums[v] = _mm512_dpbf16_ps(sums[v], both, weights[v % nv]);
     }
 }
 
 /* The whole tile; m and nv are constants where this is inlined. */
 INLINE void tile(const struct gwen_tile *t, size_t m, size_t nv) {
-    __m512 acc[MAX_ROWS][GWEN_TILE_PANELS];
-    const char *x[MAX_ROWS], *w = t->w, *ahead = t->prefetch;
-    const size_t stride = t->panel_stride, n = t->k / 2;
-    const size_t n_ahead = t->prefetch_lines < n ? t->prefetch_lines : n;
-    const size_t gap = n_ahead > 0 ? n / n_ahead : 0;
-    UNROLL for (size_t i = 0; i < m; i++) {
-        x[i] = (const char *)t->x + i * t->x_stride;
-        UNROLL for (size_t p = 0; p < nv; p++) acc[i][p] =
-            t->accumulate ? _mm512_loadu_ps(t->c + i * t->c_stride + p * GWEN_PANEL)
-                          : _mm512_setzero_ps();
+    __m512 sums[MAX_SUMS];
+    const char *x[QUADS], *w = t->w;
+    const size_t w_stride = t->panel_stride, x_stride = t->x_stride, c_stride = t->c_stride;
+    const size_t n = t->k / 2;
+    float *const c = t->c; /* stores might change *t, for all the compiler knows */
+    struct ahead ahead = ahead_of(t, n);
+    UNROLL for (size_t i = 0; i < QUADS; i++) x[i] = (const char *)t->x + 4 * i * x_stride;
+    UNROLL for (size_t v = 0; v < m * nv; v++) sums[v] =
+        t->accumulate ? _mm512_loadu_ps(c + v / nv * c_stride + v % nv * GWEN_PANEL)
+                      : _mm512_setzero_ps();
+    for (size_t k = 0; k < n; k++, w += PAIR_ROW) {
+        ahead_step(&ahead, nv, w_stride);
+        step(sums, m, nv, w, w_stride, x, x_stride);
+        x_advance(x, QUADS, sizeof(int32_t));
     }
-    size_t k = 0;
-    for (size_t line = 0; line < n_ahead; line++, ahead += LINE) {
-        UNROLL for (size_t p = 0; p < nv; p++) _mm_prefetch(ahead + p * stride, _MM_HINT_T1);
-        for (const size_t end = k + gap; k < end; k++, w += 64)
-            step(acc, m, nv, w, stride, x, 4 * k);
-    }
-    for (; k < n; k++, w += 64) step(acc, m, nv, w, stride, x, 4 * k);
-    UNROLL for (size_t i = 0; i < m; i++) UNROLL for (size_t p = 0; p < nv; p++)
-        _mm512_storeu_ps(t->c + i * t->c_stride + p * GWEN_PANEL, acc[i][p]);
+    UNROLL for (size_t v = 0; v < m * nv; v++)
+        _mm512_storeu_ps(c + v / nv * c_stride + v % nv * GWEN_PANEL, sums[v]);
 }
 
 #define TILE(m, nv)                                                                                \
