@@ -1,6 +1,7 @@
 #!/bin/bash
 # demo.sh - what gwen-cpu does, in a minute and without a download: a tiny model with random
-# weights samples a group of completions for each of a few prompts, and scores one of them again.
+# weights samples a group of completions for each of a few prompts, and scores one of them again; a
+# small trained one, which the tests ship, tells a story.
 #
 #   GWEN   the program (build/gwen-cpu)
 set -euo pipefail
@@ -44,3 +45,8 @@ sed -n 2p "$work/first"
 head -n 1 "$work/first" >"$work/request.jsonl"
 show "$gwen" score -q --model "$work/model" <"$work/request.jsonl" | tee "$work/score"
 grep -qF "$(sed -n 2p "$work/first")" "$work/score"
+
+echo
+echo "A small trained model (260,000 parameters), which has learnt to tell children's stories:"
+show "$gwen" generate -q --model tests/fixtures/golden/stories260K-hf --seed 1 \
+    --max-tokens 120 --temp 0.6 --prompt "Once upon a time, a dog"
