@@ -52,11 +52,12 @@ echo '{"messages": [{"role": "system", "content": "Be brief."}, {"role": "user",
     "$GWEN" tokenize --model "$T/model" --chat | sed 's/.*"ids":\(\[[^]]*\]\).*/\1/' >"$T/ids"
 generate --chat --system 'Be brief.' --prompt Hello --max-tokens 2 --json | ids | cmp - "$T/ids" || exit 1
 
-# A limit that was not asked for is lowered to the context, one that was is refused.
-words=$(printf 'word %.0s' $(seq 630))
+# Of a small context: a limit that was not asked for is lowered to the context, one that was is refused.
+sed -i 's/"max_position_embeddings": 2048/"max_position_embeddings": 256/' "$T/model/config.json"
+words=$(printf 'word %.0s' $(seq 70))
 generate --prompt "$words" --json --max-tokens 1 | ids | tr -cd , | wc -c >"$T/n" || exit 1
-left=$((2048 - $(cat "$T/n") - 1))
-[ "$left" -gt 0 ] && [ "$left" -lt 256 ] || { echo "left $left"; exit 1; }
+left=$((256 - $(cat "$T/n") - 1))
+[ "$left" -gt 0 ] && [ "$left" -lt 100 ] || { echo "left $left"; exit 1; }
 generate --prompt "$words" --json --temp 0 | sed 's/.*"ids":\(\[[^]]*\]\),"logprobs.*/\1/' | tr -cd , |
     wc -c >"$T/n"
 [ $(($(cat "$T/n") + 1)) -le "$left" ] || exit 1
@@ -65,7 +66,7 @@ run() {
     (cd "$T" && "$GWEN" generate "$@") 2>&1
     echo "-> $?"
 }
-run --model model --prompt "$words" --max-tokens 256 | sed 's/[0-9]\{4\} tokens/N tokens/'
+run --model model --prompt "$words" --max-tokens 200 | sed 's/[0-9]\{3\} tokens/N tokens/'
 run --model model
 run --model model --prompt a --prompts b
 run --model model --prompt a --system s

@@ -7,21 +7,21 @@ rollout() { "$GWEN" rollout --model "$T/model" --prompts "$T/prompts.jsonl" "$@"
     echo '{"prompt": "The river runs", "id": "river", "level": 5, "answer": "to the sea"}'
     echo '{"question": "Why?", "max_tokens": 7}'
     echo '{"ids": [40, 41, 42], "id": 17}'
-    echo '{"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 60}'
+    echo '{"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 40}'
     for i in 1 2 3 4 5 6; do echo "{\"prompt\": \"Number $i of several prompts\", \"n\": $i}"; done
 } >"$T/prompts.jsonl"
-options='--groups 5 --max-tokens 40 --seed 9 --temp 0.9 --stop e --stop ou --stop <|im_start|>'
+options='--groups 3 --max-tokens 24 --seed 9 --temp 0.9 --stop e --stop ou --stop <|im_start|>'
 
 # shellcheck disable=SC2086  # options are words
 {
     rollout $options --out "$T/first" -v 2>"$T/log" || exit 1
-    [ "$(wc -l <"$T/first")" -eq 50 ] && [ ! -e "$T/first.part" ] || exit 1
+    [ "$(wc -l <"$T/first")" -eq 30 ] && [ ! -e "$T/first.part" ] || exit 1
     grep -q '^memory: weights .* KV .* scratch .* of ' "$T/log" &&
         grep -q '^rollout batch size .*: auto: ' "$T/log" &&
-        grep -q '^50 samples, .* tokens in .* s, .* tok/s, ' "$T/log" || { cat "$T/log"; exit 1; }
+        grep -q '^30 samples, .* tokens in .* s, .* tok/s, ' "$T/log" || { cat "$T/log"; exit 1; }
     rollout $options -B 4 --out /dev/null 2>&1 |
-        grep -q '^50 samples, .* % of 4 slots busy while samples waited$' || exit 1
-    for other in '-B 1 --threads 1' '-B 3' '-B 32 --threads 2' '--memory 40M' '-B 50 --threads 3'; do
+        grep -q '^30 samples, .* % of 4 slots busy while samples waited$' || exit 1
+    for other in '-B 1 --threads 1' '-B 3' '-B 32 --threads 2' '--memory 40M' '-B 30 --threads 3'; do
         rollout $options $other -q --out "$T/other" || exit 1
         cmp "$T/first" "$T/other" || { echo "$other"; exit 1; }
     done
@@ -37,27 +37,27 @@ options='--groups 5 --max-tokens 40 --seed 9 --temp 0.9 --stop e --stop ou --sto
 # What stands in the rows.
 row() { sed -n "$1p" "$T/first"; }
 row 1 | grep -q '^{"prompt_id":0,"sample_id":0,"id":"river","prompt_ids":\[1,' &&
-    row 5 | grep -q '"sample_id":4,.*"meta":{"level":5,"answer":"to the sea"}}$' &&
-    row 6 | grep -q '^{"prompt_id":1,"sample_id":0,"prompt_ids".*"meta":{}}$' &&
-    row 11 | grep -q '"id":17,"prompt_ids":\[40,41,42\],"ids":\[[0-9]' &&
-    row 50 | grep -q '^{"prompt_id":9,"sample_id":4,.*"meta":{"n":6}}$' || exit 1
+    row 3 | grep -q '"sample_id":2,.*"meta":{"level":5,"answer":"to the sea"}}$' &&
+    row 4 | grep -q '^{"prompt_id":1,"sample_id":0,"prompt_ids".*"meta":{}}$' &&
+    row 7 | grep -q '"id":17,"prompt_ids":\[40,41,42\],"ids":\[[0-9]' &&
+    row 30 | grep -q '^{"prompt_id":9,"sample_id":2,.*"meta":{"n":6}}$' || exit 1
 [ "$(grep -c '"finish_reason":"stop"' "$T/first")" -gt 0 ] &&
     [ "$(grep -c '"finish_reason":"length"' "$T/first")" -gt 0 ] &&
-    [ "$(grep -c '"numeric_class":"[a-z0-9]*-[a-z]*"' "$T/first")" -eq 50 ] || exit 1
+    [ "$(grep -c '"numeric_class":"[a-z0-9]*-[a-z]*"' "$T/first")" -eq 30 ] || exit 1
 class=$("$GWEN" info --json --model "$T/model" | sed 's/.*"numeric_class": *"\([^"]*\)".*/\1/')
 grep -qv "\"numeric_class\":\"$class\"" "$T/first" && exit 1
 # No text holds a stop string, and no row has more tokens than it may have.
 sed 's/.*"text":\("\(\\.\|[^"\\]\)*"\).*/\1/' "$T/first" >"$T/texts"
-[ "$(wc -l <"$T/texts")" -eq 50 ] || exit 1
+[ "$(wc -l <"$T/texts")" -eq 30 ] || exit 1
 if grep -nE 'e|ou|im_start' "$T/texts" | grep -v '\\u'; then exit 1; fi
 longest() { sed -n "$1" "$T/first" | sed 's/.*"ids":\[\([^]]*\)\],"logprobs".*/\1/' | tr -cd ',\n' |
     awk '{ if (length($0) + 1 > n) n = length($0) + 1 } END { print n + 0 }'; }
-[ "$(longest 6,10p)" -le 7 ] && [ "$(longest 16,20p)" -le 60 ] && [ "$(longest 21,50p)" -le 40 ] || exit 1
+[ "$(longest 4,6p)" -le 7 ] && [ "$(longest 10,12p)" -le 40 ] && [ "$(longest 13,30p)" -le 24 ] || exit 1
 
 # The same log-probabilities, to the last bit, with every type of weights.
 logprobs() { sed 's/.*"logprobs":\(\[[^]]*\]\).*/\1/'; }
 for dtype in bf16 fp16 fp32; do
-    rollout -q --dtype $dtype --groups 3 --max-tokens 30 --temp 0.7 --out "$T/rows" || exit 1
+    rollout -q --dtype $dtype --groups 2 --max-tokens 12 --temp 0.7 --out "$T/rows" || exit 1
     logprobs <"$T/rows" >"$T/sampled"
     for threads in 1 2; do
         "$GWEN" score --model "$T/model" --dtype $dtype --threads $threads --temp 0.7 <"$T/rows" |
@@ -79,5 +79,5 @@ prompt() { sed 's/.*"prompt_ids":\[\([^]]*\)\].*/\1/' "$1"; }
     [ "$(paste -d' ' <(prompt "$T/system") <(prompt "$T/chat") | awk '$1 == $2' | wc -l)" -eq 1 ] || exit 1
 
 # Limits drawn from the seed.
-rollout -q --groups 20 --max-tokens 50 --lengths uniform:5-9 --out "$T/first" || exit 1
-[ "$(longest '1,$p')" -eq 9 ]
+rollout -q --groups 6 --max-tokens 50 --lengths uniform:5-9 --out "$T/first" || exit 1
+[ "$(longest '1,$p')" -eq 9 ] || exit 1

@@ -14,6 +14,7 @@
 
 #include "base/rng.h"
 #include "model/sampler.h"
+#include "unit/level.h"
 
 enum { VOCAB = 203, N_BLOCKS = (VOCAB + GW_VOCAB_BLOCK - 1) / GW_VOCAB_BLOCK, N_DRAWS = 60000 };
 
@@ -55,7 +56,7 @@ static void fill_statistics(struct row *r) {
 
 static struct row *make_row(double temperature) {
     struct row *r = calloc(1, sizeof *r);
-    gwen_kernels_init(&r->model.kern, gwen_isa_detect());
+    gwen_kernels_init(&r->model.kern, test_level());
     r->model.cfg.vocab_size = VOCAB;
     for (size_t i = 0; i < VOCAB; i++) {
         r->logits[i] = (double)(float)(-3 * log(1e-9 + uniform(1, i)) - 5);
