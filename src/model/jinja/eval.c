@@ -134,7 +134,7 @@ static bool add_kw(struct gw_jrt *rt, struct gw_jkw *kw, size_t *n, struct gw_jv
             return gw_j_raise(rt, "keyword argument '%.*s' is given twice",
                               (int)GW_MIN(name.len, 100u), name.u.s);
     kw[(*n)++] = (struct gw_jkw){.name = name, .value = value};
-    return gw_j_steps(rt, *n / 16);
+    return gw_j_steps(rt, *n / 4);
 }
 
 static bool eval_kwargs(struct gw_jrt *rt, const struct gw_jcallargs *given, struct gw_jargs *out) {

@@ -209,6 +209,15 @@ bool gw_j_capture(struct gw_jrt *rt, const struct gw_jnode *body, struct gw_jv *
     return ok && gw_j_buf_str(&text, out);
 }
 
+/* What a call or filter block yields is joined with the other text as it is. */
+static bool print_text(struct gw_jrt *rt, struct gw_jv v) {
+    if (v.type != GW_J_STR)
+        return gw_j_raise(rt, "the block gives no text but an object of type '%s'",
+                          gw_j_type_name(v));
+    gw_j_put(rt->out, v.u.s, v.len);
+    return !rt->failed;
+}
+
 /* {% set x %}...{% endset %} and {% filter f %}...{% endfilter %} */
 static bool exec_block(struct gw_jrt *rt, const struct gw_jnode *n) {
     const struct gw_jnode *target = n->u.block.target;
@@ -219,9 +228,7 @@ static bool exec_block(struct gw_jrt *rt, const struct gw_jnode *n) {
     if (rt->flow != GW_JFLOW_NEXT) return true; /* break and continue drop the text */
     if (n->u.block.filter != NULL && !gw_j_eval_filter(rt, n->u.block.filter, v, &v)) return false;
     gw_j_leave_frame(rt, &n->u.block.frame);
-    if (target != NULL) return gw_j_assign(rt, target, v);
-    gw_j_put_str(rt->out, v);
-    return !rt->failed;
+    return target != NULL ? gw_j_assign(rt, target, v) : print_text(rt, v);
 }
 
 static bool exec_macro(struct gw_jrt *rt, const struct gw_jnode *n) {
@@ -242,18 +249,14 @@ static bool exec_call_block(struct gw_jrt *rt, const struct gw_jnode *n) {
     kw[args.n_kw++] = (struct gw_jkw){.name = gw_jv_str("caller", 6), .value = caller};
     args.kw = kw;
     rt->line = n->line;
-    if (!gw_j_call(rt, callee, &args, &v)) return false;
-    gw_j_put_str(rt->out, v);
-    return !rt->failed;
+    return gw_j_call(rt, callee, &args, &v) && print_text(rt, v);
 }
 
 static bool exec_generation(struct gw_jrt *rt, const struct gw_jnode *n) {
     struct gw_jargs none = {0};
     struct gw_jv body, text;
     if (!gw_j_macro(rt, n->u.macro.def, &body)) return false;
-    if (!gw_j_macro_call(rt, body.u.macro, &none, &text)) return false;
-    gw_j_put_str(rt->out, text);
-    return !rt->failed;
+    return gw_j_macro_call(rt, body.u.macro, &none, &text) && print_text(rt, text);
 }
 
 static bool exec_with(struct gw_jrt *rt, const struct gw_jnode *n) {

@@ -61,6 +61,7 @@ FILTER(f_int) {
         return float_to_int(rt, self.u.f, out);
     }
     if (self.type != GW_J_STR) return true;
+    if (!gw_j_look(rt, self.len)) return false;
     enum gw_jparsed parsed = GW_J_NOT_A_NUMBER;
     if (base == 0 || (base >= 2 && base <= 36))
         parsed = gw_j_parse_int(self.u.s, self.len, (unsigned)base, &i);
@@ -80,6 +81,7 @@ FILTER(f_float) {
     (void)args;
     *out = a[0].type != GW_J_MISSING ? a[0] : gw_jv_float(0);
     if (self.type == GW_J_UNDEFINED) return gw_j_fail_undefined(rt, self);
+    if (self.type == GW_J_STR && !gw_j_look(rt, self.len)) return false;
     if (gw_jv_is_number(self))
         *out = gw_jv_float(gw_jv_to_double(self));
     else if (self.type == GW_J_STR && gw_j_parse_float(self.u.s, self.len, &v) == GW_J_PARSED)

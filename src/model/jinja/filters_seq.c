@@ -82,6 +82,17 @@ FILTER(f_items) {
     return gw_j_iter(rt, all.v, all.n, "generator", out);
 }
 
+/* The argument `reverse`, which Python wants as a number. */
+static bool arg_reverse(struct gw_jrt *rt, struct gw_jv v, bool *out) {
+    *out = false;
+    int64_t i;
+    if (v.type == GW_J_UNDEFINED)
+        return gw_j_raise(rt, "'Undefined' object cannot be interpreted as an integer");
+    if (!gw_j_arg_int(rt, v, 0, "reverse", &i)) return false;
+    *out = i != 0;
+    return true;
+}
+
 /* The values to sort by, with text in lower case unless case counts. */
 static bool sort_keys(struct gw_jrt *rt, const struct gw_jvec *items, const struct gw_jattr *attr,
                       bool case_sensitive, struct gw_jsort **out) {
@@ -101,9 +112,9 @@ FILTER(f_sort) {
     struct gw_jsort *order;
     struct gw_jv *v;
     (void)args;
-    bool reverse = gw_j_arg_truth(a[0], false), case_sensitive = gw_j_arg_truth(a[1], false);
-    if (!gw_j_attr_parse_many(rt, a[2], &attr) || !gw_j_collect(rt, self, &items) ||
-        !sort_keys(rt, &items, &attr, case_sensitive, &order) ||
+    bool reverse, case_sensitive = gw_j_arg_truth(a[1], false);
+    if (!arg_reverse(rt, a[0], &reverse) || !gw_j_attr_parse_many(rt, a[2], &attr) ||
+        !gw_j_collect(rt, self, &items) || !sort_keys(rt, &items, &attr, case_sensitive, &order) ||
         !gw_j_sort(rt, order, items.n, reverse) || !gw_j_seq(rt, GW_J_LIST, items.n, out, &v))
         return false;
     for (size_t i = 0; i < items.n; i++) v[i] = items.v[order[i].at];
@@ -116,7 +127,8 @@ FILTER(f_dictsort) {
     struct gw_jv *v;
     struct gw_jvec keys = {0};
     (void)args;
-    bool case_sensitive = gw_j_arg_truth(a[0], false), reverse = gw_j_arg_truth(a[2], false);
+    bool case_sensitive = gw_j_arg_truth(a[0], false), reverse;
+    if (!arg_reverse(rt, a[2], &reverse)) return false;
     bool by_value = gw_jv_equals_text(a[1], "value");
     if (!by_value && a[1].type != GW_J_MISSING && !gw_jv_equals_text(a[1], "key"))
         return gw_j_raise(rt, "You can only sort by either \"key\" or \"value\"");

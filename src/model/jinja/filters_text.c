@@ -57,6 +57,7 @@ static bool separates_words(uint32_t cp) {
 
 FILTER(f_title) {
     SELF_TEXT();
+    if (!gw_j_look(rt, self.len)) return false;
     struct gw_jbuf b = {.rt = rt};
     for (size_t i = 0; i < self.len && !rt->failed;) {
         uint32_t cp;
@@ -85,7 +86,7 @@ FILTER(f_trim) {
         return false;
     }
     *out = gw_jv_sub(self, from, to);
-    return true;
+    return gw_j_look(rt, self.len - (to - from));
 }
 
 FILTER(f_replace) {
@@ -135,7 +136,6 @@ FILTER(f_truncate) {
     size_t n, end_n;
     struct gw_jv end = gw_jv_str("...", 3);
     (void)args;
-    if (!gw_j_arg_str(rt, self, "the text to truncate", &self)) return false;
     if (a[2].type != GW_J_MISSING && !gw_j_arg_str(rt, a[2], "end", &end)) return false;
     struct gw_jv slack = a[3].type == GW_J_NONE ? gw_jv_of(GW_J_MISSING) : a[3];
     if (!gw_j_arg_int(rt, a[0], 255, "length", &length) ||
@@ -146,6 +146,7 @@ FILTER(f_truncate) {
     if (leeway < 0) return gw_j_raise(rt, "expected leeway >= 0");
     *out = self;
     if (length >= (int64_t)n || (int64_t)n - length <= leeway) return true;
+    if (!gw_j_arg_str(rt, self, "the text to truncate", &self)) return false;
     size_t cut = gw_j_cp_offset(self.u.s, self.len, (size_t)length - end_n);
     if (!gw_j_arg_truth(a[1], false)) {
         size_t space = gw_j_find(rt, self.u.s, 0, cut, " ", 1, true);
@@ -193,7 +194,7 @@ FILTER(f_wordcount) {
         inside = word;
     }
     *out = gw_jv_int(n);
-    return true;
+    return gw_j_look(rt, self.len);
 }
 
 static void put_quoted(struct gw_jbuf *b, struct gw_jv s, bool query) {

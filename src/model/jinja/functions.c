@@ -50,6 +50,8 @@ static bool build_dict(struct gw_jrt *rt, const struct gw_jargs *args, const cha
     if (args->n_pos > 1)
         return gw_j_raise(rt, "%s expected at most 1 argument, got %zu", what, args->n_pos);
     if (!gw_j_dict(rt, out)) return false;
+    if (args->n_pos == 1 && args->pos[0].type == GW_J_UNDEFINED)
+        return gw_j_fail_undefined(rt, args->pos[0]);
     if (args->n_pos == 1 && args->pos[0].type == GW_J_DICT) {
         const struct gw_jdict *from = args->pos[0].u.dict;
         for (size_t i = 0; i < from->n; i++)

@@ -76,17 +76,32 @@ static bool base_next(struct gw_jrt *rt, struct gw_jcursor *c, struct gw_jv *out
     }
 }
 
-/* Whether the loop's `if` keeps v.  It is evaluated when the element is wanted, so that it sees
+/* What a loop's `if` passes on is put together again from the loop's variables. */
+static bool rebuild(struct gw_jrt *rt, const struct gw_jnode *target, struct gw_jv *out) {
+    struct gw_jv *items;
+    if (target->kind == GW_JN_NAME) {
+        *out = *gw_j_slot(rt, target->u.name.ref);
+        return true;
+    }
+    if (!gw_j_seq(rt, GW_J_TUPLE, target->u.list.n, out, &items)) return false;
+    for (const struct gw_jnode *i = target->u.list.first; i != NULL; i = i->next)
+        if (!rebuild(rt, i, items++)) return false;
+    return true;
+}
+
+/* Whether the loop's `if` keeps *v.  It is evaluated when the element is wanted, so that it sees
  * what the loop's body has done so far. */
-static bool passes(struct gw_jrt *rt, struct gw_jcursor *c, struct gw_jv v, bool *out) {
+static bool passes(struct gw_jrt *rt, struct gw_jcursor *c, struct gw_jv *v, bool *out) {
+    const struct gw_jnode *target = c->filter->test_target;
     struct gw_jact *act = rt->act;
     struct gw_jv test;
     rt->act = c->act;
     if (!c->filter_entered) gw_j_enter_frame(rt, &c->filter->test_frame);
     c->filter_entered = true;
-    bool ok = gw_j_assign(rt, c->filter->test_target, v) && gw_j_eval(rt, c->filter->test, &test);
+    bool ok = gw_j_assign(rt, target, *v) && gw_j_eval(rt, c->filter->test, &test);
+    *out = ok && gw_j_truth(test);
+    ok = ok && (!*out || rebuild(rt, target, v));
     rt->act = act;
-    if (ok) *out = gw_j_truth(test);
     return ok;
 }
 
@@ -95,7 +110,7 @@ bool gw_j_next(struct gw_jrt *rt, struct gw_jcursor *c, struct gw_jv *out) {
         if (!base_next(rt, c, out)) return false;
         bool pass = true;
         if (out->type == GW_J_MISSING || c->filter == NULL) return true;
-        if (!passes(rt, c, *out, &pass)) return false;
+        if (!passes(rt, c, out, &pass)) return false;
         if (pass) return true;
     }
 }
@@ -103,7 +118,7 @@ bool gw_j_next(struct gw_jrt *rt, struct gw_jcursor *c, struct gw_jv *out) {
 bool gw_j_len(struct gw_jrt *rt, struct gw_jv v, size_t *out) {
     switch ((enum gw_jtype)v.type) {
     case GW_J_UNDEFINED: *out = 0; return true;
-    case GW_J_STR: *out = gw_j_cp_count(v.u.s, v.len); return gw_j_steps(rt, v.len / 64);
+    case GW_J_STR: *out = gw_j_cp_count(v.u.s, v.len); return gw_j_scan(rt, v.len);
     case GW_J_LIST:
     case GW_J_TUPLE: *out = v.u.seq->n; return true;
     case GW_J_DICT:
@@ -142,6 +157,8 @@ bool gw_j_reversed(struct gw_jrt *rt, struct gw_jv v, bool *ok, struct gw_jv *ou
         if (kinds[i].type != v.type) continue;
         *ok = true;
         if (!gw_j_collect(rt, v, &vec)) return false;
+        if (v.type == GW_J_STR) /* iter() drops the mark of safe text, reversed() does not */
+            for (size_t k = 0; k < vec.n; k++) vec.v[k].flags = v.flags & GW_JF_MARKUP;
         for (size_t a = 0, b = vec.n; a + 1 < b; a++) {
             struct gw_jv swap = vec.v[a];
             vec.v[a] = vec.v[--b];

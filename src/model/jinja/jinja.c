@@ -19,11 +19,11 @@ struct gw_jinja {
 };
 
 enum {
-    DEFAULT_STEPS = 100000000,
+    DEFAULT_STEPS = 50000000,
     DEFAULT_OUTPUT = 64 << 20,
     PARSE_MEMORY = 512 << 20 /* a template of brackets needs 100 times its size */
 };
-#define DEFAULT_MEMORY ((size_t)512 << 20)
+#define DEFAULT_MEMORY ((size_t)256 << 20)
 
 static enum gwen_status finish(const struct gw_jrt *rt, bool ok, struct gwen_err *err) {
     if (ok) return GWEN_OK;

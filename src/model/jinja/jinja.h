@@ -24,8 +24,8 @@ struct gw_jinja; /* a parsed template; immutable, may be rendered from several t
 
 /* What one rendering may take; 0 stands for the default given here. */
 struct gw_jinja_limits {
-    uint64_t steps;      /* nodes evaluated and elements visited: 100 million */
-    size_t memory_bytes; /* values, captured text and the output: 512 MiB */
+    uint64_t steps;      /* nodes evaluated and elements visited: 50 million */
+    size_t memory_bytes; /* values, captured text and the output: 256 MiB */
     size_t output_bytes; /* 64 MiB */
 };
 

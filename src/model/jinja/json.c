@@ -72,6 +72,7 @@ static void put_unicode_escape(struct gw_jbuf *b, uint32_t cp) {
 
 static void dump_string(struct dumper *d, struct gw_jv v) {
     struct gw_jbuf *b = &d->b;
+    if (!gw_j_look(b->rt, v.len)) return;
     gw_j_putc(b, '"');
     for (size_t i = 0, n; i < v.len && !b->rt->failed; i += n) {
         uint32_t cp;

@@ -77,7 +77,7 @@ static bool bind(struct gw_jrt *rt, const struct gw_jmacro *m, const struct gw_j
             v = args->kw[i].value;
             taken[i] = true;
         }
-        if (!gw_j_steps(rt, args->n_kw / 16)) return false;
+        if (!gw_j_steps(rt, args->n_kw / 4)) return false;
         rt->act->slots[p->u.name.ref.slot] = v;
     }
     found_caller = found_caller || (args->n_pos < def->n_params && def->explicit_caller);

@@ -88,12 +88,12 @@ static bool split(struct gw_jrt *rt, struct gw_jv self, const struct gw_jv *a, b
     struct gw_jvec parts = {0};
     struct gw_jv sep;
     int64_t max;
-    if (!gw_j_arg_int(rt, a[1], -1, "maxsplit", &max) || !gw_j_steps(rt, self.len / 64))
-        return false;
+    if (!gw_j_arg_int(rt, a[1], -1, "maxsplit", &max) || !gw_j_scan(rt, self.len)) return false;
     uint64_t most = max < 0 ? UINT64_MAX : (uint64_t)max;
     bool ok;
     if (a[0].type == GW_J_MISSING || a[0].type == GW_J_NONE) {
-        ok = right ? rsplit_space(rt, self, most, &parts) : split_space(rt, self, most, &parts);
+        ok = gw_j_look(rt, self.len) &&
+             (right ? rsplit_space(rt, self, most, &parts) : split_space(rt, self, most, &parts));
     } else {
         if (!gw_j_arg_str(rt, a[0], "the separator", &sep)) return false;
         if (sep.len == 0) return gw_j_raise(rt, "empty separator");
@@ -127,7 +127,7 @@ bool gw_j_splitlines(struct gw_jrt *rt, struct gw_jv s, bool keep_ends, struct g
         if (!gw_j_push(rt, lines, gw_jv_sub(s, at, keep_ends ? next : end))) return false;
         at = next;
     }
-    return gw_j_steps(rt, s.len / 16);
+    return gw_j_look(rt, s.len);
 }
 
 METHOD(s_splitlines) {
@@ -241,7 +241,9 @@ METHOD(s_zfill) {
     gw_j_put(&b, self.u.s, sign);
     gw_j_put_repeat(&b, "0", 1, width > (int64_t)n ? (size_t)width - n : 0);
     gw_j_put(&b, self.u.s + sign, self.len - sign);
-    return gw_j_buf_str(&b, out);
+    if (!gw_j_buf_str(&b, out)) return false;
+    out->flags = self.flags & GW_JF_MARKUP;
+    return true;
 }
 
 METHOD(s_expandtabs) {
@@ -264,7 +266,9 @@ METHOD(s_expandtabs) {
         }
         i += n;
     }
-    return gw_j_buf_str(&b, out);
+    if (!gw_j_buf_str(&b, out)) return false;
+    out->flags = self.flags & GW_JF_MARKUP;
+    return true;
 }
 
 METHOD(s_format) {

@@ -18,7 +18,7 @@ static bool finish(const struct gw_jbuf *b, struct gw_jv self, struct gw_jv *out
 bool gw_j_case(struct gw_jrt *rt, struct gw_jv s, int how, struct gw_jv *out) {
     struct gw_jbuf b = {.rt = rt};
     gw_j_put_case(&b, s.u.s, s.len, (enum gw_jcase)how);
-    return finish(&b, s, out) && gw_j_steps(rt, s.len / 16);
+    return finish(&b, s, out) && gw_j_look(rt, s.len);
 }
 
 #define CASE(fn, how)                                                                              \
@@ -45,7 +45,7 @@ static bool strip(struct gw_jrt *rt, struct gw_jv self, struct gw_jv chars, bool
         return false;
     }
     *out = gw_jv_sub(self, from, to);
-    return true;
+    return gw_j_look(rt, self.len - (to - from));
 }
 
 METHOD(s_strip) {
@@ -71,14 +71,14 @@ static bool has_suffix(struct gw_jv s, struct gw_jv suffix) {
 METHOD(s_removeprefix) {
     struct gw_jv prefix;
     (void)args;
-    if (!gw_j_arg_str(rt, a[0], "prefix", &prefix)) return false;
+    if (!gw_j_arg_str(rt, a[0], "prefix", &prefix) || !gw_j_scan(rt, prefix.len)) return false;
     *out = has_prefix(self, prefix) ? gw_jv_sub(self, prefix.len, self.len) : self;
     return true;
 }
 METHOD(s_removesuffix) {
     struct gw_jv suffix;
     (void)args;
-    if (!gw_j_arg_str(rt, a[0], "suffix", &suffix)) return false;
+    if (!gw_j_arg_str(rt, a[0], "suffix", &suffix) || !gw_j_scan(rt, suffix.len)) return false;
     *out = has_suffix(self, suffix) ? gw_jv_sub(self, 0, self.len - suffix.len) : self;
     return true;
 }
@@ -98,7 +98,7 @@ static bool bounds(struct gw_jrt *rt, struct gw_jv s, struct gw_jv start, struct
     if (end.type == GW_J_NONE) end = missing;
     if (start.type == GW_J_MISSING && end.type == GW_J_MISSING) return true;
     if (!gw_j_arg_int(rt, start, 0, "start", &first) ||
-        !gw_j_arg_int(rt, end, INT64_MAX, "end", &last) || !gw_j_steps(rt, s.len / 64))
+        !gw_j_arg_int(rt, end, INT64_MAX, "end", &last) || !gw_j_scan(rt, s.len))
         return false;
     n = (int64_t)gw_j_cp_count(s.u.s, s.len);
     if (first < 0) first = GW_MAX(first + n, 0);
@@ -156,11 +156,12 @@ METHOD(s_count) {
         n = gw_j_cp_count(self.u.s + from, to - from) + 1;
     } else {
         const char *p = self.u.s + from, *end = self.u.s + to;
-        if (!gw_j_steps(rt, (to - from) / 16)) return false;
+        if (!gw_j_scan(rt, to - from)) return false;
         while ((p = memmem(p, (size_t)(end - p), needle.u.s, needle.len)) != NULL) {
             n++;
             p += needle.len;
         }
+        if (!gw_j_steps(rt, n)) return false;
     }
     *out = gw_jv_int((int64_t)n);
     return true;
@@ -182,7 +183,7 @@ static bool affix(struct gw_jrt *rt, struct gw_jv self, const struct gw_jv *a, b
     *out = gw_jv_bool(false);
     for (size_t i = 0; i < n; i++) {
         struct gw_jv text, part = gw_jv_sub(self, from, GW_MAX(from, to));
-        if (!gw_j_arg_str(rt, option[i], what, &text)) return false;
+        if (!gw_j_arg_str(rt, option[i], what, &text) || !gw_j_scan(rt, text.len)) return false;
         if (!none && (suffix ? has_suffix(part, text) : has_prefix(part, text))) {
             *out = gw_jv_bool(true);
             return true;
@@ -206,7 +207,7 @@ bool gw_j_replace(struct gw_jrt *rt, struct gw_jv s, struct gw_jv old, struct gw
     uint64_t left = count < 0 ? UINT64_MAX : (uint64_t)count;
     size_t at = 0;
     if (s.flags & GW_JF_MARKUP && !gw_j_escape(rt, new_text, &new_text)) return false;
-    if (!gw_j_steps(rt, s.len / 64)) return false;
+    if (!gw_j_scan(rt, s.len)) return false;
     for (; left > 0 && !rt->failed; left--) {
         if (old.len == 0) { /* between all code points, and at both ends */
             uint32_t cp;
@@ -218,7 +219,7 @@ bool gw_j_replace(struct gw_jrt *rt, struct gw_jv s, struct gw_jv old, struct gw
             continue;
         }
         const char *p = memmem(s.u.s + at, s.len - at, old.u.s, old.len);
-        if (p == NULL) break;
+        if (p == NULL || !gw_j_steps(rt, 1)) break;
         size_t next = (size_t)(p - s.u.s);
         gw_j_put(&b, s.u.s + at, next - at);
         gw_j_put(&b, new_text.u.s, new_text.len);
@@ -256,7 +257,7 @@ static bool is_ascii(uint32_t cp) { return cp < 0x80; }
     METHOD(fn) {                                                                                   \
         (void)rt, (void)a, (void)args;                                                             \
         *out = gw_jv_bool(all_are(self, is, when_empty));                                          \
-        return gw_j_steps(rt, self.len / 16);                                                      \
+        return gw_j_look(rt, self.len);                                                            \
     }
 CLASS(s_isspace, gw_j_is_space, false)
 CLASS(s_isalpha, gw_j_is_alpha, false)

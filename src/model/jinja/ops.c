@@ -153,7 +153,7 @@ static bool repeat(struct gw_jrt *rt, struct gw_jv v, int64_t times, struct gw_j
         gw_j_put_repeat(&b, v.u.s, v.len, n);
         if (!gw_j_buf_str(&b, out)) return false;
         out->flags = v.flags & GW_JF_MARKUP;
-        return gw_j_steps(rt, out->len / 64);
+        return gw_j_scan(rt, out->len);
     }
     struct gw_jv *items;
     if (!gw_mul_size(v.u.seq->n, n, &total)) total = SIZE_MAX;
@@ -236,6 +236,7 @@ bool gw_j_contains(struct gw_jrt *rt, struct gw_jv container, struct gw_jv item,
 
 bool gw_j_compare(struct gw_jrt *rt, enum gw_jop op, struct gw_jv a, struct gw_jv b, bool *out) {
     bool ok, nan = (a.type == GW_J_FLOAT && isnan(a.u.f)) || (b.type == GW_J_FLOAT && isnan(b.u.f));
+    *out = false;
     switch (op) {
     case GW_JOP_EQ: return gw_j_equal(rt, a, b, out);
     case GW_JOP_NE:
@@ -280,7 +281,7 @@ static int64_t clamp_bound(int64_t v, int64_t n, bool backwards) {
 
 static bool slice_str(struct gw_jrt *rt, struct gw_jv v, int64_t start, int64_t step, size_t n,
                       struct gw_jv *out) {
-    if (!gw_j_steps(rt, v.len / 64)) return false;
+    if (!gw_j_scan(rt, v.len)) return false;
     if (step == 1) {
         size_t from = gw_j_cp_offset(v.u.s, v.len, (size_t)start);
         size_t bytes = gw_j_cp_offset(v.u.s + from, v.len - from, n);
@@ -299,14 +300,14 @@ static bool slice_str(struct gw_jrt *rt, struct gw_jv v, int64_t start, int64_t 
     return true;
 }
 
-static bool slice_range(struct gw_jrt *rt, const struct gw_jrange *r, int64_t start, int64_t step,
-                        size_t n, struct gw_jv *out) {
+static bool slice_range(struct gw_jrt *rt, const struct gw_jrange *r, int64_t start, int64_t stop,
+                        int64_t step, size_t n, struct gw_jv *out) {
     struct gw_jrange *s = GW_J_NEW(rt, struct gw_jrange);
     if (s == NULL) return false;
     /* At most GW_J_MAX_RANGE elements: nothing here overflows that the range itself did not. */
     s->step = (int64_t)((uint64_t)r->step * (uint64_t)step);
     s->start = (int64_t)((uint64_t)r->start + (uint64_t)start * (uint64_t)r->step);
-    s->stop = (int64_t)((uint64_t)s->start + n * (uint64_t)s->step);
+    s->stop = (int64_t)((uint64_t)r->start + (uint64_t)stop * (uint64_t)r->step);
     s->n = n;
     *out = gw_jv_of(GW_J_RANGE);
     out->u.range = s;
@@ -334,7 +335,7 @@ bool gw_j_slice(struct gw_jrt *rt, struct gw_jv v, struct gw_jv start, struct gw
     int64_t span = back ? from - to : to - from;
     size_t count = span > 0 ? (size_t)(((uint64_t)span - 1) / stride + 1) : 0;
     if (v.type == GW_J_STR) return slice_str(rt, v, from, by, count, out);
-    if (v.type == GW_J_RANGE) return slice_range(rt, v.u.range, from, by, count, out);
+    if (v.type == GW_J_RANGE) return slice_range(rt, v.u.range, from, to, by, count, out);
     struct gw_jv *items;
     if (!gw_j_steps(rt, count / 16) || !gw_j_seq(rt, (enum gw_jtype)v.type, count, out, &items))
         return false;

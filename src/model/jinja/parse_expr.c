@@ -189,7 +189,7 @@ static struct gw_jnode *parse_dict(struct gw_jparser *p) {
 }
 
 static struct gw_jnode *parse_items(struct gw_jparser *p, bool simplified, bool with_cond,
-                                    enum gw_jtuple_end end, bool in_parens, bool with_ns);
+                                    bool in_parens, bool with_ns);
 
 static struct gw_jnode *parse_primary(struct gw_jparser *p, bool with_ns) {
     struct gw_jnode *n;
@@ -202,7 +202,7 @@ static struct gw_jnode *parse_primary(struct gw_jparser *p, bool with_ns) {
         return n;
     case GW_JT_LPAREN:
         p->t++;
-        n = parse_items(p, false, true, GW_JTUPLE_PLAIN, true, false);
+        n = parse_items(p, false, true, true, false);
         return n != NULL && gw_jp_expect(p, GW_JT_RPAREN) ? n : NULL;
     case GW_JT_LBRACKET: return parse_list(p);
     case GW_JT_LBRACE: return parse_dict(p);
@@ -210,20 +210,19 @@ static struct gw_jnode *parse_primary(struct gw_jparser *p, bool with_ns) {
     }
 }
 
-static bool is_tuple_end(const struct gw_jparser *p, enum gw_jtuple_end end) {
+static bool is_tuple_end(const struct gw_jparser *p) {
     return p->t->type == GW_JT_VARIABLE_END || p->t->type == GW_JT_BLOCK_END ||
-           p->t->type == GW_JT_RPAREN || (end == GW_JTUPLE_UNTIL_IN && gw_jp_is_name(p, "in")) ||
-           (end == GW_JTUPLE_UNTIL_RECURSIVE && gw_jp_is_name(p, "recursive"));
+           p->t->type == GW_JT_RPAREN;
 }
 
 static struct gw_jnode *parse_items(struct gw_jparser *p, bool simplified, bool with_cond,
-                                    enum gw_jtuple_end end, bool in_parens, bool with_ns) {
+                                    bool in_parens, bool with_ns) {
     uint32_t line = p->t->line;
     struct gw_jnodes items = GW_JNODES_INIT(items);
     bool tuple = false;
     for (;;) {
         if (items.n > 0 && !gw_jp_expect(p, GW_JT_COMMA)) return NULL;
-        if (is_tuple_end(p, end)) break;
+        if (is_tuple_end(p)) break;
         if (!append(&items,
                     simplified ? parse_primary(p, with_ns) : gw_jp_expression(p, with_cond)))
             return NULL;
@@ -238,8 +237,8 @@ static struct gw_jnode *parse_items(struct gw_jparser *p, bool simplified, bool 
     return list_node(p, GW_JN_TUPLE, line, &items);
 }
 
-struct gw_jnode *gw_jp_tuple(struct gw_jparser *p, bool with_cond, enum gw_jtuple_end end) {
-    return parse_items(p, false, with_cond, end, false, false);
+struct gw_jnode *gw_jp_tuple(struct gw_jparser *p, bool with_cond) {
+    return parse_items(p, false, with_cond, false, false);
 }
 
 static bool can_assign(struct gw_jparser *p, const struct gw_jnode *n) {
@@ -251,8 +250,8 @@ static bool can_assign(struct gw_jparser *p, const struct gw_jnode *n) {
     return ok || gw_j_fail(p->rt, GWEN_ERR_FORMAT, "cannot assign to this");
 }
 
-struct gw_jnode *gw_jp_target(struct gw_jparser *p, enum gw_jtuple_end end, bool with_ns) {
-    struct gw_jnode *n = parse_items(p, true, true, end, false, with_ns);
+struct gw_jnode *gw_jp_target(struct gw_jparser *p, bool with_ns) {
+    struct gw_jnode *n = parse_items(p, true, true, false, with_ns);
     return n != NULL && can_assign(p, n) ? n : NULL;
 }
 

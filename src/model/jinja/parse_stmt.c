@@ -23,13 +23,13 @@ static struct gw_jnode *parse_for(struct gw_jparser *p) {
     if (n == NULL || f == NULL) return NULL;
     n->u.loop = f;
     const struct gw_jtoken *target = p->t;
-    f->target = gw_jp_target(p, GW_JTUPLE_UNTIL_IN, false);
+    f->target = gw_jp_target(p, false);
     if (f->target == NULL) return NULL;
     if (!gw_jp_skip_name(p, "in")) {
         gw_jp_unexpected(p, "'in'");
         return NULL;
     }
-    f->iter = gw_jp_tuple(p, false, GW_JTUPLE_UNTIL_RECURSIVE);
+    f->iter = gw_jp_tuple(p, false);
     if (f->iter == NULL) return NULL;
     if (gw_jp_skip_name(p, "if")) {
         f->test = gw_jp_expression(p, true);
@@ -37,7 +37,7 @@ static struct gw_jnode *parse_for(struct gw_jparser *p) {
         /* The test has its own copy of the loop's variables: parsed again for them. */
         struct gw_jparser again = *p;
         again.t = target;
-        f->test_target = gw_jp_target(&again, GW_JTUPLE_UNTIL_IN, false);
+        f->test_target = gw_jp_target(&again, false);
         if (f->test_target == NULL) return NULL;
     }
     f->recursive = gw_jp_skip_name(p, "recursive");
@@ -59,7 +59,7 @@ static struct gw_jnode *parse_if(struct gw_jparser *p) {
         struct gw_jnode *b = gw_jp_node(p, GW_JN_BRANCH, p->t[-1].line);
         if (b == NULL) return NULL;
         gw_jp_append(&branches, b);
-        b->u.branch.cond = gw_jp_tuple(p, false, GW_JTUPLE_PLAIN);
+        b->u.branch.cond = gw_jp_tuple(p, false);
         if (b->u.branch.cond == NULL || !parse_body(p, end_if, &b->u.branch.body)) return NULL;
         more = gw_jp_is_name(p, "elif");
         bool otherwise = gw_jp_is_name(p, "else");
@@ -77,14 +77,14 @@ static struct gw_jnode *parse_if(struct gw_jparser *p) {
 
 static struct gw_jnode *parse_set(struct gw_jparser *p) {
     uint32_t line = p->t[-1].line;
-    struct gw_jnode *target = gw_jp_target(p, GW_JTUPLE_PLAIN, true);
+    struct gw_jnode *target = gw_jp_target(p, true);
     if (target == NULL) return NULL;
     bool block = !gw_jp_skip(p, GW_JT_ASSIGN);
     struct gw_jnode *n = gw_jp_node(p, block ? GW_JN_SETBLOCK : GW_JN_SET, line);
     if (n == NULL) return NULL;
     if (!block) {
         n->u.x.a = target;
-        n->u.x.b = gw_jp_tuple(p, true, GW_JTUPLE_PLAIN);
+        n->u.x.b = gw_jp_tuple(p, true);
         return n->u.x.b != NULL ? n : NULL;
     }
     n->u.block.target = target;
@@ -178,7 +178,7 @@ static struct gw_jnode *parse_with(struct gw_jparser *p) {
         if (pairs.n > 0 && !gw_jp_expect(p, GW_JT_COMMA)) return NULL;
         struct gw_jnode *pair = gw_jp_node(p, GW_JN_PAIR, p->t->line);
         if (pair == NULL) return NULL;
-        pair->u.x.a = gw_jp_target(p, GW_JTUPLE_PLAIN, false);
+        pair->u.x.a = gw_jp_target(p, false);
         if (pair->u.x.a == NULL || !gw_jp_expect(p, GW_JT_ASSIGN)) return NULL;
         pair->u.x.b = gw_jp_expression(p, true);
         if (pair->u.x.b == NULL) return NULL;
@@ -270,7 +270,7 @@ static bool parse_output(struct gw_jparser *p, struct gw_jnodes *body) {
             p->t++;
         } else if (p->t->type == GW_JT_VARIABLE_BEGIN) {
             p->t++;
-            item = gw_jp_tuple(p, true, GW_JTUPLE_PLAIN);
+            item = gw_jp_tuple(p, true);
             if (item == NULL || !gw_jp_expect(p, GW_JT_VARIABLE_END)) return false;
         } else {
             break;

@@ -21,17 +21,14 @@ struct gw_jnodes {
     (struct gw_jnodes) { .end = &(list).first }
 void gw_jp_append(struct gw_jnodes *list, struct gw_jnode *node);
 
-/* Where jinja2's parser can be told that a tuple ends. */
-enum gw_jtuple_end { GW_JTUPLE_PLAIN, GW_JTUPLE_UNTIL_IN, GW_JTUPLE_UNTIL_RECURSIVE };
-
 /* The functions below return NULL (or false) after a failure. */
 struct gw_jnode *gw_jp_node(struct gw_jparser *p, enum gw_jkind kind, uint32_t line);
 /* An expression with or without `x if y else z` at its top. */
 struct gw_jnode *gw_jp_expression(struct gw_jparser *p, bool with_cond);
 /* Expressions with commas between them are a tuple. */
-struct gw_jnode *gw_jp_tuple(struct gw_jparser *p, bool with_cond, enum gw_jtuple_end end);
+struct gw_jnode *gw_jp_tuple(struct gw_jparser *p, bool with_cond);
 /* What can be assigned to: a name, with_ns also name.attribute, or a tuple of them. */
-struct gw_jnode *gw_jp_target(struct gw_jparser *p, enum gw_jtuple_end end, bool with_ns);
+struct gw_jnode *gw_jp_target(struct gw_jparser *p, bool with_ns);
 /* "| filter(...) | ...", or without the first "|" when `inline_start`, over `node` (may be NULL).
  */
 bool gw_jp_filters(struct gw_jparser *p, struct gw_jnode *node, bool inline_start,

@@ -17,6 +17,7 @@ static void put_repr(struct gw_jbuf *b, struct gw_jv v, const struct shown *oute
 static void put_str_repr(struct gw_jbuf *b, struct gw_jv v) {
     char quote =
         memchr(v.u.s, '\'', v.len) != NULL && memchr(v.u.s, '"', v.len) == NULL ? '"' : '\'';
+    if (!gw_j_look(b->rt, v.len)) return;
     if (v.flags & GW_JF_MARKUP) gw_j_puts(b, "Markup(");
     gw_j_putc(b, quote);
     for (size_t i = 0, n; i < v.len && !b->rt->failed; i += n) {

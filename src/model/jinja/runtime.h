@@ -70,6 +70,10 @@ static inline bool gw_j_steps(struct gw_jrt *rt, uint64_t n) {
     rt->fatal = true;
     return gw_j_fail(rt, GWEN_ERR_NOMEM, "takes too many steps");
 }
+/* The steps of looking at each code point of so many bytes, and of scanning them by the C
+ * library's fast functions.  A step is some 20 ns. */
+static inline bool gw_j_look(struct gw_jrt *rt, size_t bytes) { return gw_j_steps(rt, bytes / 2); }
+static inline bool gw_j_scan(struct gw_jrt *rt, size_t bytes) { return gw_j_steps(rt, bytes / 32); }
 /* One level deeper; leave with rt->depth--, also after a failure. */
 static inline bool gw_j_enter(struct gw_jrt *rt) {
     if (++rt->depth <= GW_J_MAX_DEPTH) return gw_j_steps(rt, 1);

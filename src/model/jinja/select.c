@@ -80,11 +80,11 @@ static bool ignore_case(struct gw_jrt *rt, bool case_sensitive, struct gw_jv *v)
 
 bool gw_j_attr_key(struct gw_jrt *rt, const struct gw_jattr *attr, struct gw_jv v,
                    bool case_sensitive, struct gw_jv *out) {
-    if (!attr->many || attr->n < 2)
-        return follow(rt, attr, 0, v, out) && ignore_case(rt, case_sensitive, out);
+    if (!attr->many) return follow(rt, attr, 0, v, out) && ignore_case(rt, case_sensitive, out);
     struct gw_jv *items;
-    if (!gw_j_seq(rt, GW_J_LIST, attr->n, out, &items)) return false;
-    for (size_t i = 0; i < attr->n; i++)
+    size_t n = GW_MAX(attr->n, (size_t)1);
+    if (!gw_j_seq(rt, GW_J_LIST, n, out, &items)) return false;
+    for (size_t i = 0; i < n; i++)
         if (!follow(rt, attr, i, v, &items[i]) || !ignore_case(rt, case_sensitive, &items[i]))
             return false;
     return true;
@@ -114,22 +114,33 @@ static bool apply(struct gw_jrt *rt, const struct step *s, struct gw_jv item, st
     return gw_j_truth(result) == s->reject || gw_j_push(rt, out, item);
 }
 
-/* The elements of self that *s leaves, as a generator.  In Python an element is worked out when
- * it is asked for; nothing that filters do can tell the difference, but for errors: the first one
- * is put by, and raised when the generator comes to it. */
-static bool generate(struct gw_jrt *rt, struct gw_jv self, const struct step *s,
-                     struct gw_jv *out) {
+/* Collects what the generator gives; false at the first error. */
+static bool generate_into(struct gw_jrt *rt, struct gw_jv self, const struct step *s,
+                          struct gw_jvec *out) {
     struct gw_jcursor c;
-    struct gw_jvec kept = {0};
     struct gw_jv item;
-    uint32_t depth = rt->depth, line = rt->line;
-    bool ok = !gw_j_truth(self) || gw_j_iterate(rt, self, &c);
-    while (ok && gw_j_truth(self)) {
-        ok = gw_j_next(rt, &c, &item);
-        if (!ok || item.type == GW_J_MISSING) break;
-        ok = apply(rt, s, item, &kept);
+    if (!gw_j_iterate(rt, self, &c)) return false;
+    for (;;) {
+        if (!gw_j_next(rt, &c, &item)) return false;
+        if (item.type == GW_J_MISSING) return true;
+        if (!apply(rt, s, item, out)) return false;
     }
+}
+
+typedef bool prepare_fn(struct gw_jrt *rt, const struct gw_jargs *args, struct step *s,
+                        struct gw_jattr *attr);
+
+/* The elements of self after the step that `prepare` makes of *args, as a generator.  In Python an
+ * element is worked out when it is asked for; nothing that filters do can tell the difference, but
+ * for errors: the first one is put by, and raised when the generator comes to it. */
+static bool generate(struct gw_jrt *rt, struct gw_jv self, const struct gw_jargs *args,
+                     prepare_fn *prepare, struct step s, struct gw_jv *out) {
+    struct gw_jattr attr;
+    struct gw_jvec kept = {0};
     struct gwen_err *pending = NULL;
+    uint32_t depth = rt->depth, line = rt->line;
+    bool ok =
+        !gw_j_truth(self) || (prepare(rt, args, &s, &attr) && generate_into(rt, self, &s, &kept));
     if (!ok) {
         if (rt->fatal) return false;
         struct gwen_err error = rt->error;
@@ -146,11 +157,10 @@ static bool generate(struct gw_jrt *rt, struct gw_jv self, const struct step *s,
 }
 
 /* The first positional argument left is the name of a filter or test. */
-static bool take_name(struct gw_jrt *rt, const struct gw_jargs *args, size_t skip, bool map,
-                      struct step *s) {
+static bool take_name(struct gw_jrt *rt, const struct gw_jargs *args, size_t skip, struct step *s) {
     struct gw_jv name;
     if (!gw_j_arg_str(rt, args->pos[skip], "the name of a filter or test", &name)) return false;
-    s->def = map ? gw_j_filter(name.u.s, name.len) : gw_j_test(name.u.s, name.len);
+    s->def = s->map ? gw_j_filter(name.u.s, name.len) : gw_j_test(name.u.s, name.len);
     if (s->def == NULL) s->unknown = &args->pos[skip];
     s->args = *args;
     s->args.pos += skip + 1;
@@ -158,55 +168,54 @@ static bool take_name(struct gw_jrt *rt, const struct gw_jargs *args, size_t ski
     return true;
 }
 
-static bool f_map(struct gw_jrt *rt, struct gw_jv self, const struct gw_jv *a,
-                  const struct gw_jargs *args, struct gw_jv *out) {
-    struct step s = {.map = true};
-    struct gw_jattr attr;
-    struct gw_jv attribute = gw_jv_of(GW_J_MISSING), when_undefined = attribute;
-    (void)a;
-    for (size_t i = 0; args->n_pos == 0 && i < args->n_kw; i++) {
-        if (gw_jv_equals_text(args->kw[i].name, "attribute"))
+static bool prepare_map(struct gw_jrt *rt, const struct gw_jargs *args, struct step *s,
+                        struct gw_jattr *attr) {
+    struct gw_jv attribute = gw_jv_of(GW_J_MISSING), when_undefined = attribute, other = attribute;
+    if (args->n_pos > 0) return take_name(rt, args, 0, s);
+    for (size_t i = 0; i < args->n_kw; i++) {
+        struct gw_jv name = args->kw[i].name;
+        if (gw_jv_equals_text(name, "attribute"))
             attribute = args->kw[i].value;
-        else if (gw_jv_equals_text(args->kw[i].name, "default"))
+        else if (gw_jv_equals_text(name, "default"))
             when_undefined = args->kw[i].value;
         else
-            return gw_j_raise(rt, "Unexpected keyword argument '%.*s'",
-                              (int)GW_MIN(args->kw[i].name.len, 100u), args->kw[i].name.u.s);
+            other = name;
     }
-    if (attribute.type != GW_J_MISSING) {
-        if (!gw_j_attr_parse(rt, attribute, &attr)) return false;
-        if (when_undefined.type != GW_J_NONE) attr.when_undefined = when_undefined;
-        s.attr = &attr;
-    } else if (args->n_pos == 0) {
-        return gw_j_raise(rt, "map requires a filter argument");
-    } else if (!take_name(rt, args, 0, true, &s)) {
-        return false;
-    }
-    return generate(rt, self, &s, out);
+    if (attribute.type == GW_J_MISSING) return gw_j_raise(rt, "map requires a filter argument");
+    if (other.type != GW_J_MISSING)
+        return gw_j_raise(rt, "Unexpected keyword argument '%.*s'", (int)GW_MIN(other.len, 100u),
+                          other.u.s);
+    if (!gw_j_attr_parse(rt, attribute, attr)) return false;
+    if (when_undefined.type != GW_J_NONE) attr->when_undefined = when_undefined;
+    s->attr = attr;
+    return true;
 }
 
-static bool select_or_reject(struct gw_jrt *rt, struct gw_jv self, const struct gw_jargs *args,
-                             bool by_attr, bool reject, struct gw_jv *out) {
-    struct step s = {.reject = reject};
-    struct gw_jattr attr;
-    size_t skip = by_attr ? 1 : 0;
-    if (args->n_pos < skip) return gw_j_raise(rt, "Missing parameter for attribute name");
-    if (by_attr && !gw_j_attr_parse(rt, args->pos[0], &attr)) return false;
-    if (by_attr) s.attr = &attr;
-    if (args->n_pos > skip && !take_name(rt, args, skip, false, &s)) return false;
-    return generate(rt, self, &s, out);
+static bool prepare_select(struct gw_jrt *rt, const struct gw_jargs *args, struct step *s,
+                           struct gw_jattr *attr) {
+    (void)attr;
+    return args->n_pos == 0 || take_name(rt, args, 0, s);
 }
 
-#define SELECT(fn, by_attr, reject)                                                                \
+static bool prepare_selectattr(struct gw_jrt *rt, const struct gw_jargs *args, struct step *s,
+                               struct gw_jattr *attr) {
+    if (args->n_pos == 0) return gw_j_raise(rt, "Missing parameter for attribute name");
+    if (!gw_j_attr_parse(rt, args->pos[0], attr)) return false;
+    s->attr = attr;
+    return args->n_pos == 1 || take_name(rt, args, 1, s);
+}
+
+#define GENERATOR(fn, prepare, ...)                                                                \
     static bool fn(struct gw_jrt *rt, struct gw_jv self, const struct gw_jv *a,                    \
                    const struct gw_jargs *args, struct gw_jv *out) {                               \
         (void)a;                                                                                   \
-        return select_or_reject(rt, self, args, by_attr, reject, out);                             \
+        return generate(rt, self, args, prepare, (struct step){__VA_ARGS__}, out);                 \
     }
-SELECT(f_select, false, false)
-SELECT(f_reject, false, true)
-SELECT(f_selectattr, true, false)
-SELECT(f_rejectattr, true, true)
+GENERATOR(f_map, prepare_map, .map = true)
+GENERATOR(f_select, prepare_select, .reject = false)
+GENERATOR(f_reject, prepare_select, .reject = true)
+GENERATOR(f_selectattr, prepare_selectattr, .reject = false)
+GENERATOR(f_rejectattr, prepare_selectattr, .reject = true)
 
 static const struct gw_jdef defs[] = {
     {.name = "map", .fn = f_map},

@@ -44,7 +44,7 @@ bool gw_j_strftime(struct gw_jrt *rt, struct gw_jv format, struct gw_jv *out) {
         while (n < left && s[n] != '\0' && strchr("-_0^#123456789EO", s[n]) != NULL) n++;
         if (n < left) n++;
         char directive = s[n - 1];
-        if (directive == 'f')
+        if (directive == 'f' && n == 2)
             gw_j_puts(&b, "000000");
         else if (directive == 's')
             gw_j_fail(rt, GWEN_ERR_UNSUPPORTED, "%%s in a date format is not supported");

@@ -131,7 +131,7 @@ static bool case_is(struct gw_jrt *rt, struct gw_jv self, bool lower, struct gw_
         other = (lower ? is_upper : is_lower) || gw_j_is_title(cp);
     }
     *out = gw_jv_bool(cased && !other);
-    return true;
+    return gw_j_look(rt, s.len);
 }
 
 TEST(is_lower) {
@@ -145,12 +145,16 @@ TEST(is_upper) {
 
 /* Whether jinja2 has a filter (or test) of that name, be it implemented here or not. */
 TEST(is_filter) {
+    uint64_t hash;
     UNUSED_ARGS();
+    if (!gw_j_hash(rt, self, &hash)) return false; /* it is looked up in a dict */
     *out = gw_jv_bool(self.type == GW_J_STR && gw_j_filter(self.u.s, self.len) != NULL);
     return true;
 }
 TEST(is_test) {
+    uint64_t hash;
     UNUSED_ARGS();
+    if (!gw_j_hash(rt, self, &hash)) return false;
     *out = gw_jv_bool(self.type == GW_J_STR && gw_j_test(self.u.s, self.len) != NULL);
     return true;
 }

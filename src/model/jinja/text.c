@@ -335,13 +335,13 @@ bool gw_j_strip_chars(struct gw_jrt *rt, const char *s, size_t *from, size_t *to
                       size_t n_chars, bool left, bool right) {
     uint32_t cp;
     while (left && *from < *to) {
-        if (!gw_j_steps(rt, n_chars / 64)) return false;
+        if (!gw_j_steps(rt, 1 + n_chars / 16)) return false;
         size_t n = gw_j_decode(s + *from, &cp);
         if (!is_among(s + *from, n, chars, n_chars)) break;
         *from += n;
     }
     while (right && *from < *to) {
-        if (!gw_j_steps(rt, n_chars / 64)) return false;
+        if (!gw_j_steps(rt, 1 + n_chars / 16)) return false;
         size_t n = gw_j_decode_back(s, *to, &cp);
         if (!is_among(s + *to - n, n, chars, n_chars)) break;
         *to -= n;
@@ -357,7 +357,7 @@ size_t gw_j_find(struct gw_jrt *rt, const char *s, size_t from, size_t to, const
     if (!last) {
         p = memmem(s + from, to - from, needle, n);
         size_t passed = p != NULL ? (size_t)(p - s) - from : to - from;
-        if (!gw_j_steps(rt, passed / 64)) return SIZE_MAX;
+        if (!gw_j_scan(rt, passed)) return SIZE_MAX;
         return p != NULL ? (size_t)(p - s) : SIZE_MAX;
     }
     uint64_t cost = 0;
@@ -369,9 +369,9 @@ size_t gw_j_find(struct gw_jrt *rt, const char *s, size_t from, size_t to, const
         cost += n;
         if (memcmp(s + at, needle, n) == 0) p = s + at;
         if (cost < 4096) continue;
-        if (!gw_j_steps(rt, cost / 64)) return SIZE_MAX;
+        if (!gw_j_steps(rt, cost / 16)) return SIZE_MAX;
         cost = 0;
     }
-    if (!gw_j_steps(rt, cost / 64)) return SIZE_MAX;
+    if (!gw_j_steps(rt, cost / 16)) return SIZE_MAX;
     return p != NULL ? at : SIZE_MAX;
 }

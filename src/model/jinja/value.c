@@ -118,7 +118,7 @@ uint64_t gw_j_hash_bytes(const void *bytes, size_t len, uint64_t seed) {
 bool gw_j_hash(struct gw_jrt *rt, struct gw_jv v, uint64_t *out) {
     int64_t i = 0;
     switch ((enum gw_jtype)v.type) {
-    case GW_J_STR: *out = gw_j_hash_bytes(v.u.s, v.len, rt->hash_seed); return true;
+    case GW_J_STR: *out = gw_j_hash_bytes(v.u.s, v.len, rt->hash_seed); return gw_j_scan(rt, v.len);
     case GW_J_FLOAT:
         /* Numbers that are equal have the same hash. */
         if (!(v.u.f >= -9223372036854775808.0 && v.u.f < 9223372036854775808.0) ||
@@ -141,7 +141,7 @@ bool gw_j_hash(struct gw_jrt *rt, struct gw_jv v, uint64_t *out) {
         *out = v.u.seq->n;
         for (size_t k = 0; k < v.u.seq->n; k++) {
             uint64_t h;
-            if (!gw_j_hash(rt, v.u.seq->v[k], &h)) return false;
+            if (!gw_j_steps(rt, 1) || !gw_j_hash(rt, v.u.seq->v[k], &h)) return false;
             *out = gw_j_hash_bytes(&h, sizeof h, *out);
         }
         rt->depth--;
@@ -259,7 +259,7 @@ static bool seq_equal(struct gw_jrt *rt, const struct gw_jseq *a, const struct g
                       bool *out) {
     *out = a->n == b->n;
     for (size_t i = 0; *out && i < a->n; i++)
-        if (!gw_j_equal(rt, a->v[i], b->v[i], out)) return false;
+        if (!gw_j_steps(rt, 1) || !gw_j_equal(rt, a->v[i], b->v[i], out)) return false;
     return true;
 }
 
@@ -268,7 +268,7 @@ static bool dict_equal(struct gw_jrt *rt, const struct gw_jdict *a, const struct
     *out = a->n == b->n;
     for (size_t i = 0; *out && i < a->n; i++) {
         struct gw_jentry *e;
-        if (!dict_find(rt, b, a->e[i].key, a->e[i].hash, &e)) return false;
+        if (!gw_j_steps(rt, 1) || !dict_find(rt, b, a->e[i].key, a->e[i].hash, &e)) return false;
         *out = e != NULL;
         if (e != NULL && !gw_j_equal(rt, a->e[i].value, e->value, out)) return false;
     }
@@ -297,7 +297,7 @@ bool gw_j_equal(struct gw_jrt *rt, struct gw_jv a, struct gw_jv b, bool *out) {
     case GW_J_NONE: return true;
     case GW_J_STR:
         *out = a.len == b.len && (a.u.s == b.u.s || memcmp(a.u.s, b.u.s, a.len) == 0);
-        return gw_j_steps(rt, a.len / 256);
+        return gw_j_scan(rt, a.len);
     case GW_J_LIST:
     case GW_J_TUPLE:
     case GW_J_DICT:
@@ -342,7 +342,7 @@ static bool seq_less(struct gw_jrt *rt, const struct gw_jseq *a, const struct gw
                      const char *op, bool *out) {
     for (size_t i = 0; i < a->n && i < b->n; i++) {
         bool equal;
-        if (!gw_j_equal(rt, a->v[i], b->v[i], &equal)) return false;
+        if (!gw_j_steps(rt, 1) || !gw_j_equal(rt, a->v[i], b->v[i], &equal)) return false;
         if (!equal) return gw_j_less(rt, a->v[i], b->v[i], op, out);
     }
     *out = a->n < b->n;
@@ -350,6 +350,7 @@ static bool seq_less(struct gw_jrt *rt, const struct gw_jseq *a, const struct gw
 }
 
 bool gw_j_less(struct gw_jrt *rt, struct gw_jv a, struct gw_jv b, const char *op, bool *out) {
+    *out = false;
     if (gw_jv_is_number(a) && gw_jv_is_number(b)) {
         if (gw_jv_is_int(a) && gw_jv_is_int(b))
             *out = gw_jv_to_int(a) < gw_jv_to_int(b);
@@ -363,7 +364,7 @@ bool gw_j_less(struct gw_jrt *rt, struct gw_jv a, struct gw_jv b, const char *op
         /* The order of UTF-8 bytes is the order of code points. */
         int c = memcmp(a.u.s, b.u.s, GW_MIN(a.len, b.len));
         *out = c != 0 ? c < 0 : a.len < b.len;
-        return gw_j_steps(rt, GW_MIN(a.len, b.len) / 256);
+        return gw_j_scan(rt, GW_MIN(a.len, b.len));
     }
     if (a.type == b.type && (a.type == GW_J_LIST || a.type == GW_J_TUPLE)) {
         bool ok = gw_j_enter(rt) && seq_less(rt, a.u.seq, b.u.seq, op, out);
