@@ -11,6 +11,7 @@
 #include "model/jinja/scope.h"
 
 #include "model/jinja/builtins.h"
+#include "model/jinja/search.h"
 
 #include <string.h>
 
@@ -277,118 +278,6 @@ static bool analyse_body(struct scope *sc, const struct gw_jnode *first) {
     return true;
 }
 
-/* --- which special names a body speaks of ----------------------------------------------- */
-
-/* Names that are looked for, until something assigns them. */
-struct search {
-    const struct gw_jname *names[3];
-    bool used[3];
-};
-
-static void search_body(struct search *s, const struct gw_jnode *n);
-
-static void search_name(struct search *s, const struct gw_jname *name, bool load) {
-    for (int i = 0; i < 3; i++) {
-        if (s->names[i] != name) continue;
-        if (load)
-            s->used[i] = true;
-        else
-            s->names[i] = NULL;
-    }
-}
-
-static void search_expr(struct search *s, const struct gw_jnode *n) {
-    for (; n != NULL; n = n->next) {
-        switch ((enum gw_jkind)n->kind) {
-        case GW_JN_CONST:
-        case GW_JN_NSREF: break;
-        case GW_JN_NAME: search_name(s, n->u.name.name, true); break;
-        case GW_JN_COMPARE:
-            search_expr(s, n->u.list.a);
-            search_expr(s, n->u.list.first);
-            break;
-        case GW_JN_LIST:
-        case GW_JN_TUPLE:
-        case GW_JN_DICT:
-        case GW_JN_CONCAT: search_expr(s, n->u.list.first); break;
-        case GW_JN_ATTR: search_expr(s, n->u.attr.a); break;
-        case GW_JN_CALL:
-        case GW_JN_FILTER:
-        case GW_JN_TEST:
-            search_expr(s, n->u.call.a);
-            search_expr(s, n->u.call.args.pos);
-            search_expr(s, n->u.call.args.kw);
-            search_expr(s, n->u.call.args.star);
-            search_expr(s, n->u.call.args.kwstar);
-            break;
-        default:
-            search_expr(s, n->u.x.a);
-            search_expr(s, n->u.x.b);
-            search_expr(s, n->u.x.c);
-            search_expr(s, n->u.x.d);
-        }
-    }
-}
-
-static void search_target(struct search *s, const struct gw_jnode *n) {
-    if (n->kind == GW_JN_NAME) search_name(s, n->u.name.name, false);
-    for (const struct gw_jnode *i = n->kind == GW_JN_TUPLE ? n->u.list.first : NULL; i != NULL;
-         i = i->next)
-        search_target(s, i);
-}
-
-static void search_macro(struct search *s, const struct gw_jmacro_def *def) {
-    for (const struct gw_jnode *i = def->params; i != NULL; i = i->next) search_target(s, i);
-    search_expr(s, def->defaults);
-    search_body(s, def->body);
-}
-
-/* Children in the order in which jinja2 keeps them. */
-static void search_body(struct search *s, const struct gw_jnode *n) {
-    for (; n != NULL; n = n->next) {
-        switch ((enum gw_jkind)n->kind) {
-        case GW_JN_OUTPUT: search_expr(s, n->u.list.first); break;
-        case GW_JN_FOR:
-            search_target(s, n->u.loop->target);
-            search_expr(s, n->u.loop->iter);
-            search_body(s, n->u.loop->body);
-            search_body(s, n->u.loop->otherwise);
-            search_expr(s, n->u.loop->test);
-            break;
-        case GW_JN_IF:
-            for (const struct gw_jnode *b = n->u.list.first; b != NULL; b = b->next) {
-                search_expr(s, b->u.branch.cond);
-                search_body(s, b->u.branch.body);
-            }
-            break;
-        case GW_JN_SET:
-            search_target(s, n->u.x.a);
-            search_expr(s, n->u.x.b);
-            break;
-        case GW_JN_SETBLOCK:
-            search_target(s, n->u.block.target);
-            search_expr(s, n->u.block.filter);
-            search_body(s, n->u.block.body);
-            break;
-        case GW_JN_CALLBLOCK: search_expr(s, n->u.macro.call); /* fall through */
-        case GW_JN_MACRO:
-        case GW_JN_GENERATION: search_macro(s, n->u.macro.def); break;
-        case GW_JN_FILTERBLOCK:
-            search_body(s, n->u.block.body);
-            search_expr(s, n->u.block.filter);
-            break;
-        case GW_JN_WITH:
-            for (const struct gw_jnode *i = n->u.with.first; i != NULL; i = i->next)
-                search_target(s, i->u.x.a);
-            for (const struct gw_jnode *i = n->u.with.first; i != NULL; i = i->next)
-                search_expr(s, i->u.x.b);
-            search_body(s, n->u.with.body);
-            break;
-        default: break;
-        }
-    }
-}
-
 /* --- resolution ------------------------------------------------------------------------- */
 
 static bool resolve_expr(struct scope *sc, struct gw_jnode *n);
@@ -453,8 +342,8 @@ static bool resolve_target(struct scope *sc, struct gw_jnode *n, bool store) {
 
 /* The frame of a macro or call block, which is a function of its own. */
 static bool resolve_macro(struct scope *sc, struct gw_jmacro_def *def, uint32_t line) {
-    struct search s = {.names = {sc->caller, sc->kwargs, sc->varargs}};
-    search_body(&s, def->body);
+    struct gw_jsearch s = {.names = {sc->caller, sc->kwargs, sc->varargs}};
+    gw_j_search(&s, def->body);
     struct scope saved = *sc;
     if (!enter_function(sc) || !push_frame(sc)) return false;
     sc->in_loop = sc->soft = false;
@@ -505,8 +394,8 @@ static bool resolve_macro(struct scope *sc, struct gw_jmacro_def *def, uint32_t 
 }
 
 static bool resolve_loop_body(struct scope *sc, struct gw_jfor *f) {
-    struct search s = {.names = {sc->loop, NULL, NULL}};
-    search_body(&s, f->body);
+    struct gw_jsearch s = {.names = {sc->loop, NULL, NULL}};
+    gw_j_search(&s, f->body);
     f->has_loop = f->recursive || (sc->loop != NULL && s.used[0]);
     if (!push_frame(sc)) return false;
     bool bound = f->has_loop && sc->loop != NULL;
