@@ -4,7 +4,7 @@
  *
  *     group of 4 panels (64 columns)     its weights stay in L2 while all rows pass
  *       chunk of rows                    its results [rows][64] stay in L2
- *         block of K                     64 KB of 16-bit weights, in L2
+ *         block of K                     at most 128 KB of weights, in L2
  *           tile of rows x panels        accumulators in registers: the micro-kernel
  *
  * While a block is computed the next one is prefetched into L2, each tile asking for an equal
@@ -20,11 +20,11 @@
 #include <string.h>
 
 enum {
-    BLOCK_K = 512,      /* elements of K per block; even, as pairs need */
-    CHUNK_ROWS = 256,   /* rows of results kept in scratch: 64 KB */
-    PACK_K = 256,       /* elements of K per step of packing; even */
-    LINE = 64,          /* bytes */
-    STREAM_AHEAD = 8192 /* bytes between what is used and what is prefetched, all panels */
+    BLOCK_BYTES = 32768, /* the most of one panel that a block of K takes */
+    CHUNK_ROWS = 256,    /* rows of results kept in scratch: 64 KB */
+    PACK_K = 256,        /* elements of K per step of packing; even */
+    LINE = 64,           /* bytes */
+    STREAM_AHEAD = 8192  /* bytes between what is used and what is prefetched, all panels */
 };
 
 /* --- layout ------------------------------------------------------------------------------ */
@@ -180,6 +180,10 @@ static void run_part(const struct micro *micro, const struct gwen_tile *whole, s
     run_block(micro, &part);
 }
 
+/* At most k elements of K, at a place where K may be cut: between pairs, and at a whole line of
+ * 16-bit activations. */
+static size_t whole_lines(size_t k) { return k / (LINE / 2) * (LINE / 2); }
+
 /* Few rows, one tile: the weights pass once and memory is the limit.  Blocks of K would only
  * break its streams.  Where a step takes whole lines and does little with them, the processor's
  * own prefetching is best (38 GB/s against 32).  Where it takes half lines (16-bit weights, float
@@ -190,7 +194,7 @@ static void run_streaming(const struct micro *micro, const struct gwen_tile *who
                           const char *next) {
     const size_t row_bytes = GWEN_PANEL * micro->w_elem;
     const size_t nv = pick_panels(&micro->shape, whole->m, whole->nv);
-    const size_t ahead = STREAM_AHEAD / nv / row_bytes; /* elements of K */
+    const size_t ahead = whole_lines(STREAM_AHEAD / nv / row_bytes);
     const bool leave_alone = (micro->step_bytes == LINE && whole->m < 5) || whole->k <= ahead;
     for (size_t p = 0; p < whole->nv; p += nv) {
         struct gwen_tile pass = *whole;
@@ -208,18 +212,24 @@ static void run_streaming(const struct micro *micro, const struct gwen_tile *who
     }
 }
 
+/* Where block i of n begins: equal parts, so that each has the time to fetch the next. */
+static size_t block_begin(size_t k, size_t i, size_t n) {
+    return i == n ? k : whole_lines(k * i / n);
+}
+
 /* Many rows: a block of K stays in L2 while all tiles of rows pass over it, and the next block
  * is read meanwhile. */
 static void run_blocked(const struct micro *micro, const struct gwen_tile *whole,
                         const char *next) {
-    size_t k0 = 0;
-    do {
-        const size_t left = whole->k - k0, k = GW_MIN((size_t)BLOCK_K, left);
-        const size_t after = k < left ? left - k : whole->k; /* K left in what comes next */
-        const char *w = (const char *)whole->w + (k0 + k) * GWEN_PANEL * micro->w_elem;
-        run_part(micro, whole, k0, k, k < left ? w : next, GW_MIN((size_t)BLOCK_K, after));
-        k0 += k;
-    } while (k0 < whole->k);
+    const size_t row_bytes = GWEN_PANEL * micro->w_elem, most = BLOCK_BYTES / row_bytes;
+    const size_t n = GW_MAX((whole->k + most - 1) / most, (size_t)1);
+    for (size_t i = 0; i < n; i++) {
+        const size_t begin = block_begin(whole->k, i, n), end = block_begin(whole->k, i + 1, n);
+        const size_t after =
+            i + 1 < n ? block_begin(whole->k, i + 2, n) - end : block_begin(whole->k, 1, n);
+        const char *following = i + 1 < n ? (const char *)whole->w + end * row_bytes : next;
+        run_part(micro, whole, begin, end - begin, following, after);
+    }
 }
 
 size_t gw_linear_scratch_bytes(void) { return (size_t)CHUNK_ROWS * GW_GROUP_COLS * sizeof(float); }
