@@ -191,8 +191,8 @@ clean:
 FORMATTED = $(shell find $(wildcard src simd include tests bench examples) -name fixtures -prune -o \
   -name '*.[ch]' -print)
 format:
-	clang-format -i $(FORMATTED)
+	@clang-format -i $(FORMATTED)
 format-check:
-	clang-format --dry-run -Werror $(FORMATTED)
+	@clang-format --dry-run -Werror $(FORMATTED)
 
 include mk/test.mk

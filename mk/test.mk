@@ -17,7 +17,7 @@ UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_COMMON := $(call objects,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 # Tests that have to do with kernels are run at every level.
 UNIT_ISA := $(if $(UNIT),$(patsubst tests/unit/%.c,%,$(shell \
-  grep -lE 'GWEN_ISA|gwen_kernels' $(UNIT:%=tests/unit/%.c))))
+  grep -lE 'GWEN_ISA|gwen_kernels|"level\.h"' $(UNIT:%=tests/unit/%.c))))
 CHECKASM := $(if $(wildcard tests/simd/*.c),$(BUILD)/tests/checkasm)
 GOLDEN_RUNNER := $(if $(wildcard tests/golden/*.c),$(BUILD)/tests/golden)
 ISA_TOOL := $(BUILD)/tests/isa
