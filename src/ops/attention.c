@@ -257,8 +257,8 @@ static void write_outputs(const struct gw_attn_args *a, const struct work *w) {
     }
 }
 
-/* Asks for what row r will read of its block j.  Samples' own blocks are short pieces all over
- * the arena, where the processor's own prefetch is too late. */
+/* Asks for what row r will read of its block j, if it has one.  Samples' own blocks are short
+ * pieces all over the arena, where the processor's own prefetch is too late. */
 static void prefetch_block(const struct gw_attn_args *a, size_t r, size_t j) {
     const struct gw_kv_layout *l = a->layout;
     size_t used = GW_MIN(a->rows[r].position + 1 - j * GW_KV_BLOCK, (size_t)GW_KV_BLOCK);
@@ -274,6 +274,7 @@ static void prefetch_block(const struct gw_attn_args *a, size_t r, size_t j) {
 void gw_attention(const struct gw_attn_args *a) {
     struct work w;
     carve(&w, a->scratch, a->layout->head_dim, a->heads_per_kv);
+    prefetch_block(a, 0, 0);
     gather_queries(a, &w);
     for (size_t j = 0, live = 1; live > 0; j++) {
         live = 0;
@@ -283,7 +284,10 @@ void gw_attention(const struct gw_attn_args *a) {
             while (r1 < a->n_rows && a->rows[r1].position / GW_KV_BLOCK >= j &&
                    a->rows[r1].blocks[j] == a->rows[r0].blocks[j])
                 r1++;
-            if (r1 < a->n_rows && a->rows[r1].position / GW_KV_BLOCK >= j) prefetch_block(a, r1, j);
+            if (r1 < a->n_rows)
+                prefetch_block(a, r1, j);
+            else
+                prefetch_block(a, 0, j + 1);
             attend_block(a, &w, j, r0, r1);
             live += r1 - r0;
         }
