@@ -1,7 +1,8 @@
 /* peak.c - peaks of computing and of reading, measured by all threads at once.
  *
  * Each measurement is a few milliseconds between two barriers, repeated; the best counts, since
- * everything that disturbs it only makes it slower. */
+ * everything that disturbs it only makes it slower.  They are that short so that some fall between
+ * the turns of other programs: what is measured against a disturbed peak would exceed it. */
 #include "ops/peak.h"
 
 #include "base/clock.h"
@@ -9,10 +10,11 @@
 
 #include <string.h>
 
-enum { LINE = 64, MIN_REPEATS = 3 };
+enum { LINE = 64, MIN_ROUNDS = 3 };
 
-/* A piece of work that every thread does at once; returns how much it was. */
-typedef double work_fn(void *ctx, int thread, int n_threads);
+/* A piece of work that every thread does at once, for the `round`-th time; returns how much it
+ * was. */
+typedef double work_fn(void *ctx, size_t round, int thread, int n_threads);
 
 struct measurement {
     struct gw_pool *pool;
@@ -27,10 +29,10 @@ struct measurement {
 static void measure_thread(void *arg, int thread, int n_threads) {
     struct measurement *m = arg;
     const uint64_t begin = gw_now_ns();
-    for (int repeat = 0;; repeat++) {
+    for (size_t round = 0;; round++) {
         gw_pool_barrier(m->pool);
         const uint64_t start = gw_now_ns();
-        const double amount = m->work(m->ctx, thread, n_threads);
+        const double amount = m->work(m->ctx, round, thread, n_threads);
         if ((size_t)thread < GW_ARRAY_LEN(m->amounts)) m->amounts[thread] = amount;
         gw_pool_barrier(m->pool);
         if (thread == 0) {
@@ -38,7 +40,7 @@ static void measure_thread(void *arg, int thread, int n_threads) {
             for (int i = 0; i < GW_MIN(n_threads, (int)GW_ARRAY_LEN(m->amounts)); i++)
                 total += m->amounts[i];
             if (elapsed > 0 && total / elapsed > m->best) m->best = total / elapsed;
-            m->stop = repeat + 1 >= MIN_REPEATS && gw_seconds_since(begin) > m->seconds;
+            m->stop = round + 1 >= MIN_ROUNDS && gw_seconds_since(begin) > m->seconds;
         }
         gw_pool_barrier(m->pool);
         if (m->stop) return;
@@ -57,9 +59,9 @@ struct flops_work {
     size_t n;
 };
 
-static double flops_thread(void *ctx, int thread, int n_threads) {
+static double flops_thread(void *ctx, size_t round, int thread, int n_threads) {
     const struct flops_work *w = ctx;
-    (void)thread, (void)n_threads;
+    (void)round, (void)thread, (void)n_threads;
     return w->peak(w->n);
 }
 
@@ -76,22 +78,35 @@ double gw_peak_flops(const struct gwen_kernels *kern, enum gw_panel_format forma
 }
 
 /* --- reading ------------------------------------------------------------------------------ */
+/* The buffer is read one slice after another: a slice is what a measurement takes. */
 struct read_work {
     const struct gwen_kernels *kern;
-    const char *data;
-    size_t bytes;
-    struct gw_packed packed; /* the same memory as weights */
+    char *data;
+    size_t group_bytes, slice_groups, n_slices;
+    enum gw_panel_format format;
     const float *x;
     char *scratch;  /* gw_linear_scratch_bytes() for each thread */
     uint64_t *sums; /* a line for each thread, so that the reading is not for nothing */
 };
 
-static void share(const struct read_work *w, int thread, int n_threads, const char **from,
-                  size_t *n_lines) {
+enum { K = 2048 }; /* of the buffer seen as a matrix */
+
+static void cut(struct read_work *w, size_t n_groups, size_t n_slices) {
+    w->n_slices = n_slices;
+    w->slice_groups = n_groups / n_slices;
+}
+
+static char *slice(const struct read_work *w, size_t round) {
+    return w->data + round % w->n_slices * w->slice_groups * w->group_bytes;
+}
+
+/* A thread's part of a slice. */
+static char *share(const struct read_work *w, size_t round, int thread, int n_threads,
+                   size_t *n_lines) {
     size_t begin, end;
-    gw_share(w->bytes / LINE, thread, n_threads, &begin, &end);
-    *from = w->data + begin * LINE;
+    gw_share(w->slice_groups * w->group_bytes / LINE, thread, n_threads, &begin, &end);
     *n_lines = end - begin;
+    return slice(w, round) + begin * LINE;
 }
 
 static uint64_t word(const char *at) {
@@ -102,12 +117,11 @@ static uint64_t word(const char *at) {
 
 /* One word of each line, `streams` lines at a time from as many equal pieces; asks for memory
  * `ahead` bytes further on. */
-static inline double read_lines(void *ctx, int thread, int n_threads, size_t streams,
+static inline double read_lines(void *ctx, size_t round, int thread, int n_threads, size_t streams,
                                 size_t ahead) {
     const struct read_work *w = ctx;
-    const char *from;
     size_t n_lines;
-    share(w, thread, n_threads, &from, &n_lines);
+    const char *from = share(w, round, thread, n_threads, &n_lines);
     const size_t each = n_lines / streams;
     uint64_t sum = 0;
     for (size_t i = 0; i < each; i++) {
@@ -121,17 +135,17 @@ static inline double read_lines(void *ctx, int thread, int n_threads, size_t str
     return (double)(each * streams * LINE);
 }
 
-static double read_one(void *ctx, int thread, int n_threads) {
-    return read_lines(ctx, thread, n_threads, 1, 0);
+static double read_one(void *ctx, size_t round, int thread, int n_threads) {
+    return read_lines(ctx, round, thread, n_threads, 1, 0);
 }
-static double read_one_ahead(void *ctx, int thread, int n_threads) {
-    return read_lines(ctx, thread, n_threads, 1, 4096);
+static double read_one_ahead(void *ctx, size_t round, int thread, int n_threads) {
+    return read_lines(ctx, round, thread, n_threads, 1, 4096);
 }
-static double read_four(void *ctx, int thread, int n_threads) {
-    return read_lines(ctx, thread, n_threads, 4, 0);
+static double read_four(void *ctx, size_t round, int thread, int n_threads) {
+    return read_lines(ctx, round, thread, n_threads, 4, 0);
 }
-static double read_four_ahead(void *ctx, int thread, int n_threads) {
-    return read_lines(ctx, thread, n_threads, 4, 2048);
+static double read_four_ahead(void *ctx, size_t round, int thread, int n_threads) {
+    return read_lines(ctx, round, thread, n_threads, 4, 2048);
 }
 
 static void ignore(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
@@ -140,35 +154,32 @@ static void ignore(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t
 }
 
 /* What a decoding step of one row does to its weights. */
-static double read_product(void *ctx, int thread, int n_threads) {
+static double read_product(void *ctx, size_t round, int thread, int n_threads) {
     const struct read_work *w = ctx;
-    char *scratch = w->scratch + (size_t)thread * gw_linear_scratch_bytes();
-    gw_linear(w->kern, &w->packed, 1, w->x, gw_packed_x_stride(w->packed.format, w->packed.k),
-              ignore, NULL, scratch, thread, n_threads);
+    struct gw_packed packed;
+    gw_packed_init(&packed, w->format, w->slice_groups * GW_GROUP_COLS, K, slice(w, round));
+    gw_linear(w->kern, &packed, 1, w->x, gw_packed_x_stride(w->format, K), ignore, NULL,
+              w->scratch + (size_t)thread * gw_linear_scratch_bytes(), thread, n_threads);
     size_t begin, end; /* the groups that gw_linear gives this thread */
-    gw_share((w->packed.n_panels + GW_GROUP_PANELS - 1) / GW_GROUP_PANELS, thread, n_threads,
-             &begin, &end);
-    return (double)((end - begin) * GW_GROUP_PANELS * w->packed.panel_stride);
+    gw_share(w->slice_groups, thread, n_threads, &begin, &end);
+    return (double)((end - begin) * w->group_bytes);
 }
 
-/* Writes the buffer, each thread what it will read: pages that were never written are all the
- * same page of zeros. */
-static void touch(void *ctx, int thread, int n_threads) {
-    const struct read_work *w = ctx;
-    const char *from;
+/* Writes a slice: pages that were never written are all the same page of zeros. */
+static double touch(void *ctx, size_t round, int thread, int n_threads) {
     size_t n_lines;
-    share(w, thread, n_threads, &from, &n_lines);
-    memset((char *)w->data + (from - w->data), 0, n_lines * LINE);
+    char *to = share(ctx, round, thread, n_threads, &n_lines);
+    memset(to, 0, n_lines * LINE);
+    return 0;
 }
 
 static bool has_format(const struct gwen_kernels *kern, enum gw_panel_format format) {
     return format != GW_PANEL_BF16X2 || kern->gemm_bf16dot != NULL;
 }
 
-enum gwen_status gw_peak_read(const struct gwen_kernels *kern, enum gw_panel_format format,
-                              struct gw_pool *pool, size_t max_bytes, double seconds,
-                              struct gw_read_peak *out, struct gwen_err *err) {
-    enum { K = 2048 };
+/* Measures every pattern, in slices that take about 4 ms. */
+static void read_patterns(struct read_work *w, struct gw_pool *pool, size_t n_groups,
+                          double seconds, struct gw_read_peak *out) {
     static const struct {
         const char *name;
         work_fn *work;
@@ -177,37 +188,52 @@ enum gwen_status gw_peak_read(const struct gwen_kernels *kern, enum gw_panel_for
                     {"four streams", read_four},
                     {"four streams, prefetched", read_four_ahead},
                     {"product with one row", read_product}};
+    cut(w, n_groups, 1);
+    measure(pool, touch, w, 0);
+    const double rough = measure(pool, read_one, w, 0), most = (double)(n_groups / 8);
+    const double slices = (double)out->bytes / (rough * 4e-3);
+    cut(w, n_groups, slices < 1 ? 1 : (size_t)(slices < most ? slices : most));
+    for (size_t i = 0; i < GW_ARRAY_LEN(patterns); i++) {
+        if (patterns[i].work == read_product && !has_format(w->kern, w->format)) continue;
+        const double each = seconds / (double)GW_ARRAY_LEN(patterns);
+        const double rate = measure(pool, patterns[i].work, w, each);
+        if (rate <= out->bytes_s) continue;
+        out->bytes_s = rate;
+        out->pattern = patterns[i].name;
+    }
+}
+
+enum gwen_status gw_peak_read(const struct gwen_kernels *kern, enum gw_panel_format format,
+                              struct gw_pool *pool, size_t max_bytes, double seconds,
+                              struct gw_read_peak *out, struct gwen_err *err) {
     const size_t least = (size_t)16 << 20, most = (size_t)1 << 30;
     const size_t group = GW_GROUP_PANELS * gw_panel_bytes(format, K);
     const size_t n_threads = (size_t)gw_pool_threads(pool);
-    const size_t x_bytes = gw_packed_x_stride(format, K);
-    const size_t extra = n_threads * (gw_linear_scratch_bytes() + LINE) + x_bytes;
+    const size_t scratch_bytes = n_threads * gw_linear_scratch_bytes();
+    const size_t extra = scratch_bytes + n_threads * LINE + gw_packed_x_stride(format, K);
     if (max_bytes < least + extra)
         return gw_fail(err, GWEN_ERR_NOMEM,
                        "measuring the read bandwidth needs %zu MiB of memory, %zu MiB are left",
                        (least + extra) >> 20, max_bytes >> 20);
 
     struct gw_mem buffer, rest;
-    const size_t bytes = GW_MIN(max_bytes - extra, most) / group * group;
-    GW_TRY(gw_mem_map(&buffer, bytes, err));
+    const size_t n_groups = GW_MIN(max_bytes - extra, most) / group;
+    GW_TRY(gw_mem_map(&buffer, n_groups * group, err));
     enum gwen_status status = gw_mem_map(&rest, extra, err);
     if (status != GWEN_OK) {
         gw_mem_unmap(&buffer);
         return status;
     }
-    struct read_work w = {.kern = kern, .data = buffer.data, .bytes = bytes, .scratch = rest.data};
-    w.sums = (uint64_t *)(void *)(w.scratch + n_threads * gw_linear_scratch_bytes());
+    struct read_work w = {.kern = kern,
+                          .data = buffer.data,
+                          .group_bytes = group,
+                          .format = format,
+                          .scratch = rest.data};
+    w.sums = (uint64_t *)(void *)(w.scratch + scratch_bytes);
     w.x = (const float *)(const void *)((char *)w.sums + n_threads * LINE);
-    gw_packed_init(&w.packed, format, bytes / group * GW_GROUP_COLS, K, buffer.data);
-    gw_pool_run(pool, touch, &w);
-    *out = (struct gw_read_peak){.bytes = bytes, .huge_pages = buffer.huge_advised, .pattern = ""};
-    for (size_t i = 0; i < GW_ARRAY_LEN(patterns); i++) {
-        if (patterns[i].work == read_product && !has_format(kern, format)) continue;
-        const double rate =
-            measure(pool, patterns[i].work, &w, seconds / (double)GW_ARRAY_LEN(patterns));
-        if (rate > out->bytes_s)
-            *out = (struct gw_read_peak){rate, patterns[i].name, bytes, buffer.huge_advised};
-    }
+    *out = (struct gw_read_peak){
+        .bytes = buffer.bytes, .huge_pages = buffer.huge_advised, .pattern = ""};
+    read_patterns(&w, pool, n_groups, seconds, out);
     gw_mem_unmap(&rest);
     gw_mem_unmap(&buffer);
     return GWEN_OK;
