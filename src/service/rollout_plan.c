@@ -67,10 +67,12 @@ static double step_seconds(const struct work *w, double batch, bool *compute) {
     return GW_MAX(t_bytes, t_flops) + 0.1 * GW_MIN(t_bytes, t_flops) + w->layers * LAYER_SECONDS;
 }
 
+/* Slots are refilled as samples end, so they are all busy but for about one sample's length, while
+ * the batch fills at the start and runs dry at the end. */
 static double total_seconds(const struct work *w, size_t batch) {
     bool compute;
-    size_t n = (size_t)w->samples, rounds = (n + batch - 1) / batch;
-    return (double)rounds * w->new_tokens * step_seconds(w, (double)batch, &compute);
+    double steps = w->new_tokens * (w->samples / (double)batch + 1);
+    return steps * step_seconds(w, (double)batch, &compute);
 }
 
 static struct work make_work(const struct gw_plan_options *o, const struct gwen_kernels *kern,
@@ -128,7 +130,8 @@ static size_t wanted_blocks(const struct gw_engine_opts *e, size_t n_prompts, si
     size_t good = gw_engine_good_blocks(e->slots, e->max_group, e->max_prompt, e->max_new);
     size_t least = gw_engine_min_blocks(e->max_prompt, e->max_new);
     size_t prompt = gw_kv_blocks_for(e->max_prompt), all;
-    size_t own = gw_kv_blocks_for(e->max_prompt + e->max_new) - e->max_prompt / GW_KV_BLOCK;
+    /* A sample's own blocks begin with the prompt's partial one: at worst one token short. */
+    size_t own = gw_kv_blocks_for(GW_MIN(e->max_prompt, (size_t)GW_KV_BLOCK - 1) + e->max_new);
     if (samples == 1) return least;
     /* Beyond what they hold, the next prompt is fetched only while `least` blocks are spare. */
     all = n_prompts * prompt + samples * own + least + 1;
