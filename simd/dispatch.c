@@ -90,7 +90,7 @@ static bool always(void) { return true; }
 static const struct level {
     enum gwen_isa isa;
     bool (*available)(void);
-    void (*init)(struct gwen_kernels *k); /* NULL: not in this build */
+    void (*init)(struct gwen_kernels *k);
 } LEVELS[] = {
     {GWEN_ISA_REF, always, gwen_init_ref},
 #if defined(__x86_64__)
@@ -107,7 +107,7 @@ enum { N_LEVELS = sizeof LEVELS / sizeof LEVELS[0] };
 
 bool gwen_isa_available(enum gwen_isa isa) {
     for (size_t i = 0; i < N_LEVELS; i++)
-        if (LEVELS[i].isa == isa) return LEVELS[i].init != NULL && LEVELS[i].available();
+        if (LEVELS[i].isa == isa) return LEVELS[i].available();
     return false;
 }
 

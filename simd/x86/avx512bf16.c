@@ -2,7 +2,8 @@
  *
  * A tile is an outer product: 6 rows x 4 panels = 24 sums in registers, 4 registers of weight
  * pairs, one broadcast pair of activations.  No horizontal sums, and 24 independent chains hide
- * the instruction's latency. */
+ * the instruction's latency.  Tall tiles of 12 rows x 2 panels, which load more activations per
+ * product, serve 7 to 24 rows: fewer passes over the weights. */
 #include "dispatch.h"
 #include "x86/tile.h"
 
