@@ -141,7 +141,8 @@ struct gwen_sequence {
 };
 
 /* Computes log-probabilities of given tokens under softmax(logits / temperature).  Sequences with
- * equal ids before `from` have them computed once.  Bit for bit what gwen_sample recorded. */
+ * equal ids before `from` (in any thousand of them) have those computed once.  temperature is in
+ * [1e-6, 1e6].  Bit for bit what gwen_sample recorded. */
 GWEN_API enum gwen_status gwen_score(struct gwen_model *model, struct gwen_sequence *sequences,
                                      size_t n, double temperature, struct gwen_err *err);
 
@@ -172,7 +173,7 @@ struct gwen_sample_options {
 #define GWEN_SAMPLE_OPTIONS_INIT                                                                   \
     { sizeof(struct gwen_sample_options), 1, 128, 0, 0, 0, 1.0, 0, 1.0, 0.0, 1.0, false, 0, 0 }
 
-struct gwen_sample {
+struct gwen_completion {
     size_t prompt;         /* index into the prompts */
     size_t sample;         /* 0..group-1 */
     const int32_t *ids;    /* [n] with the ending eos; valid during the call */
@@ -183,13 +184,13 @@ struct gwen_sample {
 
 /* Receives finished samples in no particular order, from the thread that called gwen_sample.
  * Returns false to end the run with GWEN_ERR_CANCELLED. */
-typedef bool (*gwen_sample_fn)(void *user, const struct gwen_sample *sample);
+typedef bool (*gwen_completion_fn)(void *user, const struct gwen_completion *completion);
 
 /* Samples `group` completions of every prompt.  A sample depends on the model, dtype, numeric
  * class, seed, step, prompt, its key and the sample's number only. */
 GWEN_API enum gwen_status gwen_sample(struct gwen_model *model, const struct gwen_prompt *prompts,
                                       size_t n_prompts, const struct gwen_sample_options *opts,
-                                      gwen_sample_fn fn, void *user, struct gwen_err *err);
+                                      gwen_completion_fn fn, void *user, struct gwen_err *err);
 
 #ifdef __cplusplus
 }

@@ -105,17 +105,33 @@ static enum gwen_status put_profile(const struct bench *b, struct gw_cli *cli,
     return status;
 }
 
-static enum gwen_status bench_decode(struct bench *b, struct gw_cli *cli, struct gwen_err *err) {
-    for (size_t i = 0; i < b->batch.n && gw_interrupt_signal() == 0; i++) {
-        struct gw_profile profile = {0};
-        struct gw_rate rate;
-        struct gw_bench_decode_opts o = {.batch = b->batch.items[i],
+static struct gw_bench_decode_opts decode_opts(const struct bench *b, size_t batch) {
+    return (struct gw_bench_decode_opts){.batch = batch,
                                          .prompt_tokens = b->prompt_tokens,
                                          .new_tokens = b->new_tokens,
                                          .separate_prompts = b->separate_prompts,
                                          .runs = (int)b->runs,
-                                         .seed = cli->common.seed,
-                                         .profile = b->profile ? &profile : NULL};
+                                         .seed = b->rt.cli->common.seed};
+}
+
+/* What the largest batch takes beside the weights. */
+static size_t most_bytes(const struct bench *b, bool decode) {
+    size_t most = 0;
+    if (!decode)
+        return gw_bench_prefill_bytes(&b->rt.cfg, b->rt.format, b->prompt_tokens, b->rt.n_threads);
+    for (size_t i = 0; i < b->batch.n; i++) {
+        struct gw_bench_decode_opts o = decode_opts(b, b->batch.items[i]);
+        most = GW_MAX(most, gw_bench_decode_bytes(&b->rt.cfg, b->rt.format, &o, b->rt.n_threads));
+    }
+    return most;
+}
+
+static enum gwen_status bench_decode(struct bench *b, struct gw_cli *cli, struct gwen_err *err) {
+    for (size_t i = 0; i < b->batch.n && gw_interrupt_signal() == 0; i++) {
+        struct gw_profile profile = {0};
+        struct gw_rate rate;
+        struct gw_bench_decode_opts o = decode_opts(b, b->batch.items[i]);
+        o.profile = b->profile ? &profile : NULL;
         GW_TRY(gw_bench_decode(b->rt.model, b->rt.pool, &b->limits, &o, &rate, err));
         GW_TRY(put_rate(b, cli, "decode", o.batch, o.new_tokens, &rate, err));
         double half = (double)(o.new_tokens + 1) / 2,
@@ -183,6 +199,7 @@ static enum gwen_status rollout_once(struct bench *b, struct gw_cli *cli,
     struct gw_plan_options plan = gw_runtime_plan(&b->rt);
     plan.kind = GW_PLAN_ROLLOUT;
     plan.engine = gw_bench_rollout_engine(o);
+    GW_TRY(gw_plan_check(&plan, b->rt.budget, err));
     if (b->rt.model == NULL) GW_TRY(gw_runtime_load(&b->rt, &plan, err));
     if (!cli->common.json)
         gw_str_printf(s, "Config: B=%zu G=%zu pairs=%zu max_tokens=%zu temp=%g warmup=%d runs=%d\n",
@@ -292,6 +309,8 @@ static enum gwen_status bench(struct bench *b, struct gw_cli *cli, const char *w
     if (strcmp(what, "membw") == 0) return bench_membw(b, cli, err);
     if (strcmp(what, "rollout") == 0) return bench_rollout(b, cli, err);
     struct gw_plan_options plan = gw_runtime_plan(&b->rt);
+    plan.other = most_bytes(b, strcmp(what, "decode") == 0);
+    GW_TRY(gw_plan_check(&plan, b->rt.budget, err));
     GW_TRY(measure_limits(b, err));
     GW_TRY(gw_runtime_load(&b->rt, &plan, err));
     return strcmp(what, "decode") == 0 ? bench_decode(b, cli, err) : bench_prefill(b, cli, err);

@@ -43,7 +43,7 @@ struct gw_scorer {
     struct gw_score_request *requests;
     struct task *tasks;
     uint32_t *block_tables;
-    size_t n_tasks, first_open;
+    size_t n_tasks, first_open, n_table_entries;
     bool want_last, go;
     gw_score_logits *logits;
     void *ctx;
@@ -69,7 +69,8 @@ enum gwen_status gw_scorer_create(const struct gw_model *model, struct gw_pool *
                                   struct gwen_err *err) {
     const struct gw_config *c = &model->cfg;
     *out = NULL;
-    if (opts->rows == 0 || opts->max_len == 0 || !(opts->temperature > 0) ||
+    if (opts->rows == 0 || opts->max_len == 0 ||
+        !(opts->temperature >= 1e-6 && opts->temperature <= 1e6) ||
         opts->n_blocks < gw_kv_blocks_for(opts->max_len) + 1)
         return gw_fail(err, GWEN_ERR_ARGUMENT, "scorer: bad sizes");
     if (opts->max_len > c->max_position_embeddings)
@@ -139,7 +140,8 @@ static struct task *add_task(struct gw_scorer *s, const int32_t *ids, size_t end
     struct task *t = &s->tasks[s->n_tasks];
     *t = (struct task){.ids = ids, .end = end, .prefix = prefix};
     t->next = prefix == NULL ? 0 : prefix->end;
-    t->seq.blocks = s->block_tables + s->n_tasks * gw_kv_max_blocks(s->kv);
+    t->seq.blocks = s->block_tables + s->n_table_entries;
+    s->n_table_entries += gw_kv_blocks_for(end);
     s->n_tasks++;
     return t;
 }
@@ -170,9 +172,11 @@ static void add_group(struct gw_scorer *s, const struct order *order, size_t n) 
 }
 
 static enum gwen_status make_tasks(struct gw_scorer *s, size_t n) {
+    size_t blocks = 0; /* a sequence and its prefix take no more than twice its own */
+    for (size_t i = 0; i < n; i++) blocks += 2 * gw_kv_blocks_for(s->requests[i].n);
     struct order *order = malloc(n * sizeof *order);
     s->tasks = malloc(2 * n * sizeof *s->tasks);
-    s->block_tables = malloc(2 * n * gw_kv_max_blocks(s->kv) * sizeof *s->block_tables);
+    s->block_tables = malloc(blocks * sizeof *s->block_tables);
     if (order == NULL || s->tasks == NULL || s->block_tables == NULL) {
         free(order);
         return gw_nomem(s->err, 2 * n * sizeof *s->tasks, "scoring");
@@ -182,7 +186,7 @@ static enum gwen_status make_tasks(struct gw_scorer *s, size_t n) {
         if (end_of(s, &s->requests[i]) >= s->requests[i].from)
             order[used++] = (struct order){s->requests, i};
     qsort(order, used, sizeof *order, by_prompt);
-    s->n_tasks = s->first_open = 0;
+    s->n_tasks = s->first_open = s->n_table_entries = 0;
     for (size_t i = 0, j; i < used; i = j) {
         for (j = i + 1;
              j < used && same_prompt(&s->requests[order[i].index], &s->requests[order[j].index]);)

@@ -19,7 +19,7 @@ struct gw_scorer_opts {
     size_t rows;        /* tokens per forward pass */
     size_t n_blocks;    /* KV blocks; at least blocks of the longest sequence + 1 */
     size_t max_len;     /* longest sequence */
-    double temperature; /* > 0 */
+    double temperature; /* 1e-6 .. 1e6 */
     bool keep_logits;   /* logits are handed to `logits` below */
     /* Once a forward pass; false ends the run with GWEN_ERR_CANCELLED.  May be NULL. */
     bool (*progress)(void *ctx);

@@ -261,6 +261,7 @@ static void write_outputs(const struct gw_attn_args *a, const struct work *w) {
  * pieces all over the arena, where the processor's own prefetch is too late. */
 static void prefetch_block(const struct gw_attn_args *a, size_t r, size_t j) {
     const struct gw_kv_layout *l = a->layout;
+    if (a->rows[r].position / GW_KV_BLOCK < j) return;
     size_t used = GW_MIN(a->rows[r].position + 1 - j * GW_KV_BLOCK, (size_t)GW_KV_BLOCK);
     const char *k =
         head_at(l, a->base + (size_t)a->rows[r].blocks[j] * l->block_bytes, a->layer, a->kv_head);

@@ -9,7 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCORE_ROWS = 256, PREFILL_ROWS = 256, DEFAULT_BATCH = 32, MAX_GROUP = 65536 };
+enum {
+    SCORE_ROWS = 256,
+    SCORE_WINDOW = 1024,
+    PREFILL_ROWS = 256,
+    DEFAULT_BATCH = 32,
+    MAX_GROUP = 65536
+};
 
 struct gwen_model {
     struct gw_pool *pool;
@@ -211,7 +217,9 @@ enum gwen_status gwen_score(struct gwen_model *m, struct gwen_sequence *sequence
     enum gwen_status status = check_memory(m, kv, scratch, err);
     struct gw_scorer *scorer = NULL;
     if (status == GWEN_OK) status = gw_scorer_create(m->model, m->pool, &o, &scorer, err);
-    if (status == GWEN_OK) status = gw_scorer_run(scorer, requests, n, false, NULL, NULL, err);
+    for (size_t i = 0; i < n && status == GWEN_OK; i += SCORE_WINDOW)
+        status = gw_scorer_run(scorer, requests + i, GW_MIN(n - i, (size_t)SCORE_WINDOW), false,
+                               NULL, NULL, err);
     gw_scorer_free(scorer);
     free(requests);
     return status;
@@ -225,7 +233,7 @@ struct sampling {
     struct gwen_sample_options o;
     struct gw_sampling params;
     struct gw_want *wants; /* [group], the same for every prompt */
-    gwen_sample_fn fn;
+    gwen_completion_fn fn;
     void *user;
 };
 
@@ -252,12 +260,12 @@ static enum gwen_status next_prompt(void *ctx, struct gw_job *job, bool *more,
 static enum gwen_status sample_done(void *ctx, const struct gw_sample *sample,
                                     struct gwen_err *err) {
     struct sampling *s = ctx;
-    struct gwen_sample out = {.prompt = (size_t)(uintptr_t)sample->job->user,
-                              .sample = sample->want,
-                              .ids = sample->ids,
-                              .logprobs = sample->logprobs,
-                              .n = sample->n,
-                              .stopped = sample->finish == GW_FINISH_STOP};
+    struct gwen_completion out = {.prompt = (size_t)(uintptr_t)sample->job->user,
+                                  .sample = sample->want,
+                                  .ids = sample->ids,
+                                  .logprobs = sample->logprobs,
+                                  .n = sample->n,
+                                  .stopped = sample->finish == GW_FINISH_STOP};
     s->n_done++;
     return s->fn(s->user, &out) ? GWEN_OK : gw_fail(err, GWEN_ERR_CANCELLED, "cancelled");
 }
@@ -294,7 +302,7 @@ static enum gwen_status run_sampling(struct gwen_model *m, struct sampling *s,
 
 enum gwen_status gwen_sample(struct gwen_model *m, const struct gwen_prompt *prompts,
                              size_t n_prompts, const struct gwen_sample_options *opts,
-                             gwen_sample_fn fn, void *user, struct gwen_err *err) {
+                             gwen_completion_fn fn, void *user, struct gwen_err *err) {
     struct sampling s = {.prompts = prompts,
                          .n_prompts = n_prompts,
                          .o = GWEN_SAMPLE_OPTIONS_INIT,

@@ -42,10 +42,54 @@ static void bench_close(struct bench *b) {
     free(b->sampler_scratch);
 }
 
-static enum gwen_status bench_open(struct bench *b, size_t n_seqs, size_t rows, size_t n_blocks) {
+/* Sizes of a measurement. */
+struct shape {
+    size_t n_seqs, rows, max_len, n_blocks;
+};
+
+static struct shape decode_shape(const struct gw_bench_decode_opts *o) {
+    struct shape s = {.n_seqs = o->batch, .max_len = o->prompt_tokens + o->new_tokens};
+    size_t blocks = gw_kv_blocks_for(s.max_len), shared = o->prompt_tokens / GW_KV_BLOCK;
+    s.rows = GW_MAX(o->batch, GW_MIN(o->prompt_tokens, (size_t)PREFILL_ROWS));
+    s.n_blocks = o->separate_prompts ? o->batch * blocks : o->batch * (blocks - shared) + blocks;
+    return s;
+}
+
+static struct shape prefill_shape(size_t prompt_tokens) {
+    return (struct shape){.n_seqs = 1,
+                          .rows = GW_MIN(prompt_tokens, (size_t)PREFILL_ROWS),
+                          .max_len = prompt_tokens,
+                          .n_blocks = gw_kv_blocks_for(prompt_tokens) + 1};
+}
+
+static size_t shape_bytes(const struct gw_config *c, enum gw_panel_format format,
+                          const struct shape *s, int n_threads) {
+    struct gw_kv_layout layout;
+    gw_kv_layout_init(&layout, format, c->n_layers, c->n_kv_heads, c->head_dim);
+    return gw_kv_bytes(&layout, s->n_blocks) +
+           gw_workspace_bytes(c, format, s->rows, s->n_seqs, s->max_len, n_threads) +
+           gw_head_bytes(c, s->n_seqs, true) +
+           gw_sampler_scratch_bytes(c->vocab_size) * (size_t)n_threads +
+           s->n_seqs * (sizeof(struct gw_seq) + gw_kv_blocks_for(s->max_len) * sizeof(uint32_t));
+}
+
+size_t gw_bench_decode_bytes(const struct gw_config *cfg, enum gw_panel_format format,
+                             const struct gw_bench_decode_opts *opts, int n_threads) {
+    struct shape s = decode_shape(opts);
+    return shape_bytes(cfg, format, &s, n_threads);
+}
+
+size_t gw_bench_prefill_bytes(const struct gw_config *cfg, enum gw_panel_format format,
+                              size_t prompt_tokens, int n_threads) {
+    struct shape s = prefill_shape(prompt_tokens);
+    return shape_bytes(cfg, format, &s, n_threads);
+}
+
+static enum gwen_status bench_open(struct bench *b, const struct shape *shape) {
     const struct gw_config *c = &b->model->cfg;
     struct gw_kv_layout layout;
-    size_t blocks = gw_kv_blocks_for(b->max_len);
+    size_t n_seqs = shape->n_seqs, blocks = gw_kv_blocks_for(shape->max_len);
+    b->max_len = shape->max_len;
     if (b->max_len > c->max_position_embeddings)
         return gw_fail(b->err, GWEN_ERR_ARGUMENT, "%zu tokens exceed the model's context of %zu",
                        b->max_len, c->max_position_embeddings);
@@ -61,8 +105,9 @@ static enum gwen_status bench_open(struct bench *b, size_t n_seqs, size_t rows, 
         b->sampler_scratch == NULL)
         return gw_nomem(b->err, n_seqs * blocks * sizeof *b->tables, "the benchmark");
     for (size_t i = 0; i < n_seqs; i++) b->seqs[i].blocks = b->tables + i * blocks;
-    GW_TRY(gw_kv_create(&layout, n_blocks, blocks, &b->kv, b->err));
-    GW_TRY(gw_workspace_create(b->model, b->kv, b->pool, rows, n_seqs, b->max_len, &b->ws, b->err));
+    GW_TRY(gw_kv_create(&layout, shape->n_blocks, blocks, &b->kv, b->err));
+    GW_TRY(gw_workspace_create(b->model, b->kv, b->pool, shape->rows, n_seqs, b->max_len, &b->ws,
+                               b->err));
     return gw_head_create(b->model, b->pool, n_seqs, true, &b->head, b->err);
 }
 
@@ -206,13 +251,10 @@ enum gwen_status gw_bench_decode(const struct gw_model *model, struct gw_pool *p
     struct bench b = {.model = model, .pool = pool, .seed = o->seed, .err = err};
     b.sampling = (struct gw_sampling)GW_SAMPLING_INIT;
     b.sampling.temperature = 0.8;
-    b.max_len = o->prompt_tokens + o->new_tokens;
-    size_t rows = GW_MAX(o->batch, GW_MIN(o->prompt_tokens, (size_t)PREFILL_ROWS));
+    struct shape shape = decode_shape(o);
     double *rates = calloc((size_t)o->runs, sizeof *rates);
     enum gwen_status status =
-        rates == NULL
-            ? gw_nomem(err, 0, "the benchmark")
-            : bench_open(&b, o->batch, rows, (o->batch + 1) * gw_kv_blocks_for(b.max_len));
+        rates == NULL ? gw_nomem(err, 0, "the benchmark") : bench_open(&b, &shape);
     if (status == GWEN_OK) status = measure_decode(&b, o, rates);
     if (status == GWEN_OK) {
         double context = (double)o->prompt_tokens + (double)(o->new_tokens + 1) / 2;
@@ -233,12 +275,10 @@ enum gwen_status gw_bench_prefill(const struct gw_model *model, struct gw_pool *
                                   struct gwen_err *err) {
     struct bench b = {.model = model, .pool = pool, .seed = seed, .err = err};
     b.sampling = (struct gw_sampling)GW_SAMPLING_INIT;
-    b.max_len = prompt_tokens;
+    struct shape shape = prefill_shape(prompt_tokens);
     double *rates = calloc((size_t)runs, sizeof *rates);
-    enum gwen_status status = rates == NULL
-                                  ? gw_nomem(err, 0, "the benchmark")
-                                  : bench_open(&b, 1, GW_MIN(prompt_tokens, (size_t)PREFILL_ROWS),
-                                               gw_kv_blocks_for(prompt_tokens) + 1);
+    enum gwen_status status =
+        rates == NULL ? gw_nomem(err, 0, "the benchmark") : bench_open(&b, &shape);
     for (int run = -1; run < runs && status == GWEN_OK; run++) {
         gw_kv_release(b.kv, &b.seqs[0]);
         b.ws->profile = run >= 0 ? profile : NULL;

@@ -25,6 +25,13 @@ struct gw_bench_decode_opts {
     struct gw_profile *profile; /* NULL, or filled with the time per part, all steps together */
 };
 
+/* Bytes that gw_bench_decode takes beside the weights. */
+size_t gw_bench_decode_bytes(const struct gw_config *cfg, enum gw_panel_format format,
+                             const struct gw_bench_decode_opts *opts, int n_threads);
+/* The same of gw_bench_prefill. */
+size_t gw_bench_prefill_bytes(const struct gw_config *cfg, enum gw_panel_format format,
+                              size_t prompt_tokens, int n_threads);
+
 /* Decodes new_tokens steps of `batch` rows at temperature 0.8; prefill is not counted. */
 enum gwen_status gw_bench_decode(const struct gw_model *model, struct gw_pool *pool,
                                  const struct gw_limits *limits,

@@ -6,13 +6,24 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* A prompt in the queue, and the most tokens that one of its samples may have. */
+struct place {
+    size_t prompt, longest;
+};
+
 struct rollout {
     const struct gw_bench_rollout_opts *o;
     int32_t *ids;          /* [prompts][prompt_tokens] */
     struct gw_want *wants; /* [prompts][group] */
-    size_t *order;         /* [prompts] longest first */
+    struct place *order;   /* [prompts] longest first */
     size_t next;
 };
+
+static int longest_first(const void *pa, const void *pb) {
+    const struct place *a = pa, *b = pb;
+    if (a->longest != b->longest) return a->longest > b->longest ? -1 : 1;
+    return a->prompt < b->prompt ? -1 : 1;
+}
 
 static double uniform(const struct rollout *r, enum gw_rng_stream stream, size_t prompt,
                       size_t sample, size_t position) {
@@ -23,31 +34,23 @@ static double uniform(const struct rollout *r, enum gw_rng_stream stream, size_t
                                                .position = position});
 }
 
-static size_t longest(const struct rollout *r, size_t prompt) {
-    size_t max = 0;
-    for (size_t g = 0; g < r->o->group; g++)
-        max = GW_MAX(max, r->wants[prompt * r->o->group + g].max_tokens);
-    return max;
-}
-
 static void make_work(struct rollout *r, size_t vocab) {
     const struct gw_bench_rollout_opts *o = r->o;
     for (size_t p = 0; p < o->prompts; p++) {
         for (size_t i = 0; i < o->prompt_tokens; i++)
             r->ids[p * o->prompt_tokens + i] =
                 (int32_t)(uniform(r, GW_STREAM_DATA, p, 0, i) * (double)vocab);
+        r->order[p] = (struct place){p, 0};
         for (size_t g = 0; g < o->group; g++) {
             size_t limit = o->max_tokens;
             if (o->length_high > 0)
                 limit = o->length_low + (size_t)(uniform(r, GW_STREAM_DATA, p, g + 1, 0) *
                                                  (double)(o->length_high - o->length_low + 1));
             r->wants[p * o->group + g] = (struct gw_want){g, limit};
+            r->order[p].longest = GW_MAX(r->order[p].longest, limit);
         }
-        size_t at = p; /* insertion by falling length */
-        for (; at > 0 && longest(r, r->order[at - 1]) < longest(r, p); at--)
-            r->order[at] = r->order[at - 1];
-        r->order[at] = p;
     }
+    qsort(r->order, o->prompts, sizeof *r->order, longest_first);
 }
 
 static enum gwen_status next(void *ctx, struct gw_job *job, bool *more, struct gwen_err *err) {
@@ -56,7 +59,7 @@ static enum gwen_status next(void *ctx, struct gw_job *job, bool *more, struct g
     (void)err;
     *more = r->next < o->prompts;
     if (!*more) return GWEN_OK;
-    size_t p = r->order[r->next++];
+    size_t p = r->order[r->next++].prompt;
     *job = (struct gw_job){.prompt = r->ids + p * o->prompt_tokens,
                            .n_prompt = o->prompt_tokens,
                            .wants = r->wants + p * o->group,
@@ -115,6 +118,9 @@ enum gwen_status gw_bench_rollout(const struct gw_model *model, struct gw_pool *
     struct rollout r = {.o = o};
     struct gw_engine *engine = NULL;
     struct gw_engine_opts engine_opts = gw_bench_rollout_engine(o);
+    struct gw_sampling sampling = GW_SAMPLING_INIT;
+    sampling.temperature = o->temperature;
+    GW_TRY(gw_sampling_check(&sampling, err));
     r.ids = calloc(o->prompts * o->prompt_tokens, sizeof *r.ids);
     r.wants = calloc(o->prompts * o->group, sizeof *r.wants);
     r.order = calloc(o->prompts, sizeof *r.order);

@@ -41,7 +41,7 @@ static bool go_on(void *user, const struct gwen_progress *progress) {
     return progress->total == 0 || progress->done <= progress->total;
 }
 
-static bool keep(void *user, const struct gwen_sample *s) {
+static bool keep(void *user, const struct gwen_completion *s) {
     struct results *r = (struct results *)user;
     r->n++;
     r->lengths[s->prompt][s->sample] = s->n;
@@ -51,7 +51,7 @@ static bool keep(void *user, const struct gwen_sample *s) {
     return true;
 }
 
-static bool refuse(void *user, const struct gwen_sample *s) {
+static bool refuse(void *user, const struct gwen_completion *s) {
     (void)user;
     (void)s;
     return false;
