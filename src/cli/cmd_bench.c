@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PREFILL_ROWS = 256, AUTO_SLOTS = 64 };
+enum { AUTO_SLOTS = 64 };
 
 /* Time for measuring the machine's own limits. */
 static const double PEAK_SECONDS = 0.3, READ_SECONDS = 1.5, GEMM_SECONDS = 0.3;
@@ -219,7 +219,7 @@ static enum gwen_status bench_rollout(struct bench *b, struct gw_cli *cli, struc
                                           .group = b->groups,
                                           .prompt_tokens = b->prompt_tokens,
                                           .max_tokens = b->max_tokens,
-                                          .prefill_rows = PREFILL_ROWS,
+                                          .prefill_rows = GW_ENGINE_PREFILL_ROWS,
                                           .temperature = b->temperature,
                                           .warmup = (int)b->warmup,
                                           .runs = (int)b->runs,

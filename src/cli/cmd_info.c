@@ -9,8 +9,6 @@ struct info {
     size_t batch, group, prompt_tokens, max_tokens;
 };
 
-enum { PREFILL_ROWS = 256 };
-
 static const char *huge_pages(enum gw_thp thp) {
     switch (thp) {
     case GW_THP_NONE: return "none";
@@ -25,7 +23,7 @@ static struct gw_plan_options plan_options(const struct gw_runtime *rt, const st
     struct gw_plan_options p = gw_runtime_plan(rt);
     p.kind = GW_PLAN_ROLLOUT;
     p.engine = (struct gw_engine_opts){.slots = o->batch,
-                                       .prefill_rows = PREFILL_ROWS,
+                                       .prefill_rows = GW_ENGINE_PREFILL_ROWS,
                                        .max_prompt = o->prompt_tokens,
                                        .max_new = o->max_tokens,
                                        .max_group = o->group};

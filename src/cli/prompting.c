@@ -27,16 +27,6 @@ bool gw_prompting_check(const struct gw_prompting *p, struct gw_cli *cli, int *c
     return *code == 0;
 }
 
-static bool has_tokenizer(const char *dir) {
-    static const char *const names[] = {"tokenizer.json", "vocab.json"};
-    struct gw_str path = {0};
-    bool found = false;
-    for (size_t i = 0; i < GW_ARRAY_LEN(names) && !found; i++)
-        found = gw_path_join(&path, dir, names[i], NULL) == GWEN_OK && gw_file_exists(path.data);
-    gw_str_free(&path);
-    return found;
-}
-
 /* The date was checked when the options were read. */
 static struct tm date_of(const struct gw_prompting *p) {
     struct tm date = {0};
@@ -53,7 +43,7 @@ enum gwen_status gw_prompting_open(struct gw_prompting *p, struct gw_cli *cli,
     if (p->chat_args == NULL) return gw_nomem(err, 0, "template arguments");
     if (p->no_think && json_object_set_new(p->chat_args, "enable_thinking", json_false()) != 0)
         return gw_nomem(err, 0, "template arguments");
-    if (!has_tokenizer(p->rt.dir.data)) return GWEN_OK;
+    if (!gw_tokenizer_exists(p->rt.dir.data)) return GWEN_OK;
     GW_TRY(gw_runtime_tokenizer(&p->rt, err));
     struct tm date = date_of(p);
     gw_prompt_chat_open(p->rt.tokenizer, &date, &p->chat);

@@ -59,6 +59,10 @@ struct gw_engine_client {
     bool (*progress)(void *ctx);
 };
 
+/* What prefill_rows is unless told otherwise: enough to compute at full speed, few enough not to
+ * hold decoding up. */
+enum { GW_ENGINE_PREFILL_ROWS = 256 };
+
 struct gw_engine_opts {
     size_t slots;        /* rollout batch size: samples decoded together */
     size_t prefill_rows; /* prompt tokens prefilled beside them in one step */

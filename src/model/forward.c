@@ -55,12 +55,6 @@ size_t gw_workspace_bytes(const struct gw_config *c, enum gw_panel_format f, siz
            gw_rope_table_bytes(c->head_dim, max_positions);
 }
 
-static void *take(char **at, size_t bytes) {
-    void *p = *at;
-    *at += gw_round_up(bytes, 64);
-    return p;
-}
-
 static struct gw_rope_spec rope_spec(const struct gw_config *c) {
     struct gw_rope_spec s = {.theta = c->rope.theta,
                              .factor = c->rope.factor,
@@ -99,20 +93,20 @@ enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv 
         return status;
     }
     char *at = ws->memory.data;
-    ws->h = take(&at, s.h);
-    ws->x = take(&at, s.x);
-    ws->qkv = take(&at, s.qkv);
-    ws->q = take(&at, s.q);
-    ws->attn = take(&at, s.q);
-    ws->act = take(&at, s.act);
-    ws->head_x = take(&at, s.head_x);
-    ws->scratch = take(&at, s.scratch);
+    ws->h = gw_mem_take(&at, s.h);
+    ws->x = gw_mem_take(&at, s.x);
+    ws->qkv = gw_mem_take(&at, s.qkv);
+    ws->q = gw_mem_take(&at, s.q);
+    ws->attn = gw_mem_take(&at, s.q);
+    ws->act = gw_mem_take(&at, s.act);
+    ws->head_x = gw_mem_take(&at, s.head_x);
+    ws->scratch = gw_mem_take(&at, s.scratch);
     ws->scratch_bytes = thread_scratch_bytes(c);
-    ws->batch.tokens = take(&at, s.tokens);
-    ws->batch.rows = take(&at, s.rows);
-    ws->batch.runs = take(&at, s.spans);
-    ws->batch.items = take(&at, s.spans);
-    ws->batch.out_rows = take(&at, s.out_rows);
+    ws->batch.tokens = gw_mem_take(&at, s.tokens);
+    ws->batch.rows = gw_mem_take(&at, s.rows);
+    ws->batch.runs = gw_mem_take(&at, s.spans);
+    ws->batch.items = gw_mem_take(&at, s.spans);
+    ws->batch.out_rows = gw_mem_take(&at, s.out_rows);
     *out = ws;
     return GWEN_OK;
 }

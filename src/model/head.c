@@ -21,12 +21,6 @@ size_t gw_head_bytes(const struct gw_config *c, size_t max_rows, bool keep) {
     return max_rows * per_row + 16 * 64;
 }
 
-static void *take(char **at, size_t bytes) {
-    void *p = *at;
-    *at += gw_round_up(bytes, 64);
-    return p;
-}
-
 enum gwen_status gw_head_create(const struct gw_model *model, struct gw_pool *pool, size_t max_rows,
                                 bool keep, struct gw_head **out, struct gwen_err *err) {
     *out = NULL;
@@ -43,16 +37,16 @@ enum gwen_status gw_head_create(const struct gw_model *model, struct gw_pool *po
         return err != NULL ? err->status : GWEN_ERR_NOMEM;
     }
     char *at = h->memory.data;
-    h->block_max = take(&at, max_rows * h->n_blocks * sizeof(float));
-    h->block_sum = take(&at, max_rows * h->n_blocks * sizeof(float));
-    h->block_weight = take(&at, max_rows * h->n_blocks * sizeof(float));
-    h->temperature = take(&at, max_rows * sizeof(float));
-    h->target = take(&at, max_rows * sizeof(int32_t));
-    h->target_z = take(&at, max_rows * sizeof(float));
-    h->max = take(&at, max_rows * sizeof(float));
-    h->sum = take(&at, max_rows * sizeof(double));
-    h->log_sum_exp = take(&at, max_rows * sizeof(double));
-    if (keep) h->z = take(&at, max_rows * h->z_stride * sizeof(float));
+    h->block_max = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
+    h->block_sum = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
+    h->block_weight = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
+    h->temperature = gw_mem_take(&at, max_rows * sizeof(float));
+    h->target = gw_mem_take(&at, max_rows * sizeof(int32_t));
+    h->target_z = gw_mem_take(&at, max_rows * sizeof(float));
+    h->max = gw_mem_take(&at, max_rows * sizeof(float));
+    h->sum = gw_mem_take(&at, max_rows * sizeof(double));
+    h->log_sum_exp = gw_mem_take(&at, max_rows * sizeof(double));
+    if (keep) h->z = gw_mem_take(&at, max_rows * h->z_stride * sizeof(float));
     *out = h;
     return GWEN_OK;
 }

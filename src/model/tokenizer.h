@@ -25,6 +25,9 @@ bool gw_ids_put(struct gw_ids *ids, const int32_t *data, size_t n);
 
 /* --- loading --------------------------------------------------------------------------------- */
 
+/* True when the directory has a file that gw_tokenizer_load would begin with; without one a model
+ * works on ids only. */
+bool gw_tokenizer_exists(const char *dir);
 /* Loads tokenizer.json of `model_dir`, else its vocab.json + merges.txt, and reads
  * tokenizer_config.json and chat_template.jinja when they are there.  The caller owns *out. */
 enum gwen_status gw_tokenizer_load(const char *model_dir, struct gw_tokenizer **out,

@@ -181,3 +181,13 @@ enum gwen_status gw_tokenizer_read_files(const char *dir, struct gw_json_node co
     GW_TRY(add_tokens(t, config, err));
     return add_named(t, config, err);
 }
+
+bool gw_tokenizer_exists(const char *dir) {
+    static const char *const names[] = {"tokenizer.json", "vocab.json"};
+    struct gw_str path = {0};
+    bool found = false;
+    for (size_t i = 0; i < GW_ARRAY_LEN(names) && !found; i++)
+        found = gw_path_join(&path, dir, names[i], NULL) == GWEN_OK && gw_file_exists(path.data);
+    gw_str_free(&path);
+    return found;
+}

@@ -1,5 +1,4 @@
 /* api.c - the public interface over the layers below: checks, defaults and sizes, no arithmetic. */
-#include "base/file.h"
 #include "base/hw.h"
 #include "model/engine.h"
 #include "model/generation_config.h"
@@ -9,13 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    SCORE_ROWS = 256,
-    SCORE_WINDOW = 1024,
-    PREFILL_ROWS = 256,
-    DEFAULT_BATCH = 32,
-    MAX_GROUP = 65536
-};
+enum { SCORE_ROWS = 256, SCORE_WINDOW = 1024, DEFAULT_BATCH = 32, MAX_GROUP = 65536 };
 
 struct gwen_model {
     struct gw_pool *pool;
@@ -57,16 +50,6 @@ static enum gwen_status choose_threads(int wanted, int *threads, struct gwen_err
     return GWEN_OK;
 }
 
-static bool has_tokenizer_files(const char *dir) {
-    static const char *const names[] = {"tokenizer.json", "vocab.json"};
-    struct gw_str path = {0};
-    bool found = false;
-    for (size_t i = 0; i < GW_ARRAY_LEN(names) && !found; i++)
-        found = gw_path_join(&path, dir, names[i], NULL) == GWEN_OK && gw_file_exists(path.data);
-    gw_str_free(&path);
-    return found;
-}
-
 static enum gwen_status load_parts(struct gwen_model *m, const char *dir,
                                    const struct gwen_model_options *o, struct gwen_err *err) {
     struct gw_model_opts mo = {to_dtype(o->dtype), gwen_isa_detect(), &m->log};
@@ -79,7 +62,7 @@ static enum gwen_status load_parts(struct gwen_model *m, const char *dir,
     GW_TRY(gw_model_load(dir, &mo, m->pool, &m->model, err));
     GW_TRY(gw_generation_config_load(dir, &g, err));
     m->n_eos = gw_generation_eos(&g, &m->model->cfg, m->eos);
-    return has_tokenizer_files(dir) ? gw_tokenizer_load(dir, &m->tokenizer, err) : GWEN_OK;
+    return gw_tokenizer_exists(dir) ? gw_tokenizer_load(dir, &m->tokenizer, err) : GWEN_OK;
 }
 
 enum gwen_status gwen_model_load(const char *dir, const struct gwen_model_options *opts,
@@ -281,7 +264,7 @@ static enum gwen_status run_sampling(struct gwen_model *m, struct sampling *s,
     size_t longest = 1, kv, scratch;
     for (size_t i = 0; i < s->n_prompts; i++) longest = GW_MAX(longest, s->prompts[i].n);
     struct gw_engine_opts o = {.slots = s->o.batch_size > 0 ? s->o.batch_size : DEFAULT_BATCH,
-                               .prefill_rows = PREFILL_ROWS,
+                               .prefill_rows = GW_ENGINE_PREFILL_ROWS,
                                .max_prompt = longest,
                                .max_new = s->o.max_tokens,
                                .max_group = s->o.group,

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { PREFILL_ROWS = 256, MAX_AUTO_BATCH = 256 };
+enum { MAX_AUTO_BATCH = 256 };
 
 /* Barriers and the schedule, per layer and step. */
 static const double LAYER_SECONDS = 20e-6;
@@ -169,7 +169,7 @@ enum gwen_status gw_rollout_plan(const struct gw_plan_options *base,
     o->kind = GW_PLAN_ROLLOUT;
     o->engine = (struct gw_engine_opts){
         .slots = GW_MIN(GW_MAX(batch, (size_t)1), GW_MAX(samples, (size_t)1)),
-        .prefill_rows = GW_MIN(prompts->n_tokens + 1, (size_t)PREFILL_ROWS),
+        .prefill_rows = GW_MIN(prompts->n_tokens + 1, (size_t)GW_ENGINE_PREFILL_ROWS),
         .max_prompt = GW_MAX(prompts->max_prompt, (size_t)1),
         .max_new = GW_MAX(max_new, (size_t)1),
         .max_group = opts->groups};
