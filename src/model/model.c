@@ -92,6 +92,7 @@ static enum gwen_status load_weights(struct gw_model *m, const struct gw_safeten
     if (m->layers == NULL) return gw_nomem(err, m->cfg.n_layers * sizeof *m->layers, "layers");
     GW_TRY(gw_mem_map(&m->memory, gw_model_bytes(&m->cfg, m->format), err));
     lay_out(&m->cfg, m->format, m->memory.data, m);
+    gw_model_tune(m, &gw_linear_default);
     return gw_pack_model(m, st, pool, err);
 }
 
@@ -121,6 +122,15 @@ enum gwen_status gw_model_load(const char *dir, const struct gw_model_opts *opts
            gwen_isa_name(m->kern.isa), gw_numeric_class(m->format, &m->kern));
     *out = m;
     return GWEN_OK;
+}
+
+void gw_model_tune(struct gw_model *m, const struct gw_linear_tuning *tuning) {
+    m->tuning = *tuning;
+    m->embed.tuning = m->head.tuning = &m->tuning;
+    for (size_t i = 0; i < m->cfg.n_layers; i++) {
+        struct gw_layer *l = &m->layers[i];
+        l->qkv.tuning = l->o.tuning = l->gate_up.tuning = l->down.tuning = &m->tuning;
+    }
 }
 
 void gw_model_free(struct gw_model *model) {

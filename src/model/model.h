@@ -28,10 +28,11 @@ struct gw_model {
     enum gw_panel_format format;
     struct gwen_kernels kern;
     struct gw_layer *layers;
-    float *norm;            /* [hidden] */
-    struct gw_packed embed; /* [vocab, hidden]; the same panels as head when tied */
-    struct gw_packed head;  /* [vocab, hidden] */
-    struct gw_mem memory;   /* everything above */
+    float *norm;                    /* [hidden] */
+    struct gw_packed embed;         /* [vocab, hidden]; the same panels as head when tied */
+    struct gw_packed head;          /* [vocab, hidden] */
+    struct gw_mem memory;           /* everything above */
+    struct gw_linear_tuning tuning; /* that all its matrices are cut by */
 };
 
 struct gw_model_opts {
@@ -45,6 +46,9 @@ struct gw_model_opts {
 enum gwen_status gw_model_load(const char *dir, const struct gw_model_opts *opts,
                                struct gw_pool *pool, struct gw_model **out, struct gwen_err *err);
 void gw_model_free(struct gw_model *model);
+/* From now on products are cut as *tuning (valid; copied) says; speed changes, results do not.
+ * Not while the model is in use. */
+void gw_model_tune(struct gw_model *model, const struct gw_linear_tuning *tuning);
 
 /* Storage type that --dtype auto means for a checkpoint of type `stored`. */
 enum gw_dtype gw_model_auto_dtype(enum gw_dtype stored);

@@ -20,12 +20,37 @@
 #include <string.h>
 
 enum {
-    BLOCK_BYTES = 32768, /* the most of one panel that a block of K takes */
-    CHUNK_ROWS = 256,    /* rows of results kept in scratch: 64 KB */
-    PACK_K = 256,        /* elements of K per step of packing; even */
-    LINE = 64,           /* bytes */
-    STREAM_AHEAD = 8192  /* bytes between what is used and what is prefetched, all panels */
+    CHUNK_ROWS = 256, /* rows of results kept in scratch: 64 KB */
+    PACK_K = 256,     /* elements of K per step of packing; even */
+    LINE = 64         /* bytes */
 };
+
+/* --- how products are cut ---------------------------------------------------------------- */
+#define CUT                                                                                        \
+    { 0, 32768, 8192 }
+const struct gw_linear_tuning gw_linear_default = {{CUT, CUT, CUT, CUT, CUT, CUT}};
+#undef CUT
+
+size_t gw_linear_range_rows(size_t range) {
+    return range + 1 < GW_LINEAR_RANGES ? (size_t)4 << range : SIZE_MAX;
+}
+
+size_t gw_linear_range(size_t m) {
+    size_t range = 0;
+    while (m > gw_linear_range_rows(range)) range++;
+    return range;
+}
+
+bool gw_linear_tuning_valid(const struct gw_linear_tuning *t) {
+    for (size_t i = 0; i < GW_LINEAR_RANGES; i++) {
+        const struct gw_linear_cut *c = &t->ranges[i];
+        if (c->panels > GWEN_TILE_PANELS || c->block_bytes < GW_LINEAR_MIN_BYTES ||
+            c->block_bytes > GW_LINEAR_MAX_BYTES || c->ahead_bytes < GW_LINEAR_MIN_BYTES ||
+            c->ahead_bytes > GW_LINEAR_MAX_BYTES)
+            return false;
+    }
+    return true;
+}
 
 /* --- layout ------------------------------------------------------------------------------ */
 static size_t elem_bytes(enum gw_panel_format format) { return format == GW_PANEL_F32 ? 4 : 2; }
@@ -49,7 +74,8 @@ void gw_packed_init(struct gw_packed *p, enum gw_panel_format format, size_t n, 
                             .k = k,
                             .n_panels = (n + GWEN_PANEL - 1) / GWEN_PANEL,
                             .panel_stride = gw_panel_bytes(format, k),
-                            .data = data};
+                            .data = data,
+                            .tuning = &gw_linear_default};
 }
 
 size_t gw_packed_x_elem(enum gw_panel_format format) { return format == GW_PANEL_BF16X2 ? 2 : 4; }
@@ -119,23 +145,27 @@ struct micro {
     void (*run)(const struct gwen_tile *t);
     struct gwen_tile_shape shape;
     size_t x_elem, w_elem;
-    size_t step_bytes; /* of a panel, that one step of the kernel takes */
+    size_t step_bytes;        /* of a panel, that one step of the kernel takes */
+    struct gw_linear_cut cut; /* for the rows at hand */
 };
 
-static struct micro micro_of(const struct gwen_kernels *kern, enum gw_panel_format format) {
+static struct micro micro_of(const struct gwen_kernels *kern, enum gw_panel_format format,
+                             struct gw_linear_cut cut) {
     switch (format) {
-    case GW_PANEL_F32: return (struct micro){kern->gemm_f32, kern->tile_f32, 4, 4, 64};
-    case GW_PANEL_F16: return (struct micro){kern->gemm_f16, kern->tile_f16, 4, 2, 32};
-    case GW_PANEL_BF16: return (struct micro){kern->gemm_bf16, kern->tile_bf16, 4, 2, 32};
-    default: return (struct micro){kern->gemm_bf16dot, kern->tile_bf16dot, 2, 2, 64};
+    case GW_PANEL_F32: return (struct micro){kern->gemm_f32, kern->tile_f32, 4, 4, 64, cut};
+    case GW_PANEL_F16: return (struct micro){kern->gemm_f16, kern->tile_f16, 4, 2, 32, cut};
+    case GW_PANEL_BF16: return (struct micro){kern->gemm_bf16, kern->tile_bf16, 4, 2, 32, cut};
+    default: return (struct micro){kern->gemm_bf16dot, kern->tile_bf16dot, 2, 2, 64, cut};
     }
 }
 
-/* Panels per tile for m rows against n_panels panels.  Few rows want few passes over the weights:
- * the most panels that take all rows in one tile, else two tall tiles.  Many rows want the
- * fastest tile. */
-static size_t pick_panels(const struct gwen_tile_shape *shape, size_t m, size_t n_panels) {
+/* Panels per tile for m rows against n_panels panels.  Unless told otherwise few rows want few
+ * passes over the weights: the most panels that take all rows in one tile, else two tall tiles.
+ * Many rows want the fastest tile. */
+static size_t pick_panels(const struct micro *micro, size_t m, size_t n_panels) {
+    const struct gwen_tile_shape *shape = &micro->shape;
     const size_t most = GW_MIN(n_panels, (size_t)GWEN_TILE_PANELS);
+    if (micro->cut.panels > 0) return GW_MIN(n_panels, (size_t)micro->cut.panels);
     if (m <= shape->rows[most]) return most;
     if (m <= 2 * (size_t)shape->rows[2]) return GW_MIN(n_panels, (size_t)2);
     return GW_MIN(n_panels, (size_t)shape->nv);
@@ -145,7 +175,7 @@ static size_t pick_panels(const struct gwen_tile_shape *shape, size_t m, size_t 
  * into equal shares.  Rows are cut evenly (32 rows by 6 are 5+5+5+5+6+6, not 5 full tiles and a
  * slow one of 2). */
 static void run_block(const struct micro *micro, const struct gwen_tile *all) {
-    const size_t nv = pick_panels(&micro->shape, all->m, all->nv);
+    const size_t nv = pick_panels(micro, all->m, all->nv);
     const size_t mr = micro->shape.rows[nv], n_tiles = (all->m + mr - 1) / mr;
     for (size_t p = 0; p < all->nv; p += nv) {
         struct gwen_tile t = *all;
@@ -170,6 +200,7 @@ static void run_block(const struct micro *micro, const struct gwen_tile *all) {
 static void run_part(const struct micro *micro, const struct gwen_tile *whole, size_t k0, size_t k,
                      const void *prefetch, size_t ahead) {
     const size_t row_bytes = GWEN_PANEL * micro->w_elem;
+    if (k == 0) return; /* blocks shorter than a line round down to nothing */
     struct gwen_tile part = *whole;
     part.k = k;
     part.x = (const char *)whole->x + k0 * micro->x_elem;
@@ -193,8 +224,8 @@ static size_t whole_lines(size_t k) { return k / (LINE / 2) * (LINE / 2); }
 static void run_streaming(const struct micro *micro, const struct gwen_tile *whole,
                           const char *next) {
     const size_t row_bytes = GWEN_PANEL * micro->w_elem;
-    const size_t nv = pick_panels(&micro->shape, whole->m, whole->nv);
-    const size_t ahead = whole_lines(STREAM_AHEAD / nv / row_bytes);
+    const size_t nv = pick_panels(micro, whole->m, whole->nv);
+    const size_t ahead = whole_lines(micro->cut.ahead_bytes / nv / row_bytes);
     const bool leave_alone = (micro->step_bytes == LINE && whole->m < 5) || whole->k <= ahead;
     for (size_t p = 0; p < whole->nv; p += nv) {
         struct gwen_tile pass = *whole;
@@ -221,7 +252,7 @@ static size_t block_begin(size_t k, size_t i, size_t n) {
  * is read meanwhile. */
 static void run_blocked(const struct micro *micro, const struct gwen_tile *whole,
                         const char *next) {
-    const size_t row_bytes = GWEN_PANEL * micro->w_elem, most = BLOCK_BYTES / row_bytes;
+    const size_t row_bytes = GWEN_PANEL * micro->w_elem, most = micro->cut.block_bytes / row_bytes;
     const size_t n = GW_MAX((whole->k + most - 1) / most, (size_t)1);
     for (size_t i = 0; i < n; i++) {
         const size_t begin = block_begin(whole->k, i, n), end = block_begin(whole->k, i + 1, n);
@@ -237,7 +268,7 @@ size_t gw_linear_scratch_bytes(void) { return (size_t)CHUNK_ROWS * GW_GROUP_COLS
 void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_t m, const void *x,
                size_t x_stride, gw_linear_done *done, void *ctx, void *scratch, int thread,
                int n_threads) {
-    const struct micro micro = micro_of(kern, w->format);
+    const struct micro micro = micro_of(kern, w->format, w->tuning->ranges[gw_linear_range(m)]);
     const size_t n_groups = (w->n_panels + GW_GROUP_PANELS - 1) / GW_GROUP_PANELS;
     const size_t first = n_groups * (size_t)thread / (size_t)n_threads;
     const size_t end = n_groups * ((size_t)thread + 1) / (size_t)n_threads;
@@ -262,7 +293,7 @@ void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_
                 .panel_stride = w->panel_stride,
                 .c = scratch,
                 .c_stride = GW_GROUP_COLS};
-            if (m <= micro.shape.rows[pick_panels(&micro.shape, m, GW_GROUP_PANELS)])
+            if (m <= micro.shape.rows[pick_panels(&micro, m, GW_GROUP_PANELS)])
                 run_streaming(&micro, &block, next);
             else
                 run_blocked(&micro, &block, next);
@@ -276,7 +307,7 @@ void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
                    size_t n_panels, size_t k, const void *x, size_t x_stride, const void *w,
                    size_t panel_stride, float *c, size_t c_stride, bool accumulate) {
     if (m == 0 || n_panels == 0) return;
-    const struct micro micro = micro_of(kern, format);
+    const struct micro micro = micro_of(kern, format, (struct gw_linear_cut){0});
     struct gwen_tile all = {.m = m,
                             .nv = n_panels,
                             .k = padded_k(format, k),

@@ -18,12 +18,38 @@ enum {
     GW_GROUP_COLS = GW_GROUP_PANELS * GWEN_PANEL /* 64 */
 };
 
+/* How products of a range of rows are cut.  Any valid values give the same bits. */
+struct gw_linear_cut {
+    uint32_t panels;      /* of one tile, 1..4 (GWEN_TILE_PANELS); 0: as the kernels advise */
+    uint32_t block_bytes; /* the most of one panel that a block of K takes */
+    uint32_t ahead_bytes; /* few rows: from what is used to what is prefetched, all panels */
+};
+
+enum {
+    GW_LINEAR_RANGES = 6, /* of rows: up to 4, 8, 16, 32, 64; more */
+    GW_LINEAR_MIN_BYTES = 2048,
+    GW_LINEAR_MAX_BYTES = 1 << 20
+};
+
+struct gw_linear_tuning {
+    struct gw_linear_cut ranges[GW_LINEAR_RANGES];
+};
+
+/* What is good on most machines. */
+extern const struct gw_linear_tuning gw_linear_default;
+/* The range that a product of m rows falls in, and the most rows of one (SIZE_MAX: the last). */
+size_t gw_linear_range(size_t m);
+size_t gw_linear_range_rows(size_t range);
+/* False when a value is out of range: bytes are GW_LINEAR_MIN_BYTES..GW_LINEAR_MAX_BYTES. */
+bool gw_linear_tuning_valid(const struct gw_linear_tuning *t);
+
 struct gw_packed {
     enum gw_panel_format format;
-    size_t n, k;         /* logical shape */
-    size_t n_panels;     /* ceil(n / 16) */
-    size_t panel_stride; /* bytes of one panel */
-    void *data;          /* 64-byte aligned; not owned */
+    size_t n, k;                           /* logical shape */
+    size_t n_panels;                       /* ceil(n / 16) */
+    size_t panel_stride;                   /* bytes of one panel */
+    void *data;                            /* 64-byte aligned; not owned */
+    const struct gw_linear_tuning *tuning; /* not owned; gw_packed_init sets the default */
 };
 
 size_t gw_panel_bytes(enum gw_panel_format format, size_t k);

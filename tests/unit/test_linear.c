@@ -201,6 +201,59 @@ static void test_same_bits_however_cut(void **state) {
     }
 }
 
+static uint32_t any_bytes(void) {
+    const uint32_t range = GW_LINEAR_MAX_BYTES - GW_LINEAR_MIN_BYTES + 1;
+    const uint32_t most = next_random() % 4 == 0 ? range : range / 64; /* small ones cut more */
+    return GW_LINEAR_MIN_BYTES + next_random() % most;
+}
+
+/* Tiles, blocks of K and prefetch distances change no bit. */
+static void test_same_bits_however_tuned(void **state) {
+    (void)state;
+    static const size_t rows[] = {1, 4, 5, 8, 13, 16, 29, 32, 40, 70, 300};
+    for (size_t f = 0; f < GW_ARRAY_LEN(FORMATS); f++) {
+        for (size_t r = 0; has(FORMATS[f]) && r < GW_ARRAY_LEN(rows); r++) {
+            struct problem p;
+            make(&p, FORMATS[f], rows[r], r % 2 == 0 ? 100 : 84, 1100 + r);
+            multiply(&p, 1);
+            const size_t bytes = p.m * p.n * sizeof(float);
+            float *wanted = zeroed(bytes);
+            memcpy(wanted, p.y, bytes);
+            for (uint32_t panels = 0; panels <= GWEN_TILE_PANELS; panels++) {
+                struct gw_linear_tuning tuning;
+                for (size_t i = 0; i < GW_LINEAR_RANGES; i++)
+                    tuning.ranges[i] = (struct gw_linear_cut){panels, any_bytes(), any_bytes()};
+                assert_true(gw_linear_tuning_valid(&tuning));
+                p.w.tuning = &tuning;
+                multiply(&p, 2);
+                assert_memory_equal(wanted, p.y, bytes);
+            }
+            free(wanted);
+            release(&p);
+        }
+    }
+}
+
+static void test_tuning_ranges(void **state) {
+    (void)state;
+    assert_true(gw_linear_tuning_valid(&gw_linear_default));
+    for (size_t m = 1; m < 200; m++) {
+        const size_t range = gw_linear_range(m);
+        assert_true(range < GW_LINEAR_RANGES && m <= gw_linear_range_rows(range));
+        assert_true(range == 0 || m > gw_linear_range_rows(range - 1));
+    }
+    assert_int_equal(gw_linear_range(SIZE_MAX), GW_LINEAR_RANGES - 1);
+    struct gw_linear_tuning t = gw_linear_default;
+    t.ranges[2].panels = GWEN_TILE_PANELS + 1;
+    assert_false(gw_linear_tuning_valid(&t));
+    t = gw_linear_default;
+    t.ranges[5].block_bytes = GW_LINEAR_MIN_BYTES - 1;
+    assert_false(gw_linear_tuning_valid(&t));
+    t = gw_linear_default;
+    t.ranges[0].ahead_bytes = GW_LINEAR_MAX_BYTES + 1;
+    assert_false(gw_linear_tuning_valid(&t));
+}
+
 static void test_small_gemm(void **state) {
     (void)state;
     for (size_t f = 0; f < GW_ARRAY_LEN(FORMATS); f++) {
@@ -278,9 +331,14 @@ int main(void) {
     if (level != NULL && *level != '\0' && !gwen_isa_parse(level, &cap)) return 2;
     gwen_kernels_init(&kern, cap);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),   cmocka_unit_test(test_same_bits_however_cut),
-        cmocka_unit_test(test_small_gemm), cmocka_unit_test(test_rows_come_back),
-        cmocka_unit_test(test_padding),    cmocka_unit_test(test_strides),
+        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_same_bits_however_cut),
+        cmocka_unit_test(test_same_bits_however_tuned),
+        cmocka_unit_test(test_tuning_ranges),
+        cmocka_unit_test(test_small_gemm),
+        cmocka_unit_test(test_rows_come_back),
+        cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_strides),
     };
     return cmocka_run_group_tests_name("linear", tests, NULL, NULL);
 }
