@@ -1,0 +1,223 @@
+/* reward.c - the table of built-in rewards, and sets of rewards (see reward.h). */
+#include "service/reward.h"
+
+#include "base/json.h"
+#include "service/reward_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct gw_reward_impl KINDS[] = {
+    {{"gsm8k", NULL, "answer", "the number behind #### (else the last one) is the answer's"},
+     NULL,
+     NULL,
+     gw_reward_gsm8k},
+    {{"exact", NULL, "answer", "the trimmed text is the answer"}, NULL, NULL, gw_reward_exact},
+    {{"countdown", NULL, "target", "the expression uses \"nums\" once each and gives \"target\""},
+     NULL,
+     NULL,
+     gw_reward_countdown},
+    {{"think_format", NULL, NULL, "<think>...</think> at the start, once"},
+     NULL,
+     NULL,
+     gw_reward_think},
+    {{"tags", "A,B,...", NULL, "<A>...</A><B>...</B> and nothing else"},
+     gw_tags_open,
+     gw_tags_close,
+     gw_reward_tags},
+    {{"regex", "PATTERN", NULL, "the pattern is found"},
+     gw_regex_open,
+     gw_regex_close,
+     gw_reward_regex},
+    {{"length", "N", NULL, "nearness to N tokens: 1 at N, 0 at none and at 2 N"},
+     gw_length_open,
+     gw_length_close,
+     gw_reward_length},
+    {{"overlong", "MAX,CACHE", NULL, "0 up to MAX - CACHE tokens, falling to -1 at MAX"},
+     gw_overlong_open,
+     gw_length_close,
+     gw_reward_overlong},
+};
+
+size_t gw_reward_kind_count(void) { return GW_ARRAY_LEN(KINDS); }
+struct gw_reward_kind gw_reward_kind_at(size_t i) {
+    return KINDS[i].kind;
+}
+
+/* --- a set ------------------------------------------------------------------------------------ */
+
+struct reward {
+    const struct gw_reward_impl *impl;
+    void *state;
+    char *name;
+    float weight;
+};
+
+struct gw_rewards {
+    struct reward *items;
+    size_t n;
+};
+
+enum gwen_status gw_rewards_new(struct gw_rewards **out, struct gwen_err *err) {
+    *out = calloc(1, sizeof **out);
+    return *out != NULL ? GWEN_OK : gw_nomem(err, sizeof **out, "rewards");
+}
+
+static void close_reward(struct reward *w) {
+    if (w->impl->close != NULL) w->impl->close(w->state);
+    free(w->name);
+}
+
+void gw_rewards_free(struct gw_rewards *r) {
+    if (r == NULL) return;
+    for (size_t i = 0; i < r->n; i++) close_reward(&r->items[i]);
+    free(r->items);
+    free(r);
+}
+
+size_t gw_rewards_count(const struct gw_rewards *r) { return r->n; }
+const char *gw_rewards_name(const struct gw_rewards *r, size_t i) { return r->items[i].name; }
+
+static bool has_name(const struct gw_rewards *r, const char *name) {
+    for (size_t i = 0; i < r->n; i++)
+        if (strcmp(r->items[i].name, name) == 0) return true;
+    return false;
+}
+
+/* `name`, or name_2 ... when it is taken; NULL: no memory. */
+static char *free_name(const struct gw_rewards *r, const char *name) {
+    size_t cap = strlen(name) + 24;
+    char *text = malloc(cap);
+    if (text == NULL) return NULL;
+    snprintf(text, cap, "%s", name);
+    for (size_t i = 2; has_name(r, text); i++) snprintf(text, cap, "%s_%zu", name, i);
+    return text;
+}
+
+/* Takes w, whose state it closes when there is no memory. */
+static enum gwen_status append(struct gw_rewards *r, struct reward w, const char *name,
+                               struct gwen_err *err) {
+    struct reward *items = realloc(r->items, (r->n + 1) * sizeof *items);
+    if (items != NULL) r->items = items;
+    w.name = items != NULL ? free_name(r, name) : NULL;
+    if (w.name == NULL) {
+        close_reward(&w);
+        return gw_nomem(err, sizeof *items, "rewards");
+    }
+    r->items[r->n++] = w;
+    return GWEN_OK;
+}
+
+static const struct gw_reward_impl *find_kind(const char *name, size_t len) {
+    for (size_t i = 0; i < GW_ARRAY_LEN(KINDS); i++)
+        if (strlen(KINDS[i].kind.name) == len && memcmp(KINDS[i].kind.name, name, len) == 0)
+            return &KINDS[i];
+    return NULL;
+}
+
+static enum gwen_status no_such_kind(const char *spec, size_t len, struct gwen_err *err) {
+    char names[400] = "";
+    size_t at = 0;
+    for (size_t i = 0; i < GW_ARRAY_LEN(KINDS); i++)
+        at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i > 0 ? ", " : "",
+                               KINDS[i].kind.name);
+    return gw_fail(err, GWEN_ERR_ARGUMENT, "there is no reward \"%.*s\"; there are %s",
+                   (int)GW_MIN(len, (size_t)80), spec, names);
+}
+
+enum gwen_status gw_rewards_add(struct gw_rewards *r, const char *spec, struct gwen_err *err) {
+    size_t len = strcspn(spec, ":");
+    const char *argument = spec[len] == ':' ? spec + len + 1 : NULL;
+    struct reward w = {.impl = find_kind(spec, len), .weight = 1};
+    if (w.impl == NULL) return no_such_kind(spec, len, err);
+    const struct gw_reward_kind *kind = &w.impl->kind;
+    if (kind->argument == NULL && argument != NULL)
+        return gw_fail(err, GWEN_ERR_ARGUMENT, "reward %s takes no argument", kind->name);
+    if (kind->argument != NULL && argument == NULL)
+        return gw_fail(err, GWEN_ERR_ARGUMENT, "reward %s: expected %s:%s", kind->name, kind->name,
+                       kind->argument);
+    if (argument != NULL && w.impl->open(argument, &w.state, err) != GWEN_OK) {
+        w.impl->close(w.state);
+        return gw_err_prefix(err, "reward %s", kind->name);
+    }
+    return append(r, w, kind->name, err);
+}
+
+enum gwen_status gw_rewards_set_weights(struct gw_rewards *r, const double *weights, size_t n,
+                                        struct gwen_err *err) {
+    if (n != r->n)
+        return gw_fail(err, GWEN_ERR_ARGUMENT,
+                       "reward_weights has %zu numbers, but there are %zu rewards", n, r->n);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite((float)weights[i]))
+            return gw_fail(err, GWEN_ERR_ARGUMENT, "reward_weights[%zu] is not a finite number", i);
+    for (size_t i = 0; i < n; i++) r->items[i].weight = (float)weights[i];
+    return GWEN_OK;
+}
+
+/* --- scoring ---------------------------------------------------------------------------------- */
+
+/* NULL when it is no object (which gw_prompts_read never makes) or there is no memory. */
+static json_t *parse_meta(const char *meta, size_t len) {
+    struct gwen_err ignored;
+    json_t *v = NULL;
+    if (gw_row_parse(meta, len, "meta", 2, &v, &ignored) != GWEN_OK) return NULL;
+    return v;
+}
+
+bool gw_rewards_applies(const struct gw_rewards *r, size_t i, const char *meta, size_t meta_len) {
+    const struct reward *w = &r->items[i];
+    const struct gw_reward_input empty = {.completion = "", .prompt = ""};
+    json_t *row = parse_meta(meta, meta_len);
+    bool applies = row != NULL && !isnan(w->impl->score(w->state, row, &empty));
+    json_decref(row);
+    return applies;
+}
+
+enum gwen_status gw_rewards_score(struct gw_rewards *r, const struct gw_reward_input *in, size_t n,
+                                  float *scores, struct gwen_err *err) {
+    for (size_t i = 0; i < n; i++) {
+        json_t *meta = parse_meta(in[i].meta, in[i].meta_len);
+        if (meta == NULL)
+            return gw_fail(err, GWEN_ERR_ARGUMENT, "a row's meta is not a JSON object: %.*s",
+                           (int)GW_MIN(in[i].meta_len, (size_t)80), in[i].meta);
+        for (size_t k = 0; k < r->n; k++)
+            scores[i * r->n + k] = (float)r->items[k].impl->score(r->items[k].state, meta, &in[i]);
+        json_decref(meta);
+    }
+    return GWEN_OK;
+}
+
+void gw_rewards_combine(const struct gw_rewards *r, const float *scores, size_t n, float *rewards) {
+    for (size_t i = 0; i < n; i++) {
+        float sum = 0;
+        bool any = false;
+        for (size_t k = 0; k < r->n; k++) {
+            float v = scores[i * r->n + k];
+            if (isnan(v)) continue;
+            sum += v * r->items[k].weight;
+            any = true;
+        }
+        rewards[i] = any ? sum : NAN;
+    }
+}
+
+struct gw_reward_stats gw_reward_stats(const float *values, size_t n, size_t stride) {
+    struct gw_reward_stats s = {0, NAN, NAN};
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(values[i * stride])) continue;
+        sum += (double)values[i * stride];
+        s.count++;
+    }
+    if (s.count == 0) return s;
+    s.mean = sum / (double)s.count;
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)values[i * stride] - s.mean;
+        if (!isnan(d)) squares += d * d;
+    }
+    if (s.count > 1) s.std = sqrt(squares / (double)(s.count - 1));
+    return s;
+}
