@@ -59,8 +59,8 @@ static double product_seconds(struct bench *b, enum gw_panel_format format, size
         for (size_t i = 0; i < repeat; i++) {
             struct gw_packed w;
             gw_packed_init(&w, format, n, k, b->weights + b->next++ % copies * bytes);
-            gw_linear(b->kern, &w, m, b->x, gw_packed_x_stride(format, k), done, b, b->scratch, 0,
-                      1);
+            gw_linear(b->kern, &w, m, b->x, gw_packed_x_stride(format, k), done, b, b->scratch,
+                      b->pool, 0);
         }
         const double each = gw_seconds_since(start) / (double)repeat;
         if (each < best) best = each;

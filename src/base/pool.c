@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,27 +17,59 @@
 
 enum { SPIN_NS = 50 * 1000, SPINS_PER_CLOCK_READ = 128, MOST_THREADS = 1024 };
 
+/* What threads wait for: a number that another one changes.  Alone on a cache line, because it is
+ * polled. */
+struct signal {
+    _Alignas(64) atomic_uint value;
+    atomic_int sleepers;
+};
+
+/* A thread of a run, on lines of its own. */
+struct worker {
+    /* What is left of its share of an operation: see "Operations". */
+    _Alignas(128) atomic_uint_fast64_t left;
+    /* Its own count of operations, and of units it has taken of the current one. */
+    uint32_t op, n_taken;
+    size_t n_stolen;
+};
+
 struct gw_pool {
     int n_threads;
     int n_active; /* threads of the current run */
-    /* The barrier: a count of arrivals and a generation that the last one advances.  Each on
-     * its own cache line, because waiting threads poll the generation. */
     _Alignas(64) atomic_int arrived;
-    _Alignas(64) atomic_uint generation;
-    _Alignas(64) atomic_int sleepers;
+    struct signal generation;                 /* of the barrier: the last to arrive advances it */
+    _Alignas(64) atomic_uint_fast64_t n_done; /* operation << 32 | units of it that are done */
+    struct signal current;                    /* the first operation that is not over */
+    struct worker *workers;                   /* [n_threads] */
 };
+
+/* Sets everything up for n threads, before any of them is at work. */
+static void begin_run(struct gw_pool *pool, int n) {
+    pool->n_active = n;
+    atomic_store(&pool->arrived, 0);
+    atomic_store(&pool->n_done, 0);
+    atomic_store(&pool->current.value, 1);
+    for (int i = 0; i < n; i++) {
+        struct worker *w = &pool->workers[i];
+        atomic_store(&w->left, 0);
+        w->op = 1;
+        w->n_taken = 0;
+        w->n_stolen = 0;
+    }
+}
 
 enum gwen_status gw_pool_create(int n_threads, struct gw_pool **out, struct gwen_err *err) {
     if (n_threads < 1 || n_threads > MOST_THREADS)
         return gw_fail(err, GWEN_ERR_ARGUMENT, "threads: %d is not between 1 and %d", n_threads,
                        MOST_THREADS);
-    struct gw_pool *pool = aligned_alloc(64, gw_round_up(sizeof *pool, 64));
-    if (pool == NULL) return gw_nomem(err, sizeof *pool, "the thread pool");
+    size_t workers_at = gw_round_up(sizeof(struct gw_pool), 128);
+    size_t bytes = workers_at + (size_t)n_threads * sizeof(struct worker);
+    struct gw_pool *pool = aligned_alloc(128, bytes);
+    if (pool == NULL) return gw_nomem(err, bytes, "the thread pool");
+    memset(pool, 0, bytes);
     pool->n_threads = n_threads;
-    pool->n_active = 1;
-    atomic_init(&pool->arrived, 0);
-    atomic_init(&pool->generation, 0);
-    atomic_init(&pool->sleepers, 0);
+    pool->workers = (struct worker *)(void *)((char *)pool + workers_at);
+    begin_run(pool, 1);
     *out = pool;
     return GWEN_OK;
 }
@@ -44,6 +77,16 @@ enum gwen_status gw_pool_create(int n_threads, struct gw_pool **out, struct gwen
 void gw_pool_free(struct gw_pool *pool) { free(pool); }
 
 int gw_pool_threads(const struct gw_pool *pool) { return pool->n_threads; }
+
+size_t gw_pool_stolen(const struct gw_pool *pool, int thread) {
+    return pool->workers[thread].n_stolen;
+}
+
+void gw_pool_share(const struct gw_pool *pool, int thread, size_t n, size_t *begin, size_t *end) {
+    gw_share(n, thread, pool->n_active, begin, end);
+}
+
+/* --- waiting ------------------------------------------------------------------------------- */
 
 static void cpu_relax(void) {
 #if defined(__x86_64__)
@@ -67,19 +110,17 @@ static void futex_wake_all(atomic_uint *word) {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-void gw_pool_barrier(struct gw_pool *pool) {
-    if (pool->n_active == 1) return;
-    unsigned generation = atomic_load_explicit(&pool->generation, memory_order_acquire);
-    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) + 1 == pool->n_active) {
-        atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
-        /* seq_cst against the sleepers' own increment-then-check. */
-        atomic_fetch_add(&pool->generation, 1);
-        if (atomic_load(&pool->sleepers) > 0) futex_wake_all(&pool->generation);
-        return;
-    }
+static void advance(struct signal *s) {
+    /* seq_cst against the sleepers' own increment-then-check. */
+    atomic_fetch_add(&s->value, 1);
+    if (atomic_load(&s->sleepers) > 0) futex_wake_all(&s->value);
+}
+
+/* Returns when s is no longer `value`. */
+static void wait_past(struct signal *s, unsigned value) {
     int64_t start = 0;
     for (unsigned spins = 1;; spins++) {
-        if (atomic_load_explicit(&pool->generation, memory_order_acquire) != generation) return;
+        if (atomic_load_explicit(&s->value, memory_order_acquire) != value) return;
         cpu_relax();
         if (spins % SPINS_PER_CLOCK_READ == 0) {
             int64_t now = now_ns();
@@ -87,10 +128,128 @@ void gw_pool_barrier(struct gw_pool *pool) {
             if (now - start > SPIN_NS) break;
         }
     }
-    atomic_fetch_add(&pool->sleepers, 1);
-    while (atomic_load(&pool->generation) == generation) futex_wait(&pool->generation, generation);
-    atomic_fetch_sub(&pool->sleepers, 1);
+    atomic_fetch_add(&s->sleepers, 1);
+    while (atomic_load(&s->value) == value) futex_wait(&s->value, value);
+    atomic_fetch_sub(&s->sleepers, 1);
 }
+
+void gw_pool_barrier(struct gw_pool *pool) {
+    if (pool->n_active == 1) return;
+    unsigned generation = atomic_load_explicit(&pool->generation.value, memory_order_acquire);
+    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) + 1 != pool->n_active) {
+        wait_past(&pool->generation, generation);
+        return;
+    }
+    atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
+    advance(&pool->generation);
+}
+
+/* --- operations ----------------------------------------------------------------------------
+ *
+ * Each thread counts operations by itself.  What is left of a thread's share of one is a word
+ *
+ *     operation (24 bits) | first unit (20) | end (20)
+ *
+ * of which the owner takes the first unit and thieves the last one, by compare and exchange.  A
+ * word of an earlier operation means that nothing has been taken of this one, so nobody has to
+ * prepare it.  One of a later operation is found by a thread that comes late: this one is over. */
+
+enum { UNIT_BITS = 20, OP_BITS = 24 };
+
+static uint64_t pack(uint32_t op, size_t begin, size_t end) {
+    return (uint64_t)op << (2 * UNIT_BITS) | (uint64_t)begin << UNIT_BITS | end;
+}
+
+/* What a word says of operation `op`: the units [*begin, *end) of `owner` are left.  Returns true
+ * when the word is of an earlier operation. */
+static bool unpack(const struct gw_pool *pool, uint64_t word, uint32_t op, size_t n_units,
+                   int owner, size_t *begin, size_t *end) {
+    uint32_t behind = (op - (uint32_t)(word >> (2 * UNIT_BITS))) & ((1u << OP_BITS) - 1);
+    *begin = *end = 0;
+    if (behind == 0) {
+        *begin = word >> UNIT_BITS & (GW_POOL_MAX_UNITS - 1);
+        *end = word & (GW_POOL_MAX_UNITS - 1);
+        return false;
+    }
+    if (behind >> (OP_BITS - 1)) return false; /* ahead */
+    gw_share(n_units, owner, pool->n_active, begin, end);
+    return true;
+}
+
+/* Takes a unit of owner's share: the first for itself, the last for a thief. */
+static bool take(struct gw_pool *pool, int owner, bool thief, uint32_t op, size_t n_units,
+                 size_t *unit) {
+    atomic_uint_fast64_t *left = &pool->workers[owner].left;
+    uint_fast64_t seen = atomic_load_explicit(left, memory_order_relaxed);
+    for (;;) {
+        size_t begin, end;
+        bool earlier = unpack(pool, seen, op, n_units, owner, &begin, &end);
+        /* An empty share is marked as this operation's, too: words must not grow so old that the
+         * count wraps around. */
+        if (begin == end && !earlier) return false;
+        bool empty = begin == end;
+        *unit = thief ? end - 1 : begin;
+        if (!empty && thief) end--;
+        if (!empty && !thief) begin++;
+        if (atomic_compare_exchange_weak_explicit(left, &seen, pack(op, begin, end),
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return !empty;
+    }
+}
+
+static size_t units_left(const struct gw_pool *pool, int owner, uint32_t op, size_t n_units) {
+    size_t begin, end;
+    unpack(pool, atomic_load_explicit(&pool->workers[owner].left, memory_order_relaxed), op,
+           n_units, owner, &begin, &end);
+    return end - begin;
+}
+
+static bool steal(struct gw_pool *pool, uint32_t op, size_t n_units, size_t *unit) {
+    for (;;) {
+        int victim = -1;
+        size_t most = 0;
+        for (int i = 0; i < pool->n_active; i++) {
+            size_t n = units_left(pool, i, op, n_units);
+            if (n <= most) continue;
+            most = n;
+            victim = i;
+        }
+        if (victim < 0) return false;
+        if (take(pool, victim, true, op, n_units, unit)) return true;
+    }
+}
+
+/* Adds n units to those done of operation `op`; the last ones end it. */
+static void report(struct gw_pool *pool, uint32_t op, uint32_t n, size_t n_units) {
+    uint_fast64_t seen = atomic_load_explicit(&pool->n_done, memory_order_relaxed);
+    uint32_t before;
+    do before = seen >> 32 == op ? (uint32_t)seen : 0;
+    while (!atomic_compare_exchange_weak_explicit(&pool->n_done, &seen,
+                                                  (uint64_t)op << 32 | (before + n),
+                                                  memory_order_acq_rel, memory_order_relaxed));
+    if (before + n == n_units) advance(&pool->current);
+}
+
+bool gw_pool_next(struct gw_pool *pool, int thread, size_t n_units, size_t *unit) {
+    struct worker *me = &pool->workers[thread];
+    if (n_units == 0) return false;
+    if (take(pool, thread, false, me->op, n_units, unit)) {
+        me->n_taken++;
+        return true;
+    }
+    if (steal(pool, me->op, n_units, unit)) {
+        me->n_taken++;
+        me->n_stolen++;
+        return true;
+    }
+    if (me->n_taken > 0) report(pool, me->op, me->n_taken, n_units);
+    wait_past(&pool->current, me->op);
+    me->op++;
+    me->n_taken = 0;
+    return false;
+}
+
+/* --- runs ---------------------------------------------------------------------------------- */
 
 #ifdef GW_POOL_PTHREADS
 
@@ -123,18 +282,18 @@ void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
         starts[n] = (struct start){&crew, n};
         if (pthread_create(&ids[n], NULL, thread_main, &starts[n]) != 0) break;
     }
-    pool->n_active = n;
+    begin_run(pool, n);
     atomic_store(&crew.n_threads, (unsigned)n);
     futex_wake_all(&crew.n_threads);
     fn(ctx, 0, n);
     for (int i = 1; i < n; i++) pthread_join(ids[i], NULL);
-    pool->n_active = 1;
 }
 
 #else
 
 void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
     if (pool->n_threads == 1) {
+        begin_run(pool, 1);
         fn(ctx, 0, 1);
         return;
     }
@@ -143,10 +302,9 @@ void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
         /* OpenMP may give fewer threads than asked for (OMP_THREAD_LIMIT). */
         int n = omp_get_num_threads();
 #pragma omp single
-        pool->n_active = n;
+        begin_run(pool, n);
         fn(ctx, omp_get_thread_num(), n);
     }
-    pool->n_active = 1;
 }
 
 #endif

@@ -141,9 +141,9 @@ void gw_engine_free(struct gw_engine *e) {
     free(e);
 }
 
-static void draw_tokens(struct gw_engine *e, int thread, int n_threads) {
+static void draw_tokens(struct gw_engine *e, int thread) {
     char *scratch = e->sampler_scratch + (size_t)thread * e->sampler_scratch_bytes;
-    for (size_t i = (size_t)thread; i < e->n_draws; i += (size_t)n_threads) {
+    for (size_t i; gw_pool_next(e->pool, thread, e->n_draws, &i);) {
         struct gw_draw *d = &e->draws[i];
         const struct gw_job *job = &d->job->job;
         double u = gw_rng_uniform_at(&d->job->rng, job->wants[d->want].sample, d->position);
@@ -162,8 +162,8 @@ static void engine_region(void *ctx, int thread, int n_threads) {
         if (!e->go) return;
         gw_forward(ws, thread, n_threads);
         gw_head_run(e->head, ws->head_x, x_stride, ws->batch.n_out,
-                    ws->scratch + (size_t)thread * ws->scratch_bytes, thread, n_threads);
-        draw_tokens(e, thread, n_threads);
+                    ws->scratch + (size_t)thread * ws->scratch_bytes, thread);
+        draw_tokens(e, thread);
         gw_pool_barrier(e->pool);
     }
 }

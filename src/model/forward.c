@@ -1,7 +1,7 @@
 /* forward.c - see forward.h.  A layer is
  *     x = norm(h); qkv = x Wqkv | rotate, store K and V | attention | h += attn Wo
  *     x = norm(h); act = silu(x Wgate) * (x Wup)        | h += act Wdown
- * with a barrier at every bar and line end. */
+ * with all threads waiting for the work, though not for each other, at every bar and line end. */
 #include "model/forward.h"
 
 #include "base/clock.h"
@@ -191,39 +191,32 @@ static void done_act(void *ctx, int thread, size_t m0, size_t m, size_t n0, size
 }
 
 static void linear(const struct gw_workspace *ws, enum gw_op op, const struct gw_packed *w,
-                   const char *x, size_t x_stride, gw_linear_done *done, void *ctx, int thread,
-                   int n_threads) {
+                   const char *x, size_t x_stride, gw_linear_done *done, void *ctx, int thread) {
     gw_linear(&ws->model->kern, w, ws->batch.n_rows, x, x_stride, done, ctx,
-              ws->scratch + (size_t)thread * ws->scratch_bytes, thread, n_threads);
-    gw_pool_barrier(ws->pool);
+              ws->scratch + (size_t)thread * ws->scratch_bytes, ws->pool, thread);
     gw_profile_mark(ws, op, thread);
 }
 
 /* --- the parts of a layer ------------------------------------------------------------------ */
 
-static void embed(const struct gw_workspace *ws, int thread, int n_threads) {
-    size_t begin, end;
-    gw_share(ws->batch.n_rows, thread, n_threads, &begin, &end);
-    for (size_t r = begin; r < end; r++)
+static void embed(const struct gw_workspace *ws, int thread) {
+    for (size_t r; gw_pool_next(ws->pool, thread, ws->batch.n_rows, &r);)
         gw_packed_get_row(&ws->model->embed, (size_t)ws->batch.tokens[r],
                           ws->h + r * ws->model->cfg.hidden);
-    gw_pool_barrier(ws->pool);
     gw_profile_mark(ws, GW_OP_EMBED, thread);
 }
 
-/* x[i] = norm(h[rows[i]]) for this thread's share of n; rows NULL: all in order. */
+/* x[i] = norm(h[rows[i]]) for n rows; rows NULL: all in order. */
 static void norm_rows(const struct gw_workspace *ws, const float *weight, const size_t *rows,
-                      size_t n, char *x, int thread, int n_threads) {
+                      size_t n, char *x, int thread) {
     const struct gw_model *m = ws->model;
-    size_t hidden = m->cfg.hidden, stride = gw_packed_x_stride(m->format, hidden), begin, end;
+    size_t hidden = m->cfg.hidden, stride = gw_packed_x_stride(m->format, hidden);
     float *row = (float *)(void *)(ws->scratch + (size_t)thread * ws->scratch_bytes);
-    gw_share(n, thread, n_threads, &begin, &end);
-    for (size_t i = begin; i < end; i++) {
+    for (size_t i; gw_pool_next(ws->pool, thread, n, &i);) {
         const float *h = ws->h + (rows == NULL ? i : rows[i]) * hidden;
         m->kern.rmsnorm(row, h, weight, hidden, (float)m->cfg.rms_eps);
         store_x(&m->kern, m->format, x + i * stride, 0, row, hidden);
     }
-    gw_pool_barrier(ws->pool);
     gw_profile_mark(ws, GW_OP_NORM, thread);
 }
 
@@ -298,25 +291,22 @@ static void attend(const struct gw_workspace *ws, size_t layer, struct gw_span i
     });
 }
 
-static void attention(const struct gw_workspace *ws, size_t layer, int thread, int n_threads) {
-    size_t heads = ws->model->cfg.n_kv_heads, begin, end;
-    gw_share(ws->batch.n_runs * heads, thread, n_threads, &begin, &end);
-    for (size_t i = begin; i < end; i++) {
-        if (i + 1 < end)
+static void attention(const struct gw_workspace *ws, size_t layer, int thread) {
+    const size_t heads = ws->model->cfg.n_kv_heads, n_runs = ws->batch.n_runs * heads;
+    const size_t n_items = ws->batch.n_items;
+    for (size_t i; gw_pool_next(ws->pool, thread, n_runs, &i);) {
+        if (i + 1 < n_runs)
             prefetch_store(ws, layer, ws->batch.runs[(i + 1) / heads], (i + 1) % heads);
         rotate_and_store(ws, layer, ws->batch.runs[i / heads], i % heads);
     }
-    gw_pool_barrier(ws->pool);
     gw_profile_mark(ws, GW_OP_ROTATE, thread);
-    /* Dealt out one by one: items of one kv head cost much the same, later rows of a long run
-     * more than earlier ones. */
-    for (size_t i = (size_t)thread; i < ws->batch.n_items * heads; i += (size_t)n_threads)
-        attend(ws, layer, ws->batch.items[i / heads], i % heads, thread);
-    gw_pool_barrier(ws->pool);
+    /* Head by head, so that a thread finds the keys and values of a shared prompt in its cache. */
+    for (size_t i; gw_pool_next(ws->pool, thread, n_items * heads, &i);)
+        attend(ws, layer, ws->batch.items[i % n_items], i / n_items, thread);
     gw_profile_mark(ws, GW_OP_ATTEND, thread);
 }
 
-static void layer_forward(const struct gw_workspace *ws, size_t index, int thread, int n_threads) {
+static void layer_forward(const struct gw_workspace *ws, size_t index, int thread) {
     const struct gw_model *m = ws->model;
     const struct gw_config *c = &m->cfg;
     const struct gw_layer *l = &m->layers[index];
@@ -329,13 +319,13 @@ static void layer_forward(const struct gw_workspace *ws, size_t index, int threa
     struct to_float down = {&m->kern, ws->h, c->hidden, l->down_bias, true};
     struct to_act act = {&m->kern, m->format, ws->act, act_stride, c->ffn, l->gate_up_bias};
 
-    norm_rows(ws, l->attn_norm, NULL, b->n_rows, ws->x, thread, n_threads);
-    linear(ws, GW_OP_QKV, &l->qkv, ws->x, x_stride, done_float, &qkv, thread, n_threads);
-    attention(ws, index, thread, n_threads);
-    linear(ws, GW_OP_O, &l->o, ws->attn, attn_stride, done_float, &o, thread, n_threads);
-    norm_rows(ws, l->mlp_norm, NULL, b->n_rows, ws->x, thread, n_threads);
-    linear(ws, GW_OP_GATE_UP, &l->gate_up, ws->x, x_stride, done_act, &act, thread, n_threads);
-    linear(ws, GW_OP_DOWN, &l->down, ws->act, act_stride, done_float, &down, thread, n_threads);
+    norm_rows(ws, l->attn_norm, NULL, b->n_rows, ws->x, thread);
+    linear(ws, GW_OP_QKV, &l->qkv, ws->x, x_stride, done_float, &qkv, thread);
+    attention(ws, index, thread);
+    linear(ws, GW_OP_O, &l->o, ws->attn, attn_stride, done_float, &o, thread);
+    norm_rows(ws, l->mlp_norm, NULL, b->n_rows, ws->x, thread);
+    linear(ws, GW_OP_GATE_UP, &l->gate_up, ws->x, x_stride, done_act, &act, thread);
+    linear(ws, GW_OP_DOWN, &l->down, ws->act, act_stride, done_float, &down, thread);
 }
 
 static void trace(const struct gw_workspace *ws, size_t layer, int thread) {
@@ -352,11 +342,11 @@ void gw_forward(struct gw_workspace *ws, int thread, int n_threads) {
         gw_pool_barrier(ws->pool);
         if (thread == 0) gw_kv_copies_done(ws->kv);
     }
-    embed(ws, thread, n_threads);
+    embed(ws, thread);
     trace(ws, 0, thread);
     for (size_t i = 0; i < m->cfg.n_layers; i++) {
-        layer_forward(ws, i, thread, n_threads);
+        layer_forward(ws, i, thread);
         trace(ws, i + 1, thread);
     }
-    norm_rows(ws, m->norm, ws->batch.out_rows, ws->batch.n_out, ws->head_x, thread, n_threads);
+    norm_rows(ws, m->norm, ws->batch.out_rows, ws->batch.n_out, ws->head_x, thread);
 }

@@ -55,7 +55,7 @@ enum gw_op {
     GW_OP_COUNT
 };
 
-/* Wall time of each part, as thread 0 sees it from barrier to barrier. */
+/* Wall time of each part, as thread 0 sees it. */
 struct gw_profile {
     uint64_t last_ns;
     uint64_t ns[GW_OP_COUNT];
@@ -96,11 +96,13 @@ void gw_workspace_free(struct gw_workspace *ws);
 size_t gw_workspace_bytes(const struct gw_config *cfg, enum gw_panel_format format, size_t max_rows,
                           size_t max_out, size_t max_positions, int n_threads);
 
-/* After a barrier: adds the time since the last call to `op` (thread 0, with a profile only). */
+/* When a part is done: adds the time since the last call to `op` (thread 0, with a profile only).
+ */
 void gw_profile_mark(const struct gw_workspace *ws, enum gw_op op, int thread);
 
-/* Runs ws->batch through the layers; stores keys and values; leaves head_x.  SPMD; ends with a
- * barrier. */
+/* Runs ws->batch through the layers; stores keys and values; leaves head_x.  SPMD.  When it
+ * returns all of that is done, but threads that came late may still have to pass through: the batch
+ * may be changed after a barrier. */
 void gw_forward(struct gw_workspace *ws, int thread, int n_threads);
 
 #endif

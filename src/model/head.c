@@ -87,14 +87,10 @@ static void finish_row(struct gw_head *h, size_t row) {
 }
 
 void gw_head_run(struct gw_head *h, const char *x, size_t x_stride, size_t n_rows, void *scratch,
-                 int thread, int n_threads) {
-    size_t begin, end;
-    gw_linear(&h->model->kern, &h->model->head, n_rows, x, x_stride, done_block, h, scratch, thread,
-              n_threads);
-    gw_pool_barrier(h->pool);
-    gw_share(n_rows, thread, n_threads, &begin, &end);
-    for (size_t row = begin; row < end; row++) finish_row(h, row);
-    gw_pool_barrier(h->pool);
+                 int thread) {
+    gw_linear(&h->model->kern, &h->model->head, n_rows, x, x_stride, done_block, h, scratch,
+              h->pool, thread);
+    for (size_t row; gw_pool_next(h->pool, thread, n_rows, &row);) finish_row(h, row);
 }
 
 float gw_head_logprob(const struct gw_head *h, size_t i, float z) {

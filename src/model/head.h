@@ -37,9 +37,9 @@ void gw_head_free(struct gw_head *head);
 size_t gw_head_bytes(const struct gw_config *cfg, size_t max_rows, bool keep);
 
 /* Products and statistics for n_rows rows of normed hidden states x.  `scratch` as for gw_linear.
- * SPMD; ends with a barrier. */
+ * SPMD; done when it returns. */
 void gw_head_run(struct gw_head *head, const char *x, size_t x_stride, size_t n_rows, void *scratch,
-                 int thread, int n_threads);
+                 int thread);
 
 /* log p of a value z of row i. */
 float gw_head_logprob(const struct gw_head *head, size_t i, float z);

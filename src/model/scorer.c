@@ -305,16 +305,15 @@ static void score_region(void *ctx, int thread, int n_threads) {
         if (thread == 0) compose(s);
         gw_pool_barrier(s->pool);
         if (!s->go) return;
-        /* Read now: after the last barrier of this step, which is in gw_forward when there are no
-         * outputs, thread 0 makes the next batch. */
-        const size_t n_out = ws->batch.n_out;
+        const size_t n_out =
+            ws->batch.n_out; /* thread 0 changes it after this step's last barrier */
         gw_forward(ws, thread, n_threads);
+        gw_pool_barrier(s->pool);
         for (size_t i = 0, n; i < n_out; i += n) {
             n = GW_MIN(s->head_rows, n_out - i);
             if (thread == 0) set_targets(s, i, n);
             gw_pool_barrier(s->pool);
-            gw_head_run(s->head, ws->head_x + i * x_stride, x_stride, n, scratch, thread,
-                        n_threads);
+            gw_head_run(s->head, ws->head_x + i * x_stride, x_stride, n, scratch, thread);
             if (thread == 0) take_results(s, i, n);
             gw_pool_barrier(s->pool);
         }

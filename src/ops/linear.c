@@ -265,41 +265,46 @@ static void run_blocked(const struct micro *micro, const struct gwen_tile *whole
 
 size_t gw_linear_scratch_bytes(void) { return (size_t)CHUNK_ROWS * GW_GROUP_COLS * sizeof(float); }
 
+/* Group g of columns, all rows; `next`: the panels that this thread will read after it, or NULL. */
+static void run_group(const struct micro *micro, const struct gw_packed *w, size_t m, const void *x,
+                      size_t x_stride, size_t g, const char *next, gw_linear_done *done, void *ctx,
+                      void *scratch, int thread) {
+    const char *panels = (const char *)w->data + g * GW_GROUP_PANELS * w->panel_stride;
+    const size_t n0 = g * GW_GROUP_COLS, n = GW_MIN((size_t)GW_GROUP_COLS, w->n - n0);
+    const size_t n_chunks = (m + CHUNK_ROWS - 1) / CHUNK_ROWS;
+    for (size_t chunk = 0; chunk < n_chunks; chunk++) {
+        const size_t m0 = m * chunk / n_chunks, m1 = m * (chunk + 1) / n_chunks;
+        const char *following = chunk + 1 < n_chunks ? panels : next;
+        const struct gwen_tile block = {
+            .m = m1 - m0,
+            .k = padded_k(w->format, w->k),
+            .nv = GW_MIN((size_t)GW_GROUP_PANELS, w->n_panels - g * GW_GROUP_PANELS),
+            .x = (const char *)x + m0 * x_stride,
+            .x_stride = x_stride,
+            .w = panels,
+            .panel_stride = w->panel_stride,
+            .c = scratch,
+            .c_stride = GW_GROUP_COLS};
+        if (m <= micro->shape.rows[pick_panels(micro, m, GW_GROUP_PANELS)])
+            run_streaming(micro, &block, following);
+        else
+            run_blocked(micro, &block, following);
+        done(ctx, thread, m0, m1 - m0, n0, n, scratch, GW_GROUP_COLS);
+    }
+}
+
 void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_t m, const void *x,
-               size_t x_stride, gw_linear_done *done, void *ctx, void *scratch, int thread,
-               int n_threads) {
+               size_t x_stride, gw_linear_done *done, void *ctx, void *scratch,
+               struct gw_pool *pool, int thread) {
     const struct micro micro = micro_of(kern, w->format, w->tuning->ranges[gw_linear_range(m)]);
     const size_t n_groups = (w->n_panels + GW_GROUP_PANELS - 1) / GW_GROUP_PANELS;
-    const size_t first = n_groups * (size_t)thread / (size_t)n_threads;
-    const size_t end = n_groups * ((size_t)thread + 1) / (size_t)n_threads;
-    const size_t n_chunks = (m + CHUNK_ROWS - 1) / CHUNK_ROWS;
-    const size_t group_bytes = GW_GROUP_PANELS * w->panel_stride;
-
-    for (size_t g = first; g < end; g++) {
-        const char *panels = (const char *)w->data + g * group_bytes;
-        const size_t n0 = g * GW_GROUP_COLS;
-        for (size_t chunk = 0; chunk < n_chunks; chunk++) {
-            const size_t m0 = m * chunk / n_chunks, m1 = m * (chunk + 1) / n_chunks;
-            const char *next = chunk + 1 < n_chunks ? panels
-                               : g + 1 < end        ? panels + group_bytes
-                                                    : NULL;
-            const struct gwen_tile block = {
-                .m = m1 - m0,
-                .k = padded_k(w->format, w->k),
-                .nv = GW_MIN((size_t)GW_GROUP_PANELS, w->n_panels - g * GW_GROUP_PANELS),
-                .x = (const char *)x + m0 * x_stride,
-                .x_stride = x_stride,
-                .w = panels,
-                .panel_stride = w->panel_stride,
-                .c = scratch,
-                .c_stride = GW_GROUP_COLS};
-            if (m <= micro.shape.rows[pick_panels(&micro, m, GW_GROUP_PANELS)])
-                run_streaming(&micro, &block, next);
-            else
-                run_blocked(&micro, &block, next);
-            done(ctx, thread, m0, m1 - m0, n0, GW_MIN((size_t)GW_GROUP_COLS, w->n - n0), scratch,
-                 GW_GROUP_COLS);
-        }
+    size_t begin, end; /* this thread's share, which it goes through in order */
+    gw_pool_share(pool, thread, n_groups, &begin, &end);
+    for (size_t g; gw_pool_next(pool, thread, n_groups, &g);) {
+        const char *panels = (const char *)w->data + g * GW_GROUP_PANELS * w->panel_stride;
+        const char *next =
+            g >= begin && g + 1 < end ? panels + GW_GROUP_PANELS * w->panel_stride : NULL;
+        run_group(&micro, w, m, x, x_stride, g, next, done, ctx, scratch, thread);
     }
 }
 

@@ -8,7 +8,7 @@
 #ifndef GW_LINEAR_H
 #define GW_LINEAR_H
 
-#include "base/base.h"
+#include "base/pool.h"
 #include "gwen_simd.h"
 
 enum gw_panel_format { GW_PANEL_F32, GW_PANEL_F16, GW_PANEL_BF16, GW_PANEL_BF16X2 };
@@ -75,13 +75,13 @@ size_t gw_packed_x_stride(enum gw_panel_format format, size_t k);
 typedef void gw_linear_done(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n,
                             float *c, size_t c_stride);
 
-/* Y = X W^T for m rows of X, x_stride bytes apart, K-blocked; thread `thread` of `n_threads` does
- * its own contiguous share of column groups (the same share in every call), no barrier inside. Each
+/* Y = X W^T for m rows of X, x_stride bytes apart, K-blocked: an operation of the pool's current
+ * run, whose units are groups of columns (gw_pool_next); when it returns, all of Y is done.  Each
  * element is one fma chain over K, whatever m, the tiles or the threads. `scratch` is this thread's
  * own, gw_linear_scratch_bytes() long, 64-byte aligned. */
 void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_t m, const void *x,
-               size_t x_stride, gw_linear_done *done, void *ctx, void *scratch, int thread,
-               int n_threads);
+               size_t x_stride, gw_linear_done *done, void *ctx, void *scratch,
+               struct gw_pool *pool, int thread);
 size_t gw_linear_scratch_bytes(void);
 
 /* The micro-kernels over one small product without threads or blocking (attention's QK and PV):

@@ -81,6 +81,7 @@ double gw_peak_flops(const struct gwen_kernels *kern, enum gw_panel_format forma
 /* The buffer is read one slice after another: a slice is what a measurement takes. */
 struct read_work {
     const struct gwen_kernels *kern;
+    struct gw_pool *pool;
     char *data;
     size_t group_bytes, slice_groups, n_slices;
     enum gw_panel_format format;
@@ -148,21 +149,23 @@ static double read_four_ahead(void *ctx, size_t round, int thread, int n_threads
     return read_lines(ctx, round, thread, n_threads, 4, 2048);
 }
 
-static void ignore(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
-                   size_t c_stride) {
-    (void)ctx, (void)thread, (void)m0, (void)m, (void)n0, (void)n, (void)c, (void)c_stride;
+static void count_groups(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
+                         size_t c_stride) {
+    uint64_t *counts = ctx;
+    (void)m0, (void)m, (void)n0, (void)n, (void)c, (void)c_stride;
+    counts[(size_t)thread * LINE / sizeof *counts]++;
 }
 
 /* What a decoding step of one row does to its weights. */
 static double read_product(void *ctx, size_t round, int thread, int n_threads) {
     const struct read_work *w = ctx;
     struct gw_packed packed;
+    uint64_t *done = &w->sums[(size_t)thread * LINE / sizeof *done], before = *done;
+    (void)n_threads;
     gw_packed_init(&packed, w->format, w->slice_groups * GW_GROUP_COLS, K, slice(w, round));
-    gw_linear(w->kern, &packed, 1, w->x, gw_packed_x_stride(w->format, K), ignore, NULL,
-              w->scratch + (size_t)thread * gw_linear_scratch_bytes(), thread, n_threads);
-    size_t begin, end; /* the groups that gw_linear gives this thread */
-    gw_share(w->slice_groups, thread, n_threads, &begin, &end);
-    return (double)((end - begin) * w->group_bytes);
+    gw_linear(w->kern, &packed, 1, w->x, gw_packed_x_stride(w->format, K), count_groups, w->sums,
+              w->scratch + (size_t)thread * gw_linear_scratch_bytes(), w->pool, thread);
+    return (double)((*done - before) * w->group_bytes);
 }
 
 /* Writes a slice: pages that were never written are all the same page of zeros. */
@@ -225,6 +228,7 @@ enum gwen_status gw_peak_read(const struct gwen_kernels *kern, enum gw_panel_for
         return status;
     }
     struct read_work w = {.kern = kern,
+                          .pool = pool,
                           .data = buffer.data,
                           .group_bytes = group,
                           .format = format,

@@ -111,7 +111,7 @@ static enum gwen_status bench_open(struct bench *b, const struct shape *shape) {
     return gw_head_create(b->model, b->pool, n_seqs, true, &b->head, b->err);
 }
 
-static void run_head(struct bench *b, int thread, int n_threads) {
+static void run_head(struct bench *b, int thread) {
     struct gw_workspace *ws = b->ws;
     for (size_t i = 0; thread == 0 && i < ws->batch.n_out; i++) {
         b->head->temperature[i] = gw_sampling_temperature(&b->sampling);
@@ -119,8 +119,7 @@ static void run_head(struct bench *b, int thread, int n_threads) {
     }
     gw_pool_barrier(b->pool);
     gw_head_run(b->head, ws->head_x, gw_packed_x_stride(b->model->format, b->model->cfg.hidden),
-                ws->batch.n_out, ws->scratch + (size_t)thread * ws->scratch_bytes, thread,
-                n_threads);
+                ws->batch.n_out, ws->scratch + (size_t)thread * ws->scratch_bytes, thread);
     gw_profile_mark(ws, GW_OP_HEAD, thread);
 }
 
@@ -146,8 +145,9 @@ static void prefill_region(void *ctx, int thread, int n_threads) {
         gw_pool_barrier(b->pool);
         if (b->status != GWEN_OK) return;
         gw_forward(b->ws, thread, n_threads);
+        gw_pool_barrier(b->pool);
     }
-    run_head(b, thread, n_threads);
+    run_head(b, thread);
 }
 
 static enum gwen_status prefill(struct bench *b, struct gw_seq *seq, size_t n, uint64_t which) {
@@ -183,8 +183,8 @@ static void decode_region(void *ctx, int thread, int n_threads) {
         gw_pool_barrier(b->pool);
         if (b->status != GWEN_OK) return;
         gw_forward(b->ws, thread, n_threads);
-        run_head(b, thread, n_threads);
-        for (size_t i = (size_t)thread; i < b->n_seqs; i += (size_t)n_threads) {
+        run_head(b, thread);
+        for (size_t i; gw_pool_next(b->pool, thread, b->n_seqs, &i);) {
             struct gw_rng_key key = {.seed = b->seed,
                                      .stream = GW_STREAM_ROLLOUT,
                                      .sample = i,

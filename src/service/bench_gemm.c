@@ -36,11 +36,10 @@ static void fill_region(void *ctx, int thread, int n_threads) {
 
 static void gemm_region(void *ctx, int thread, int n_threads) {
     struct gemm *g = ctx;
-    for (size_t i = 0; i < g->repeat; i++) {
+    (void)n_threads;
+    for (size_t i = 0; i < g->repeat; i++)
         gw_linear(g->kern, &g->w, g->m, g->x, g->x_stride, done, g,
-                  g->scratch + (size_t)thread * g->scratch_bytes, thread, n_threads);
-        gw_pool_barrier(g->pool);
-    }
+                  g->scratch + (size_t)thread * g->scratch_bytes, g->pool, thread);
 }
 
 static double seconds_of(struct gemm *g, size_t repeat) {

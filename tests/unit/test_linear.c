@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+enum { MOST_THREADS = 5 };
+
 static struct gwen_kernels kern;
 
 static const enum gw_panel_format FORMATS[] = {GW_PANEL_F32, GW_PANEL_F16, GW_PANEL_BF16,
@@ -45,7 +47,8 @@ struct problem {
     size_t m, n, k, x_stride;
     char *source; /* row-major weights, at an odd address: files need not align theirs */
     float *w_values, *x_values, *y;
-    void *x, *panels, *scratch;
+    void *x, *panels, *scratch; /* scratch: of MOST_THREADS threads */
+    struct gw_pool *pool;       /* of the product that is running */
 };
 
 static void *zeroed(size_t bytes) {
@@ -89,7 +92,7 @@ static void make(struct problem *p, enum gw_panel_format format, size_t m, size_
         }
     }
     p->y = zeroed(m * n * sizeof(float));
-    p->scratch = zeroed(gw_linear_scratch_bytes());
+    p->scratch = zeroed(MOST_THREADS * gw_linear_scratch_bytes());
 }
 
 static void release(struct problem *p) {
@@ -118,10 +121,19 @@ static void keep(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n
     }
 }
 
+static void multiply_region(void *ctx, int thread, int n_threads) {
+    struct problem *p = ctx;
+    (void)n_threads;
+    gw_linear(&kern, &p->w, p->m, p->x, p->x_stride, keep, p,
+              (char *)p->scratch + (size_t)thread * gw_linear_scratch_bytes(), p->pool, thread);
+}
+
 static void multiply(struct problem *p, int n_threads) {
+    struct gwen_err err;
     for (size_t i = 0; i < p->m * p->n; i++) p->y[i] = NAN;
-    for (int t = 0; t < n_threads; t++)
-        gw_linear(&kern, &p->w, p->m, p->x, p->x_stride, keep, p, p->scratch, t, n_threads);
+    assert_int_equal(gw_pool_create(n_threads, &p->pool, &err), GWEN_OK);
+    gw_pool_run(p->pool, multiply_region, p);
+    gw_pool_free(p->pool);
 }
 
 /* The definition: one chain of fma over k; native bf16 takes the odd element of a pair first

@@ -1,4 +1,4 @@
-/* test_pool.c - the thread pool's runs and barrier, and large memory. */
+/* test_pool.c - the thread pool's runs, barrier and units of work, and large memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/pool.h"
@@ -53,6 +54,119 @@ static void barrier_orders_memory(void **state) {
             assert_int_equal(s.runs, s.n_threads);
             assert_int_equal(s.wrong, 0);
         }
+        gw_pool_free(pool);
+    }
+}
+
+/* --- units of work -------------------------------------------------------------------------- */
+
+enum { MOST_UNITS = 300 };
+
+/* Operation i adds i to every unit's sum, which the operations before it have left right. */
+struct sums {
+    struct gw_pool *pool;
+    size_t n_units;
+    long of[MOST_UNITS]; /* plain: only the operations' ends order them */
+    atomic_int wrong;
+    bool delays;
+};
+
+static void now_and_then_sleep(struct sums *s, uint32_t *random) {
+    *random = *random * 1664525 + 1013904223;
+    if (s->delays && *random >> 24 == 0) usleep(*random >> 12 & 511);
+}
+
+static void add_up(void *ctx, int thread, int n_threads) {
+    struct sums *s = ctx;
+    uint32_t random = (uint32_t)thread * 77 + 1;
+    (void)n_threads;
+    for (long op = 1; op <= 100; op++) {
+        for (size_t u; gw_pool_next(s->pool, thread, s->n_units, &u);) {
+            now_and_then_sleep(s, &random);
+            if (s->of[u] != op * (op - 1) / 2) atomic_fetch_add(&s->wrong, 1);
+            s->of[u] += op;
+        }
+        now_and_then_sleep(s, &random);
+    }
+    /* All see what the others have done. */
+    for (size_t u = 0; u < s->n_units; u++)
+        if (s->of[u] != 5050) atomic_fetch_add(&s->wrong, 1);
+}
+
+static void units_are_done_once(void **state) {
+    (void)state;
+    static const size_t counts[] = {0, 1, 2, 3, 7, 64, MOST_UNITS};
+    for (int n = 1; n <= THREADS; n++) {
+        struct gw_pool *pool = make_pool(n);
+        for (size_t i = 0; i < 2 * GW_ARRAY_LEN(counts); i++) {
+            struct sums s = {.pool = pool, .n_units = counts[i / 2], .delays = i % 2 != 0};
+            gw_pool_run(pool, add_up, &s);
+            assert_int_equal(s.wrong, 0);
+            for (size_t u = 0; u < s.n_units; u++) assert_int_equal(s.of[u], 5050);
+        }
+        gw_pool_free(pool);
+    }
+}
+
+struct delayed {
+    struct gw_pool *pool;
+    atomic_size_t done;
+    size_t by[THREADS];
+    int n_threads;
+};
+
+/* Thread 0 does not get on with its first unit before all others have been done. */
+static void one_is_stuck(void *ctx, int thread, int n_threads) {
+    struct delayed *d = ctx;
+    if (thread == 0) d->n_threads = n_threads;
+    gw_pool_barrier(d->pool);
+    for (size_t u; gw_pool_next(d->pool, thread, MOST_UNITS, &u);) {
+        if (n_threads > 1 && thread == 0)
+            while (atomic_load(&d->done) < MOST_UNITS - 1) usleep(10);
+        d->by[thread]++;
+        atomic_fetch_add(&d->done, 1);
+    }
+}
+
+static void units_of_a_stuck_thread_are_stolen(void **state) {
+    (void)state;
+    for (int n = 2; n <= THREADS; n++) {
+        struct gw_pool *pool = make_pool(n);
+        struct delayed d = {.pool = pool};
+        gw_pool_run(pool, one_is_stuck, &d);
+        assert_int_equal(d.done, MOST_UNITS);
+        size_t stolen = 0;
+        for (int t = 0; t < d.n_threads; t++) stolen += gw_pool_stolen(pool, t);
+        if (d.n_threads > 1) {
+            assert_true(d.by[0] <= 1);
+            assert_true(stolen >= MOST_UNITS / (size_t)d.n_threads - 1);
+        }
+        gw_pool_free(pool);
+    }
+}
+
+/* A thread that has taken nothing holds up nobody, and finds its way when it comes. */
+static void one_is_late(void *ctx, int thread, int n_threads) {
+    struct delayed *d = ctx;
+    if (thread == 0) d->n_threads = n_threads;
+    while (n_threads > 1 && thread == 0 && atomic_load(&d->done) < 50 * 8) usleep(10);
+    for (int op = 0; op < 50; op++)
+        for (size_t u; gw_pool_next(d->pool, thread, 8, &u);) {
+            d->by[thread]++;
+            atomic_fetch_add(&d->done, 1);
+        }
+    gw_pool_barrier(d->pool);
+    for (size_t u; gw_pool_next(d->pool, thread, 8, &u);) atomic_fetch_add(&d->done, 1);
+}
+
+static void late_threads_pass_through(void **state) {
+    (void)state;
+    for (int n = 1; n <= THREADS; n++) {
+        struct gw_pool *pool = make_pool(n);
+        struct delayed d = {.pool = pool};
+        gw_pool_run(pool, one_is_late, &d);
+        assert_int_equal(d.done, 51 * 8);
+        if (d.n_threads > 1) assert_int_equal(d.by[0], 0);
         gw_pool_free(pool);
     }
 }
@@ -112,6 +226,9 @@ static void memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(barrier_orders_memory),
+        cmocka_unit_test(units_are_done_once),
+        cmocka_unit_test(units_of_a_stuck_thread_are_stolen),
+        cmocka_unit_test(late_threads_pass_through),
         cmocka_unit_test(bad_counts),
         cmocka_unit_test(shares),
         cmocka_unit_test(memory),
