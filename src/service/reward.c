@@ -2,6 +2,7 @@
 #include "service/reward.h"
 
 #include "base/json.h"
+#include "service/reward_cmd.h"
 #include "service/reward_internal.h"
 
 #include <math.h>
@@ -49,8 +50,9 @@ struct gw_reward_kind gw_reward_kind_at(size_t i) {
 /* --- a set ------------------------------------------------------------------------------------ */
 
 struct reward {
-    const struct gw_reward_impl *impl;
+    const struct gw_reward_impl *impl; /* NULL: a command */
     void *state;
+    struct gw_reward_cmd *command;
     char *name;
     float weight;
 };
@@ -66,7 +68,8 @@ enum gwen_status gw_rewards_new(struct gw_rewards **out, struct gwen_err *err) {
 }
 
 static void close_reward(struct reward *w) {
-    if (w->impl->close != NULL) w->impl->close(w->state);
+    if (w->impl != NULL && w->impl->close != NULL) w->impl->close(w->state);
+    gw_reward_cmd_free(w->command);
     free(w->name);
 }
 
@@ -145,6 +148,13 @@ enum gwen_status gw_rewards_add(struct gw_rewards *r, const char *spec, struct g
     return append(r, w, kind->name, err);
 }
 
+enum gwen_status gw_rewards_add_command(struct gw_rewards *r, const struct gw_reward_cmd_opts *opts,
+                                        struct gwen_err *err) {
+    struct reward w = {.weight = 1};
+    GW_TRY(gw_reward_cmd_new(opts, &w.command, err));
+    return append(r, w, "command", err);
+}
+
 enum gwen_status gw_rewards_set_weights(struct gw_rewards *r, const double *weights, size_t n,
                                         struct gwen_err *err) {
     if (n != r->n)
@@ -170,23 +180,34 @@ static json_t *parse_meta(const char *meta, size_t len) {
 bool gw_rewards_applies(const struct gw_rewards *r, size_t i, const char *meta, size_t meta_len) {
     const struct reward *w = &r->items[i];
     const struct gw_reward_input empty = {.completion = "", .prompt = ""};
+    if (w->impl == NULL) return true;
     json_t *row = parse_meta(meta, meta_len);
     bool applies = row != NULL && !isnan(w->impl->score(w->state, row, &empty));
     json_decref(row);
     return applies;
 }
 
+/* scores[count] of the built-in rewards; those of commands are left alone. */
+static enum gwen_status score_row(struct gw_rewards *r, const struct gw_reward_input *in,
+                                  float *scores, struct gwen_err *err) {
+    json_t *meta = parse_meta(in->meta, in->meta_len);
+    if (meta == NULL)
+        return gw_fail(err, GWEN_ERR_ARGUMENT, "a row's meta is not a JSON object: %.*s",
+                       (int)GW_MIN(in->meta_len, (size_t)80), in->meta);
+    for (size_t k = 0; k < r->n; k++) {
+        const struct reward *w = &r->items[k];
+        if (w->impl != NULL) scores[k] = (float)w->impl->score(w->state, meta, in);
+    }
+    json_decref(meta);
+    return GWEN_OK;
+}
+
 enum gwen_status gw_rewards_score(struct gw_rewards *r, const struct gw_reward_input *in, size_t n,
                                   float *scores, struct gwen_err *err) {
-    for (size_t i = 0; i < n; i++) {
-        json_t *meta = parse_meta(in[i].meta, in[i].meta_len);
-        if (meta == NULL)
-            return gw_fail(err, GWEN_ERR_ARGUMENT, "a row's meta is not a JSON object: %.*s",
-                           (int)GW_MIN(in[i].meta_len, (size_t)80), in[i].meta);
-        for (size_t k = 0; k < r->n; k++)
-            scores[i * r->n + k] = (float)r->items[k].impl->score(r->items[k].state, meta, &in[i]);
-        json_decref(meta);
-    }
+    for (size_t i = 0; i < n; i++) GW_TRY(score_row(r, &in[i], scores + i * r->n, err));
+    for (size_t k = 0; k < r->n; k++)
+        if (r->items[k].command != NULL)
+            GW_TRY(gw_reward_cmd_score(r->items[k].command, in, n, scores + k, r->n, err));
     return GWEN_OK;
 }
 

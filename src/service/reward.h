@@ -49,6 +49,7 @@ struct gw_reward_kind gw_reward_kind_at(size_t i);
 /* --- a set ------------------------------------------------------------------------------------ */
 
 struct gw_rewards;
+struct gw_reward_cmd_opts; /* reward_cmd.h */
 
 enum gwen_status gw_rewards_new(struct gw_rewards **out, struct gwen_err *err);
 /* Ends commands too; NULL is fine. */
@@ -56,6 +57,9 @@ void gw_rewards_free(struct gw_rewards *r);
 /* Adds a built-in reward, written NAME or NAME:ARGUMENT, with weight 1.  It is called NAME in
  * logs, NAME_2 ... when there is one of that name.  Errors say what would have been right. */
 enum gwen_status gw_rewards_add(struct gw_rewards *r, const char *spec, struct gwen_err *err);
+/* Adds the rewards of a command, called "command" in logs. */
+enum gwen_status gw_rewards_add_command(struct gw_rewards *r, const struct gw_reward_cmd_opts *opts,
+                                        struct gwen_err *err);
 /* Weights in the order of adding; their number has to be that of the rewards. */
 enum gwen_status gw_rewards_set_weights(struct gw_rewards *r, const double *weights, size_t n,
                                         struct gwen_err *err);
@@ -64,7 +68,8 @@ const char *gw_rewards_name(const struct gw_rewards *r, size_t i); /* i < count 
 
 /* Whether reward i can say anything about a row with this "meta" (a command always can). */
 bool gw_rewards_applies(const struct gw_rewards *r, size_t i, const char *meta, size_t meta_len);
-/* scores[n][count] of n completions; NaN is null.  Built-in rewards do not fail. */
+/* scores[n][count] of n completions; NaN is null.  Built-in rewards do not fail; of commands see
+ * reward_cmd.h. */
 enum gwen_status gw_rewards_score(struct gw_rewards *r, const struct gw_reward_input *in, size_t n,
                                   float *scores, struct gwen_err *err);
 /* rewards[n]: the weighted sum of each row of scores[n][count] without its nulls, NaN for a row
