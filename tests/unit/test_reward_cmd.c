@@ -198,7 +198,7 @@ static void nonsense(void **state) {
         {"read x; echo '{\"id\":77,\"reward\":1}'; cat", "no row with this id is waiting", "77"},
         {"read x; echo '{\"id\":0,\"reward\":1}\n{\"id\":0,\"reward\":1}'; cat", "answered twice",
          "at row {\"id\":0"},
-        {"printf '\\033[1m\\377'; printf 'a\\001\\n'; echo why >&2; cat", "): ?[1m?a? at row",
+        {"echo why >&2; printf '\\033[1m\\377a\\001\\n'; cat", "): ?[1m?a? at row",
          "its stderr: why"},
         {"head -c 3000000 /dev/zero | tr '\\0' x; cat", "a line of more than 1 MiB", "xxx"},
     };
