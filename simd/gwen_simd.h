@@ -49,6 +49,22 @@ struct gwen_tile {
     size_t prefetch_lines; /* 64-byte lines to prefetch into L2 from each; 0: prefetch unused */
 };
 
+enum { GWEN_SOFTMAX_MAX = 64 }; /* scores of one row of a gwen_softmax */
+
+/* One block of an online softmax for m rows. */
+struct gwen_softmax {
+    size_t m, n; /* n: a multiple of 16 up to GWEN_SOFTMAX_MAX */
+    float *s;    /* [m][n] scores, rows s_stride floats apart; become probabilities */
+    size_t s_stride;
+    struct gwen_bf16 *p; /* NULL, or where probabilities go instead: then s holds nothing after */
+    size_t p_stride;     /* in elements */
+    const uint8_t *visible; /* [m] scores of the row that count: 1..n */
+    float scale;
+    float *max, *sum; /* [m] of the row up to here; -inf and 0 before the first block */
+    float *o;         /* [m][o_n] what the row has added up, rescaled; NULL: nothing yet */
+    size_t o_n, o_stride;
+};
+
 enum gwen_isa {
     GWEN_ISA_REF,
     GWEN_ISA_AVX2,       /* AVX2 + FMA + F16C */

@@ -83,24 +83,22 @@ static void pack_16x2(uint16_t *dst, const uint16_t *src, size_t stride, size_t 
 }
 
 /* --- conversions ------------------------------------------------------------------------- */
-/* Round to nearest even by adding: the high halves of u + 0x7fff + (lowest bit kept).  A NaN
- * gets its quiet bit and nothing added. */
-INLINE uint16x4_t to_bf16(float32x4_t x) {
-    const uint32x4_t number = vceqq_f32(x, x);
-    uint32x4_t u = vreinterpretq_u32_f32(x);
-    uint32x4_t round = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
-    round = vandq_u32(vaddq_u32(round, vdupq_n_u32(0x7fff)), number);
-    u = vorrq_u32(u, vbicq_u32(vdupq_n_u32(0x400000), number));
-    return vaddhn_u32(u, round);
-}
+static void f32_to_bf16(struct gwen_bf16 *y, const float *x, size_t n) { row_to_bf16(y, x, n); }
 
-static void f32_to_bf16(struct gwen_bf16 *y, const float *x, size_t n) {
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        const uint16x4_t low = to_bf16(vld1q_f32(x + i)), high = to_bf16(vld1q_f32(x + i + 4));
-        vst1q_u16(&y[i].bits, vcombine_u16(low, high));
+static void zip_bf16(struct gwen_bf16 *y, size_t panel_stride, const float *a, const float *b,
+                     size_t n) {
+    size_t j = 0;
+    for (; j + 4 <= n; j += 4) {
+        struct gwen_bf16 *to = y + j / GWEN_PANEL * panel_stride + j % GWEN_PANEL * 2;
+        const uint16x4_t first = to_bf16(vld1q_f32(a + j));
+        const uint16x4_t second = b != NULL ? to_bf16(vld1q_f32(b + j)) : vdup_n_u16(0);
+        vst1q_u16(&to->bits, vcombine_u16(vzip1_u16(first, second), vzip2_u16(first, second)));
     }
-    gwen_ref_f32_to_bf16(y + i, x + i, n - i);
+    for (; j < n; j++) {
+        struct gwen_bf16 *to = y + j / GWEN_PANEL * panel_stride + j % GWEN_PANEL * 2;
+        to[0] = gwen_float_to_bf16(a[j]);
+        to[1] = gwen_float_to_bf16(b == NULL ? 0.0f : b[j]);
+    }
 }
 
 static void bf16_to_f32(float *y, const struct gwen_bf16 *x, size_t n) {
@@ -143,4 +141,5 @@ void gwen_init_neon_pack(struct gwen_kernels *k) {
     k->bf16_to_f32 = bf16_to_f32;
     k->f32_to_f16 = f32_to_f16;
     k->f16_to_f32 = f16_to_f32;
+    k->zip_bf16 = zip_bf16;
 }

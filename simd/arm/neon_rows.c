@@ -37,7 +37,7 @@ INLINE void store_lanes(float lanes[LANES], const float32x4_t l[VECTORS]) {
     UNROLL for (int v = 0; v < VECTORS; v++) vst1q_f32(lanes + v * WIDTH, l[v]);
 }
 
-static void rmsnorm(float *y, const float *x, const float *w, size_t n, float eps) {
+INLINE void rmsnorm(float *y, const float *x, const float *w, size_t n, float eps) {
     float32x4_t sum[VECTORS];
     UNROLL for (int v = 0; v < VECTORS; v++) sum[v] = vdupq_n_f32(0.0f);
     size_t i = 0;
@@ -62,7 +62,7 @@ static void rmsnorm(float *y, const float *x, const float *w, size_t n, float ep
     for (; i < n; i++) y[i] = (x[i] * inv) * w[i];
 }
 
-static void rope(float *x, const float *cosines, const float *sines, size_t half) {
+INLINE void rope(float *x, const float *cosines, const float *sines, size_t half) {
     size_t i = 0;
     for (; i + WIDTH <= half; i += WIDTH) {
         const float32x4_t a = vld1q_f32(x + i), b = vld1q_f32(x + half + i);
@@ -77,7 +77,8 @@ static void rope(float *x, const float *cosines, const float *sines, size_t half
     }
 }
 
-static void swiglu(float *y, const float *gate, const float *up, size_t n) {
+/* y = gate / (1 + exp(-gate)) * up */
+INLINE void silu_mul(float *y, const float *gate, const float *up, size_t n) {
     const float32x4_t one = vdupq_n_f32(1.0f);
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -87,7 +88,7 @@ static void swiglu(float *y, const float *gate, const float *up, size_t n) {
             vst1q_f32(y + i + v * WIDTH, vmulq_f32(silu, vld1q_f32(up + i + v * WIDTH)));
         }
     }
-    gwen_ref_swiglu(y + i, gate + i, up + i, n - i);
+    for (; i < n; i++) y[i] = (gate[i] / (1.0f + gwen_exp(-gate[i]))) * up[i];
 }
 
 static void add(float *y, const float *x, size_t n) {
@@ -97,7 +98,7 @@ static void add(float *y, const float *x, size_t n) {
     gwen_ref_add(y + i, x + i, n - i);
 }
 
-static void scale(float *y, float s, size_t n) {
+INLINE void scale(float *y, float s, size_t n) {
     size_t i = 0;
     for (; i + WIDTH <= n; i += WIDTH) vst1q_f32(y + i, vmulq_n_f32(vld1q_f32(y + i), s));
     gwen_ref_scale(y + i, s, n - i);
@@ -122,7 +123,7 @@ static void exp_sub(float *y, const float *x, float sub, size_t n) {
     gwen_ref_exp_sub(y + i, x + i, sub, n - i);
 }
 
-static float sum_exp_sub(const float *x, float sub, size_t n) {
+INLINE float sum_exp_sub(const float *x, float sub, size_t n) {
     const float32x4_t less = vdupq_n_f32(sub);
     float32x4_t sum[VECTORS];
     UNROLL for (int v = 0; v < VECTORS; v++) sum[v] = vdupq_n_f32(0.0f);
@@ -151,7 +152,7 @@ INLINE float largest(const float32x4_t best[VECTORS]) {
     return vmaxvq_f32(larger(larger(best[0], best[1]), larger(best[2], best[3]))) + 0.0f;
 }
 
-static float max(const float *x, size_t n) {
+INLINE float max(const float *x, size_t n) {
     float32x4_t best[VECTORS];
     UNROLL for (int v = 0; v < VECTORS; v++) best[v] = vdupq_n_f32(-INFINITY);
     size_t i = 0;
@@ -188,7 +189,7 @@ INLINE uint32x4_t visible_lanes(size_t i, size_t visible, int v) {
     return vcltq_u32(vld1q_u32(lane + v * WIDTH), vdupq_n_u32(bound));
 }
 
-static float softmax_block(float *s, size_t n, size_t visible, float factor, float *m, float *l) {
+INLINE float softmax_row(float *s, size_t n, size_t visible, float factor, float *m, float *l) {
     float32x4_t most[VECTORS], sum[VECTORS];
     UNROLL for (int v = 0; v < VECTORS; v++) {
         most[v] = vdupq_n_f32(-INFINITY);
@@ -221,10 +222,14 @@ static float softmax_block(float *s, size_t n, size_t visible, float factor, flo
     return corr;
 }
 
+#define BY_ROWS_SOFTMAX
+#include "by_rows.h"
+
 void gwen_init_neon_rows(struct gwen_kernels *k) {
     k->rmsnorm = rmsnorm;
     k->rope = rope;
-    k->swiglu = swiglu;
+    k->norm_rope = norm_rope_by_rows;
+    k->swiglu = swiglu_by_rows;
     k->add = add;
     k->scale = scale;
     k->divide = divide;
@@ -232,5 +237,6 @@ void gwen_init_neon_rows(struct gwen_kernels *k) {
     k->sum_exp_sub = sum_exp_sub;
     k->max = max;
     k->argmax = argmax;
-    k->softmax_block = softmax_block;
+    k->block_stats = block_stats_by_rows;
+    k->softmax_block = softmax_by_rows;
 }

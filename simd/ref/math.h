@@ -95,6 +95,14 @@ static inline struct gwen_f16 gwen_float_to_f16(float x) {
     return (struct gwen_f16){(uint16_t)(sign | h)};
 }
 
+/* y[i] = x in one of two types. */
+static inline void gwen_put(void *y, bool bf16, size_t i, float x) {
+    if (bf16)
+        ((struct gwen_bf16 *)y)[i] = gwen_float_to_bf16(x);
+    else
+        ((float *)y)[i] = x;
+}
+
 /* --- sums ---------------------------------------------------------------------------- */
 /* The fixed tree over 16 lanes that ends every row sum; overwrites l. */
 static inline float gwen_tree16(float l[16]) {

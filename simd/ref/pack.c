@@ -38,3 +38,12 @@ void gwen_ref_f32_to_f16(struct gwen_f16 *y, const float *x, size_t n) {
 void gwen_ref_f16_to_f32(float *y, const struct gwen_f16 *x, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = gwen_f16_to_float(x[i]);
 }
+
+void gwen_ref_zip_bf16(struct gwen_bf16 *y, size_t panel_stride, const float *a, const float *b,
+                       size_t n) {
+    for (size_t j = 0; j < n; j++) {
+        struct gwen_bf16 *pair = y + j / GWEN_PANEL * panel_stride + 2 * (j % GWEN_PANEL);
+        pair[0] = gwen_float_to_bf16(a[j]);
+        pair[1] = gwen_float_to_bf16(b == NULL ? 0.0f : b[j]);
+    }
+}

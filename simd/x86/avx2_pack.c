@@ -78,25 +78,23 @@ static void pack_16(uint16_t *dst, const uint16_t *src, size_t stride, size_t ro
     gwen_ref_pack_16(dst + k0 * GWEN_PANEL, src + k0, stride, rows, k - k0);
 }
 
-/* The low 16 bits of 8 values below 2^16. */
-INLINE __m128i narrow(__m256i v) {
-    v = _mm256_permute4x64_epi64(_mm256_packus_epi32(v, v), 0xd8);
-    return _mm256_castsi256_si128(v);
-}
+static void f32_to_bf16(struct gwen_bf16 *y, const float *x, size_t n) { row_to_bf16(y, x, n); }
 
-static void f32_to_bf16(struct gwen_bf16 *y, const float *x, size_t n) {
-    const __m256i one = _mm256_set1_epi32(1), half = _mm256_set1_epi32(0x7fff);
-    const __m256i quiet = _mm256_set1_epi32(0x40);
-    size_t i = 0;
-    for (; i + WIDTH <= n; i += WIDTH) {
-        const __m256 v = _mm256_loadu_ps(x + i), nan = _mm256_cmp_ps(v, v, _CMP_UNORD_Q);
-        const __m256i u = _mm256_castps_si256(v), high = _mm256_srli_epi32(u, 16);
-        __m256i r = _mm256_add_epi32(_mm256_add_epi32(u, half), _mm256_and_si256(high, one));
-        r = _mm256_blendv_epi8(_mm256_srli_epi32(r, 16), _mm256_or_si256(high, quiet),
-                               _mm256_castps_si256(nan));
-        _mm_storeu_si128((__m128i *)(void *)(y + i), narrow(r));
+static void zip_bf16(struct gwen_bf16 *y, size_t panel_stride, const float *a, const float *b,
+                     size_t n) {
+    size_t j = 0;
+    for (; j + WIDTH <= n; j += WIDTH) {
+        struct gwen_bf16 *to = y + j / GWEN_PANEL * panel_stride + j % GWEN_PANEL * 2;
+        __m256i pair = ps_to_bf16(_mm256_loadu_ps(a + j));
+        if (b != NULL)
+            pair = _mm256_or_si256(pair, _mm256_slli_epi32(ps_to_bf16(_mm256_loadu_ps(b + j)), 16));
+        store(to, pair);
     }
-    gwen_ref_f32_to_bf16(y + i, x + i, n - i);
+    for (; j < n; j++) {
+        struct gwen_bf16 *to = y + j / GWEN_PANEL * panel_stride + j % GWEN_PANEL * 2;
+        to[0] = gwen_float_to_bf16(a[j]);
+        to[1] = gwen_float_to_bf16(b == NULL ? 0.0f : b[j]);
+    }
 }
 
 static void bf16_to_f32(float *y, const struct gwen_bf16 *x, size_t n) {
@@ -131,4 +129,5 @@ void gwen_init_avx2_pack(struct gwen_kernels *k) {
     k->bf16_to_f32 = bf16_to_f32;
     k->f32_to_f16 = f32_to_f16;
     k->f16_to_f32 = f16_to_f32;
+    k->zip_bf16 = zip_bf16;
 }

@@ -78,7 +78,7 @@ INLINE __m256 lowest_from(__m256 v, size_t left) {
 }
 
 /* --- kernels ------------------------------------------------------------------------------ */
-static void rmsnorm(float *y, const float *x, const float *w, size_t n, float eps) {
+INLINE void rmsnorm(float *y, const float *x, const float *w, size_t n, float eps) {
     __m256 low = _mm256_setzero_ps(), high = low;
     for (size_t i = 0; i < n; i += LANES) {
         __m256 v = load(x + i, n - i);
@@ -94,7 +94,7 @@ static void rmsnorm(float *y, const float *x, const float *w, size_t n, float ep
     }
 }
 
-static void rope(float *x, const float *cosines, const float *sines, size_t half) {
+INLINE void rope(float *x, const float *cosines, const float *sines, size_t half) {
     for (size_t i = 0; i < half; i += WIDTH) {
         const size_t left = half - i;
         __m256 a = load(x + i, left), b = load(x + half + i, left);
@@ -104,7 +104,8 @@ static void rope(float *x, const float *cosines, const float *sines, size_t half
     }
 }
 
-static void swiglu(float *y, const float *gate, const float *up, size_t n) {
+/* y = gate / (1 + exp(-gate)) * up */
+INLINE void silu_mul(float *y, const float *gate, const float *up, size_t n) {
     const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
     for (size_t i = 0; i < n; i += WIDTH) {
         __m256 g = load(gate + i, n - i), u = load(up + i, n - i);
@@ -118,7 +119,7 @@ static void add(float *y, const float *x, size_t n) {
         store(y + i, _mm256_add_ps(load(y + i, n - i), load(x + i, n - i)), n - i);
 }
 
-static void scale(float *y, float s, size_t n) {
+INLINE void scale(float *y, float s, size_t n) {
     const __m256 factor = _mm256_set1_ps(s);
     for (size_t i = 0; i < n; i += WIDTH)
         store(y + i, _mm256_mul_ps(load(y + i, n - i), factor), n - i);
@@ -136,7 +137,7 @@ static void exp_sub(float *y, const float *x, float sub, size_t n) {
         store(y + i, exp_ps(_mm256_sub_ps(load(x + i, n - i), s)), n - i);
 }
 
-static float sum_exp_sub(const float *x, float sub, size_t n) {
+INLINE float sum_exp_sub(const float *x, float sub, size_t n) {
     const __m256 s = _mm256_set1_ps(sub);
     __m256 low = _mm256_setzero_ps(), high = low;
     for (size_t i = 0; i < n; i += LANES) {
@@ -150,7 +151,7 @@ static float sum_exp_sub(const float *x, float sub, size_t n) {
     return tree(low, high);
 }
 
-static float max(const float *x, size_t n) {
+INLINE float max(const float *x, size_t n) {
     __m256 best = _mm256_set1_ps(-INFINITY), best2 = best;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -171,7 +172,7 @@ static size_t argmax(const float *x, size_t n) {
     return 0;
 }
 
-/* The first pass of softmax_block: scales the visible scores; their maximum. */
+/* The first pass of softmax_row: scales the visible scores; their maximum. */
 static float scale_and_max(float *s, size_t visible, float factor) {
     const __m256 f = _mm256_set1_ps(factor);
     __m256 largest = _mm256_set1_ps(-INFINITY);
@@ -183,7 +184,7 @@ static float scale_and_max(float *s, size_t visible, float factor) {
     return max_of_lanes(largest);
 }
 
-static float softmax_block(float *s, size_t n, size_t visible, float factor, float *m, float *l) {
+INLINE float softmax_row(float *s, size_t n, size_t visible, float factor, float *m, float *l) {
     const float old = *m;
     float best = scale_and_max(s, visible, factor);
     if (old > best) best = old;
@@ -205,10 +206,14 @@ static float softmax_block(float *s, size_t n, size_t visible, float factor, flo
     return corr;
 }
 
+#define BY_ROWS_SOFTMAX
+#include "by_rows.h"
+
 void gwen_init_avx2_rows(struct gwen_kernels *k) {
     k->rmsnorm = rmsnorm;
     k->rope = rope;
-    k->swiglu = swiglu;
+    k->norm_rope = norm_rope_by_rows;
+    k->swiglu = swiglu_by_rows;
     k->add = add;
     k->scale = scale;
     k->divide = divide;
@@ -216,5 +221,6 @@ void gwen_init_avx2_rows(struct gwen_kernels *k) {
     k->sum_exp_sub = sum_exp_sub;
     k->max = max;
     k->argmax = argmax;
-    k->softmax_block = softmax_block;
+    k->block_stats = block_stats_by_rows;
+    k->softmax_block = softmax_by_rows;
 }

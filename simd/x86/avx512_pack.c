@@ -82,17 +82,18 @@ static void pack_16(uint16_t *dst, const uint16_t *src, size_t stride, size_t ro
         gwen_ref_pack_16(dst + pairs * 2 * GWEN_PANEL, src + 2 * pairs, stride, rows, 1);
 }
 
-static void f32_to_bf16(struct gwen_bf16 *y, const float *x, size_t n) {
-    const __m512i one = _mm512_set1_epi32(1), half = _mm512_set1_epi32(0x7fff);
-    const __m512i quiet = _mm512_set1_epi32(0x40);
-    for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 k = lanes_of(n - i);
-        const __m512 v = _mm512_maskz_loadu_ps(k, x + i);
-        const __m512i u = _mm512_castps_si512(v), high = _mm512_srli_epi32(u, 16);
-        __m512i r = _mm512_add_epi32(_mm512_add_epi32(u, half), _mm512_and_epi32(high, one));
-        r = _mm512_srli_epi32(r, 16);
-        r = _mm512_mask_or_epi32(r, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), high, quiet);
-        _mm256_mask_storeu_epi16(y + i, k, _mm512_cvtepi32_epi16(r));
+static void f32_to_bf16(struct gwen_bf16 *y, const float *x, size_t n) { row_to_bf16(y, x, n); }
+
+static void zip_bf16(struct gwen_bf16 *y, size_t panel_stride, const float *a, const float *b,
+                     size_t n) {
+    for (size_t j = 0; j < n; j += LANES, y += panel_stride) {
+        const __mmask16 k = lanes_of(n - j);
+        __m512i pair = ps_to_bf16(_mm512_maskz_loadu_ps(k, a + j));
+        if (b != NULL) {
+            const __m512i second = ps_to_bf16(_mm512_maskz_loadu_ps(k, b + j));
+            pair = _mm512_or_epi32(pair, _mm512_slli_epi32(second, 16));
+        }
+        _mm512_mask_storeu_epi32(y, k, pair);
     }
 }
 
@@ -126,4 +127,5 @@ void gwen_init_avx512_pack(struct gwen_kernels *k) {
     k->bf16_to_f32 = bf16_to_f32;
     k->f32_to_f16 = f32_to_f16;
     k->f16_to_f32 = f16_to_f32;
+    k->zip_bf16 = zip_bf16;
 }

@@ -35,7 +35,7 @@ INLINE __m512 exp_ps(__m512 x) {
     return _mm512_mask_add_ps(y, nan, x, x);
 }
 
-static void rmsnorm(float *y, const float *x, const float *w, size_t n, float eps) {
+INLINE void rmsnorm(float *y, const float *x, const float *w, size_t n, float eps) {
     __m512 sum = _mm512_setzero_ps();
     for (size_t i = 0; i < n; i += LANES) {
         __m512 v = _mm512_maskz_loadu_ps(lanes_of(n - i), x + i);
@@ -50,7 +50,7 @@ static void rmsnorm(float *y, const float *x, const float *w, size_t n, float ep
     }
 }
 
-static void rope(float *x, const float *cosines, const float *sines, size_t half) {
+INLINE void rope(float *x, const float *cosines, const float *sines, size_t half) {
     for (size_t i = 0; i < half; i += LANES) {
         const __mmask16 k = lanes_of(half - i);
         __m512 a = _mm512_maskz_loadu_ps(k, x + i), b = _mm512_maskz_loadu_ps(k, x + half + i);
@@ -61,7 +61,8 @@ static void rope(float *x, const float *cosines, const float *sines, size_t half
     }
 }
 
-static void swiglu(float *y, const float *gate, const float *up, size_t n) {
+/* y = gate / (1 + exp(-gate)) * up */
+INLINE void silu_mul(float *y, const float *gate, const float *up, size_t n) {
     const __m512 one = _mm512_set1_ps(1.0f), sign = _mm512_set1_ps(-0.0f);
     for (size_t i = 0; i < n; i += LANES) {
         const __mmask16 k = lanes_of(n - i);
@@ -79,7 +80,7 @@ static void add(float *y, const float *x, size_t n) {
     }
 }
 
-static void scale(float *y, float s, size_t n) {
+INLINE void scale(float *y, float s, size_t n) {
     const __m512 factor = _mm512_set1_ps(s);
     for (size_t i = 0; i < n; i += LANES) {
         const __mmask16 k = lanes_of(n - i);
@@ -104,7 +105,7 @@ static void exp_sub(float *y, const float *x, float sub, size_t n) {
     }
 }
 
-static float sum_exp_sub(const float *x, float sub, size_t n) {
+INLINE float sum_exp_sub(const float *x, float sub, size_t n) {
     const __m512 s = _mm512_set1_ps(sub);
     __m512 sum = _mm512_setzero_ps();
     for (size_t i = 0; i < n; i += LANES) {
@@ -121,7 +122,7 @@ INLINE __m512 larger(__m512 x, __m512 best) { return _mm512_max_ps(x, best); }
 /* Maximum of 16 lanes without NaNs; a zero becomes +0. */
 INLINE float max_of_lanes(__m512 best) { return _mm512_reduce_max_ps(best) + 0.0f; }
 
-static float max(const float *x, size_t n) {
+INLINE float max(const float *x, size_t n) {
     const __m512 lowest = _mm512_set1_ps(-INFINITY);
     __m512 best = lowest, best2 = lowest;
     size_t i = 0;
@@ -145,38 +146,93 @@ static size_t argmax(const float *x, size_t n) {
     return 0;
 }
 
-static float softmax_block(float *s, size_t n, size_t visible, float factor, float *m, float *l) {
-    const __m512 lowest = _mm512_set1_ps(-INFINITY), f = _mm512_set1_ps(factor);
-    __m512 largest = lowest, sum = _mm512_setzero_ps();
-    for (size_t i = 0; i < visible; i += LANES) {
-        const __mmask16 k = lanes_of(visible - i);
-        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(k, s + i), f);
-        _mm512_storeu_ps(s + i, v);
-        largest = larger(_mm512_mask_mov_ps(lowest, k, v), largest);
+/* --- several rows at once ----------------------------------------------------------------- */
+#include "by_rows.h"
+
+/* The visible scores of one row, of 16 nv, scaled; others are -inf. */
+INLINE void load_scores(__m512 v[GWEN_SOFTMAX_MAX / LANES], size_t nv, const float *s,
+                        uint64_t visible, __m512 scale) {
+    const __m512 lowest = _mm512_set1_ps(-INFINITY);
+    UNROLL for (size_t j = 0; j < nv; j++) {
+        const __mmask16 k = (__mmask16)(visible >> j * LANES);
+        v[j] = _mm512_mask_mul_ps(lowest, k, _mm512_maskz_loadu_ps(k, s + j * LANES), scale);
     }
-    const float old = *m;
-    float best = max_of_lanes(largest);
-    if (old > best) best = old;
-    const __m512 sub = _mm512_set1_ps(best);
-    size_t i = 0;
-    for (; i < visible; i += LANES) {
-        const __mmask16 k = lanes_of(visible - i);
-        __m512 p = exp_ps(_mm512_sub_ps(_mm512_loadu_ps(s + i), sub));
+}
+
+/* Probabilities of one row, and their sum. */
+INLINE float softmax_of(const struct gwen_softmax *a, size_t i, size_t nv, bool bf16,
+                        uint64_t visible, __m512 scale, float best) {
+    __m512 v[GWEN_SOFTMAX_MAX / LANES], sum = _mm512_setzero_ps();
+    load_scores(v, nv, a->s + i * a->s_stride, visible, scale);
+    UNROLL for (size_t j = 0; j < nv; j++) {
+        const __mmask16 k = (__mmask16)(visible >> j * LANES);
+        __m512 p = exp_ps(_mm512_sub_ps(v[j], _mm512_set1_ps(best)));
         p = _mm512_maskz_mov_ps(k, p);
-        _mm512_storeu_ps(s + i, p);
         sum = _mm512_add_ps(sum, p);
+        if (bf16)
+            _mm256_storeu_si256((__m256i *)(void *)(a->p + i * a->p_stride + j * LANES),
+                                _mm512_cvtepi32_epi16(ps_to_bf16(p)));
+        else
+            _mm512_storeu_ps(a->s + i * a->s_stride + j * LANES, p);
     }
-    for (; i < n; i += LANES) _mm512_storeu_ps(s + i, _mm512_setzero_ps());
-    const float corr = old == -INFINITY ? 0.0f : gwen_exp(old - best);
-    *l = fmaf(*l, corr, tree(sum));
-    *m = best;
-    return corr;
+    return tree(sum);
+}
+
+/* Up to 16 rows from i0 on: what is one number a row is done for all rows at once. */
+INLINE void softmax_rows(const struct gwen_softmax *a, size_t i0, size_t m, size_t nv, bool bf16) {
+    const __m512 scale_by = _mm512_set1_ps(a->scale);
+    const __mmask16 rows = lanes_of(m);
+    float best[LANES], sum[LANES], corr[LANES];
+    uint64_t visible[LANES];
+    for (size_t i = 0; i < m; i++) {
+        const unsigned seen = a->visible[i0 + i];
+        __m512 v[GWEN_SOFTMAX_MAX / LANES], most = _mm512_set1_ps(-INFINITY);
+        visible[i] = seen >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << seen) - 1;
+        load_scores(v, nv, a->s + (i0 + i) * a->s_stride, visible[i], scale_by);
+        UNROLL for (size_t j = 0; j < nv; j++) most = larger(v[j], most);
+        best[i] = max_of_lanes(most);
+    }
+    const __m512 old = _mm512_maskz_loadu_ps(rows, a->max + i0);
+    const __m512 now = _mm512_max_ps(old, _mm512_maskz_loadu_ps(rows, best));
+    const __mmask16 had = _mm512_cmp_ps_mask(old, _mm512_set1_ps(-INFINITY), _CMP_NEQ_UQ);
+    const __m512 by = _mm512_maskz_mov_ps(had, exp_ps(_mm512_sub_ps(old, now)));
+    _mm512_storeu_ps(best, now);
+    _mm512_storeu_ps(corr, by);
+    for (size_t i = 0; i < m; i++)
+        sum[i] = softmax_of(a, i0 + i, nv, bf16, visible[i], scale_by, best[i]);
+    const __m512 l = _mm512_maskz_loadu_ps(rows, a->sum + i0);
+    _mm512_mask_storeu_ps(a->sum + i0, rows,
+                          _mm512_fmadd_ps(l, by, _mm512_maskz_loadu_ps(rows, sum)));
+    _mm512_mask_storeu_ps(a->max + i0, rows, now);
+    if (a->o == NULL) return;
+    for (size_t i = 0; i < m; i++)
+        if (corr[i] != 1.0f) scale(a->o + (i0 + i) * a->o_stride, corr[i], a->o_n);
+}
+
+INLINE void softmax_all(const struct gwen_softmax *a, size_t nv) {
+    for (size_t i = 0; i < a->m; i += LANES) {
+        const size_t m = a->m - i < LANES ? a->m - i : LANES;
+        if (a->p != NULL)
+            softmax_rows(a, i, m, nv, true);
+        else
+            softmax_rows(a, i, m, nv, false);
+    }
+}
+
+static void softmax_block(const struct gwen_softmax *a) {
+    switch (a->n / LANES) {
+    case 1: softmax_all(a, 1); break;
+    case 2: softmax_all(a, 2); break;
+    case 3: softmax_all(a, 3); break;
+    default: softmax_all(a, 4); break;
+    }
 }
 
 void gwen_init_avx512_rows(struct gwen_kernels *k) {
     k->rmsnorm = rmsnorm;
     k->rope = rope;
-    k->swiglu = swiglu;
+    k->norm_rope = norm_rope_by_rows;
+    k->swiglu = swiglu_by_rows;
     k->add = add;
     k->scale = scale;
     k->divide = divide;
@@ -184,5 +240,6 @@ void gwen_init_avx512_rows(struct gwen_kernels *k) {
     k->sum_exp_sub = sum_exp_sub;
     k->max = max;
     k->argmax = argmax;
+    k->block_stats = block_stats_by_rows;
     k->softmax_block = softmax_block;
 }

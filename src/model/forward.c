@@ -179,15 +179,12 @@ static void done_act(void *ctx, int thread, size_t m0, size_t m, size_t n0, size
                      size_t c_stride) {
     const struct to_act *d = ctx;
     (void)thread;
-    for (size_t i = 0; i < m; i++) {
-        float *row = c + i * c_stride;
-        if (d->bias != NULL) d->kern->add(row, d->bias + n0, n);
-        for (size_t j = 0; j < n; j += 2 * GWEN_PANEL) {
-            size_t f = (n0 + j) / 2, valid = GW_MIN((size_t)GWEN_PANEL, d->ffn - f);
-            d->kern->swiglu(row + j, row + j, row + j + GWEN_PANEL, valid);
-            store_x(d->kern, d->format, d->act + (m0 + i) * d->stride, f, row + j, valid);
-        }
-    }
+    const bool bf16 = d->format == GW_PANEL_BF16X2;
+    const size_t f = n0 / 2, valid = GW_MIN(n / 2, d->ffn - f);
+    for (size_t i = 0; d->bias != NULL && i < m; i++)
+        d->kern->add(c + i * c_stride, d->bias + n0, n);
+    d->kern->swiglu(d->act + m0 * d->stride + f * (bf16 ? 2 : 4), d->stride, bf16, c, c_stride, m,
+                    valid);
 }
 
 static void linear(const struct gw_workspace *ws, enum gw_op op, const struct gw_packed *w,
@@ -220,13 +217,24 @@ static void norm_rows(const struct gw_workspace *ws, const float *weight, const 
     gw_profile_mark(ws, GW_OP_NORM, thread);
 }
 
-/* One head of one row: q-norm or k-norm (weight NULL: none), then the rotation, in place. */
-static void finish_head(const struct gw_workspace *ws, float *head, const float *weight,
-                        size_t position) {
-    const struct gw_model *m = ws->model;
-    size_t hd = m->cfg.head_dim, half = ws->rope.half;
-    if (weight != NULL) m->kern.rmsnorm(head, head, weight, hd, (float)m->cfg.rms_eps);
-    m->kern.rope(head, ws->rope.cosines + position * half, ws->rope.sines + position * half, half);
+/* How many rows ahead the next ones are asked for. */
+enum { ROWS_AHEAD = 2 };
+
+/* Asks for the queries, key and values of one row: they are pieces of a long row, which another
+ * thread may have computed. */
+static void prefetch_heads(const struct gw_workspace *ws, size_t row, size_t kv_head) {
+    enum { LINE = 64 };
+    const struct gw_config *c = &ws->model->cfg;
+    const size_t hpk = c->n_heads / c->n_kv_heads, bytes = c->head_dim * sizeof(float);
+    const float *at = ws->qkv + row * qkv_cols(c);
+    const char *q = (const char *)(at + kv_head * hpk * c->head_dim);
+    const char *k = (const char *)(at + (c->n_heads + kv_head) * c->head_dim);
+    const char *v = k + c->n_kv_heads * bytes;
+    for (size_t i = 0; i < hpk * bytes; i += LINE) __builtin_prefetch(q + i, 1);
+    for (size_t i = 0; i < bytes; i += LINE) {
+        __builtin_prefetch(k + i, 1);
+        __builtin_prefetch(v + i, 1);
+    }
 }
 
 /* Rows of one run and one kv head: finishes its keys and queries, stores keys and values.  A run
@@ -239,12 +247,18 @@ static void rotate_and_store(const struct gw_workspace *ws, size_t layer, struct
     size_t hd = c->head_dim, hpk = c->n_heads / c->n_kv_heads, cols = qkv_cols(c);
     size_t q_stride = gw_packed_x_stride(m->format, c->n_heads * hd);
     float *keys = ws->qkv + (c->n_heads + kv_head) * hd;
+    const size_t half = ws->rope.half, elem = gw_packed_x_elem(m->format);
+    const float eps = (float)c->rms_eps;
     for (size_t r = run.begin; r < run.end; r++) {
-        float *q = ws->qkv + r * cols + kv_head * hpk * hd;
-        size_t position = ws->batch.rows[r].position;
-        finish_head(ws, keys + r * cols, l->k_norm, position);
-        for (size_t h = 0; h < hpk; h++) finish_head(ws, q + h * hd, l->q_norm, position);
-        store_x(&m->kern, m->format, ws->q + r * q_stride, kv_head * hpk * hd, q, hpk * hd);
+        if (r + ROWS_AHEAD < run.end) prefetch_heads(ws, r + ROWS_AHEAD, kv_head);
+        const size_t position = ws->batch.rows[r].position;
+        const float *cosines = ws->rope.cosines + position * half;
+        const float *sines = ws->rope.sines + position * half;
+        float *q = ws->qkv + r * cols + kv_head * hpk * hd, *k = keys + r * cols;
+        m->kern.norm_rope(k, false, k, 1, half, l->k_norm, eps, cosines, sines);
+        m->kern.norm_rope(ws->q + r * q_stride + kv_head * hpk * hd * elem,
+                          m->format == GW_PANEL_BF16X2, q, hpk, half, l->q_norm, eps, cosines,
+                          sines);
     }
     for (size_t r = run.begin, n; r < run.end; r += n) {
         const struct gw_attn_row *row = &ws->batch.rows[r];
@@ -291,16 +305,17 @@ static void attend(const struct gw_workspace *ws, size_t layer, struct gw_span i
     });
 }
 
+/* Head by head: the thread that stores a head's keys and values is the one that reads them, while
+ * they are in its caches. */
 static void attention(const struct gw_workspace *ws, size_t layer, int thread) {
-    const size_t heads = ws->model->cfg.n_kv_heads, n_runs = ws->batch.n_runs * heads;
-    const size_t n_items = ws->batch.n_items;
-    for (size_t i; gw_pool_next(ws->pool, thread, n_runs, &i);) {
-        if (i + 1 < n_runs)
-            prefetch_store(ws, layer, ws->batch.runs[(i + 1) / heads], (i + 1) % heads);
-        rotate_and_store(ws, layer, ws->batch.runs[i / heads], i % heads);
+    const size_t heads = ws->model->cfg.n_kv_heads;
+    const size_t n_runs = ws->batch.n_runs, n_items = ws->batch.n_items;
+    for (size_t i; gw_pool_next(ws->pool, thread, n_runs * heads, &i);) {
+        if (i + 1 < n_runs * heads)
+            prefetch_store(ws, layer, ws->batch.runs[(i + 1) % n_runs], (i + 1) / n_runs);
+        rotate_and_store(ws, layer, ws->batch.runs[i % n_runs], i / n_runs);
     }
     gw_profile_mark(ws, GW_OP_ROTATE, thread);
-    /* Head by head, so that a thread finds the keys and values of a shared prompt in its cache. */
     for (size_t i; gw_pool_next(ws->pool, thread, n_items * heads, &i);)
         attend(ws, layer, ws->batch.items[i % n_items], i / n_items, thread);
     gw_profile_mark(ws, GW_OP_ATTEND, thread);

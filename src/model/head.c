@@ -62,13 +62,14 @@ static void done_block(void *ctx, int thread, size_t m0, size_t m, size_t n0, si
     struct gw_head *h = ctx;
     const struct gwen_kernels *kern = &h->model->kern;
     (void)thread;
+    for (size_t i = 0; i < m; i++)
+        if (h->temperature[m0 + i] != 1.0f)
+            kern->divide(c + i * c_stride, h->temperature[m0 + i], n);
+    const size_t stat = m0 * h->n_blocks + n0 / GW_VOCAB_BLOCK;
+    kern->block_stats(c, c_stride, m, n, h->block_max + stat, h->block_sum + stat, h->n_blocks);
     for (size_t i = 0; i < m; i++) {
-        float *z = c + i * c_stride;
-        size_t row = m0 + i, stat = row * h->n_blocks + n0 / GW_VOCAB_BLOCK;
-        if (h->temperature[row] != 1.0f) kern->divide(z, h->temperature[row], n);
-        h->block_max[stat] = kern->max(z, n);
-        h->block_sum[stat] = kern->sum_exp_sub(z, h->block_max[stat], n);
-        size_t target = (size_t)h->target[row]; /* -1 is beyond every block */
+        const float *z = c + i * c_stride;
+        const size_t row = m0 + i, target = (size_t)h->target[row]; /* -1: beyond every block */
         if (target >= n0 && target < n0 + n) h->target_z[row] = z[target - n0];
         if (h->keep) memcpy(h->z + row * h->z_stride + n0, z, n * sizeof *z);
     }

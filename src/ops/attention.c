@@ -95,38 +95,45 @@ static void store_k(const struct gwen_kernels *kern, const struct gw_kv_layout *
     }
 }
 
-/* Values of the tokens in slots slot and, if `second` is not NULL, slot + 1, in columns c0.. of one
- * panel of pairs.  Without a second token an even slot clears its partner: the partner may
- * be read (with probability 0) before it is filled, and what lies there must be finite. */
-static void store_v_pair(const struct gwen_kernels *kern, uint32_t *dst, size_t slot, size_t n,
-                         const float *first, const float *second) {
-    uint16_t a[GWEN_PANEL] = {0}, b[GWEN_PANEL] = {0};
-    to_16(kern, GW_PANEL_BF16X2, a, first, n);
-    if (second != NULL) to_16(kern, GW_PANEL_BF16X2, b, second, n);
-    if (slot & 1)
-        for (size_t i = 0; i < GWEN_PANEL; i++) dst[i] = (dst[i] & 0xFFFF) | (uint32_t)a[i] << 16;
-    else
-        for (size_t i = 0; i < GWEN_PANEL; i++) dst[i] = a[i] | (uint32_t)b[i] << 16;
+/* Values of the token in an odd slot, in columns c0.. of one panel of pairs: its partner is there
+ * already. */
+static void store_v_odd(const struct gwen_kernels *kern, uint32_t *dst, size_t n, const float *v) {
+    uint16_t bits[GWEN_PANEL] = {0};
+    to_16(kern, GW_PANEL_BF16X2, bits, v, n);
+    for (size_t i = 0; i < GWEN_PANEL; i++) dst[i] = (dst[i] & 0xFFFF) | (uint32_t)bits[i] << 16;
+}
+
+/* Values as pairs of tokens.  Without a second token an even slot clears its partner: that may be
+ * read (with probability 0) before it is filled, and what lies there must be finite. */
+static void store_v_pairs(const struct gwen_kernels *kern, const struct gw_kv_layout *l,
+                          char *panels, size_t slot, size_t n, const float *v, size_t stride) {
+    for (size_t t = 0, step; t < n; t += step) {
+        const float *first = v + t * stride;
+        char *at = panels + (slot + t) / 2 * GWEN_PANEL * sizeof(uint32_t);
+        step = (slot + t) % 2 == 0 && t + 1 < n ? 2 : 1;
+        if ((slot + t) % 2 == 0) {
+            kern->zip_bf16((struct gwen_bf16 *)(void *)at, l->v_panel_bytes / 2, first,
+                           step == 2 ? first + stride : NULL, l->head_dim);
+            continue;
+        }
+        for (size_t c = 0; c < l->head_dim; c += GWEN_PANEL, at += l->v_panel_bytes)
+            store_v_odd(kern, (uint32_t *)(void *)at, GW_MIN(l->head_dim - c, (size_t)GWEN_PANEL),
+                        first + c);
+    }
 }
 
 static void store_v(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *panels,
                     size_t slot, size_t n, const float *v, size_t stride) {
-    bool pairs = l->format == GW_PANEL_BF16X2;
-    for (size_t t = 0, step; t < n; t += step) {
-        size_t at = slot + t;
-        const float *first = v + t * stride;
-        const float *second = pairs && at % 2 == 0 && t + 1 < n ? first + stride : NULL;
-        step = second != NULL ? 2 : 1;
+    for (size_t t = 0; t < n; t++) {
         for (size_t c = 0; c < l->head_dim; c += GWEN_PANEL) {
+            const size_t at = (slot + t) * GWEN_PANEL,
+                         len = GW_MIN(l->head_dim - c, (size_t)GWEN_PANEL);
             char *panel = panels + c / GWEN_PANEL * l->v_panel_bytes;
-            size_t len = GW_MIN(l->head_dim - c, (size_t)GWEN_PANEL);
-            if (pairs)
-                store_v_pair(kern, (uint32_t *)(void *)panel + at / 2 * GWEN_PANEL, at, len,
-                             first + c, second == NULL ? NULL : second + c);
-            else if (l->format == GW_PANEL_F32)
-                memcpy((float *)(void *)panel + at * GWEN_PANEL, first + c, len * sizeof *first);
+            const float *from = v + t * stride + c;
+            if (l->format == GW_PANEL_F32)
+                memcpy((float *)(void *)panel + at, from, len * sizeof *from);
             else
-                to_16(kern, l->format, (uint16_t *)(void *)panel + at * GWEN_PANEL, first + c, len);
+                to_16(kern, l->format, (uint16_t *)(void *)panel + at, from, len);
         }
     }
 }
@@ -140,7 +147,10 @@ void gw_kv_store(const struct gwen_kernels *kern, const struct gw_kv_layout *l, 
                  const float *v, size_t stride) {
     char *head = head_at(l, block, layer, kv_head);
     store_k(kern, l, head, slot, n, k, stride);
-    store_v(kern, l, head + l->k_bytes, slot, n, v, stride);
+    if (l->format == GW_PANEL_BF16X2)
+        store_v_pairs(kern, l, head + l->k_bytes, slot, n, v, stride);
+    else
+        store_v(kern, l, head + l->k_bytes, slot, n, v, stride);
 }
 
 void gw_kv_prefetch_slot(const struct gw_kv_layout *l, char *block, size_t layer, size_t kv_head,
@@ -171,15 +181,16 @@ struct work {
     float *s;            /* [M][GW_KV_BLOCK] scores, then probabilities */
     struct gwen_bf16 *p; /* [M][GW_KV_BLOCK] probabilities as activations of BF16X2 */
     float *m, *l;        /* [M] running maximum and sum */
+    uint8_t *visible;    /* [M] */
 };
 
 static size_t carve(struct work *w, char *at, size_t head_dim, size_t heads_per_kv) {
     size_t M = (size_t)GW_ATTN_MAX_ROWS * heads_per_kv;
     size_t hd = gw_round_up(head_dim, GWEN_PANEL), used = 0;
-    char *part[6];
-    const size_t bytes[6] = {M * hd * 4,          M * hd * 4, M * GW_KV_BLOCK * 4,
-                             M * GW_KV_BLOCK * 2, M * 4,      M * 4};
-    for (int i = 0; i < 6; i++) {
+    char *part[7];
+    const size_t bytes[7] = {
+        M * hd * 4, M * hd * 4, M * GW_KV_BLOCK * 4, M * GW_KV_BLOCK * 2, M * 4, M * 4, M};
+    for (int i = 0; i < 7; i++) {
         part[i] = at == NULL ? NULL : at + used;
         used += gw_round_up(bytes[i], 64);
     }
@@ -189,7 +200,8 @@ static size_t carve(struct work *w, char *at, size_t head_dim, size_t heads_per_
                            (float *)(void *)part[2],
                            (struct gwen_bf16 *)(void *)part[3],
                            (float *)(void *)part[4],
-                           (float *)(void *)part[5]};
+                           (float *)(void *)part[5],
+                           (uint8_t *)(void *)part[6]};
     return used;
 }
 
@@ -197,35 +209,91 @@ size_t gw_attn_scratch_bytes(size_t head_dim, size_t heads_per_kv) {
     return carve(NULL, NULL, head_dim, heads_per_kv);
 }
 
-/* Block number j for rows r0..r1, which all hold the same block there. */
+/* What is attended next: its keys and values in memory, `used` tokens of them; 0: nothing. */
+struct upcoming {
+    const char *k, *v;
+    size_t used;
+};
+
+/* Block j of row r, if it has one. */
+static struct upcoming block_of(const struct gw_attn_args *a, size_t r, size_t j) {
+    const struct gw_kv_layout *l = a->layout;
+    if (r >= a->n_rows || a->rows[r].position / GW_KV_BLOCK < j) return (struct upcoming){0};
+    char *block = a->base + (size_t)a->rows[r].blocks[j] * l->block_bytes;
+    const char *k = head_at(l, block, a->layer, a->kv_head);
+    return (struct upcoming){
+        k, k + l->k_bytes, GW_MIN(a->rows[r].position + 1 - j * GW_KV_BLOCK, (size_t)GW_KV_BLOCK)};
+}
+
+/* Lines of one panel of `bytes` that hold `used` of `all` tokens. */
+static size_t lines_of(size_t bytes, size_t used, size_t all) {
+    return (bytes * used / all + LINE - 1) / LINE;
+}
+
+/* Block number j for rows r0..r1, which all hold the same block there; meanwhile what is next is
+ * read: samples' own blocks are short pieces all over the arena, where the processor's own
+ * prefetching is too late, and a shared one would come in bursts. */
 static void attend_block(const struct gw_attn_args *a, const struct work *w, size_t j, size_t r0,
-                         size_t r1) {
+                         size_t r1, const struct upcoming *next) {
     const struct gw_kv_layout *l = a->layout;
     const struct gwen_kernels *kern = a->kern;
-    size_t hpk = a->heads_per_kv, hd = l->head_dim, o_stride = gw_round_up(hd, GWEN_PANEL);
-    size_t m0 = r0 * hpk, m = (r1 - r0) * hpk, visible = 0;
-    for (size_t r = r0; r < r1; r++)
-        visible =
-            GW_MAX(visible, GW_MIN(a->rows[r].position + 1 - j * GW_KV_BLOCK, (size_t)GW_KV_BLOCK));
+    const size_t hpk = a->heads_per_kv, hd = l->head_dim, o_stride = gw_round_up(hd, GWEN_PANEL);
+    const size_t m0 = r0 * hpk, m = (r1 - r0) * hpk, elem = gw_packed_x_elem(l->format);
+    const size_t q_stride = gw_round_up(hd * elem, 4);
+    const bool pairs = l->format == GW_PANEL_BF16X2;
     char *block = a->base + (size_t)a->rows[r0].blocks[j] * l->block_bytes;
-    char *k = head_at(l, block, a->layer, a->kv_head), *v = k + l->k_bytes;
-    size_t n = gw_round_up(visible, GWEN_PANEL), q_stride = hd * gw_packed_x_elem(l->format);
-    q_stride = gw_round_up(q_stride, 4);
-
-    gw_small_gemm(kern, l->format, m, n / GWEN_PANEL, padded_k(l->format, hd), w->q + m0 * q_stride,
-                  q_stride, k, l->k_panel_bytes, w->s + m0 * GW_KV_BLOCK, GW_KV_BLOCK, false);
+    const char *k = head_at(l, block, a->layer, a->kv_head), *v = k + l->k_bytes;
+    size_t visible = 0;
     for (size_t i = 0; i < m; i++) {
-        size_t row = m0 + i, seen = a->rows[row / hpk].position + 1 - j * GW_KV_BLOCK;
-        float *s = w->s + row * GW_KV_BLOCK;
-        float corr = kern->softmax_block(s, n, GW_MIN(seen, n), a->scale, w->m + row, w->l + row);
-        if (j > 0 && corr != 1.0f) kern->scale(w->o + row * o_stride, corr, o_stride);
-        if (l->format == GW_PANEL_BF16X2) kern->f32_to_bf16(w->p + row * GW_KV_BLOCK, s, n);
+        const size_t seen =
+            GW_MIN(a->rows[(m0 + i) / hpk].position + 1 - j * GW_KV_BLOCK, (size_t)GW_KV_BLOCK);
+        visible = GW_MAX(visible, seen);
+        w->visible[i] = (uint8_t)seen;
     }
-    bool pairs = l->format == GW_PANEL_BF16X2;
-    const void *p = pairs ? (const void *)(w->p + m0 * GW_KV_BLOCK) : w->s + m0 * GW_KV_BLOCK;
-    gw_small_gemm(kern, l->format, m, o_stride / GWEN_PANEL, padded_k(l->format, visible), p,
-                  GW_KV_BLOCK * (pairs ? sizeof(struct gwen_bf16) : sizeof(float)), v,
-                  l->v_panel_bytes, w->o + m0 * o_stride, o_stride, j > 0);
+    const size_t n = gw_round_up(visible, GWEN_PANEL);
+    float *s = w->s + m0 * GW_KV_BLOCK, *o = w->o + m0 * o_stride;
+    struct gwen_bf16 *p = w->p + m0 * GW_KV_BLOCK;
+
+    gw_small_gemm(
+        kern, l->format,
+        &(struct gwen_tile){.m = m,
+                            .nv = n / GWEN_PANEL,
+                            .k = hd,
+                            .x = w->q + m0 * q_stride,
+                            .x_stride = q_stride,
+                            .w = k,
+                            .panel_stride = l->k_panel_bytes,
+                            .c = s,
+                            .c_stride = GW_KV_BLOCK,
+                            .prefetch = next->k,
+                            .prefetch_lines = next->used == 0 ? 0 : l->k_panel_bytes / LINE});
+    kern->softmax_block(&(struct gwen_softmax){.m = m,
+                                               .n = n,
+                                               .s = s,
+                                               .s_stride = GW_KV_BLOCK,
+                                               .p = pairs ? p : NULL,
+                                               .p_stride = GW_KV_BLOCK,
+                                               .visible = w->visible,
+                                               .scale = a->scale,
+                                               .max = w->m + m0,
+                                               .sum = w->l + m0,
+                                               .o = j > 0 ? o : NULL,
+                                               .o_n = o_stride,
+                                               .o_stride = o_stride});
+    gw_small_gemm(
+        kern, l->format,
+        &(struct gwen_tile){.m = m,
+                            .nv = o_stride / GWEN_PANEL,
+                            .k = visible,
+                            .x = pairs ? (const void *)p : s,
+                            .x_stride = GW_KV_BLOCK * elem,
+                            .w = v,
+                            .panel_stride = l->v_panel_bytes,
+                            .c = o,
+                            .c_stride = o_stride,
+                            .accumulate = j > 0,
+                            .prefetch = next->v,
+                            .prefetch_lines = lines_of(l->v_panel_bytes, next->used, GW_KV_BLOCK)});
 }
 
 static void gather_queries(const struct gw_attn_args *a, const struct work *w) {
@@ -257,25 +325,9 @@ static void write_outputs(const struct gw_attn_args *a, const struct work *w) {
     }
 }
 
-/* Asks for what row r will read of its block j, if it has one.  Samples' own blocks are short
- * pieces all over the arena, where the processor's own prefetch is too late. */
-static void prefetch_block(const struct gw_attn_args *a, size_t r, size_t j) {
-    const struct gw_kv_layout *l = a->layout;
-    if (a->rows[r].position / GW_KV_BLOCK < j) return;
-    size_t used = GW_MIN(a->rows[r].position + 1 - j * GW_KV_BLOCK, (size_t)GW_KV_BLOCK);
-    const char *k =
-        head_at(l, a->base + (size_t)a->rows[r].blocks[j] * l->block_bytes, a->layer, a->kv_head);
-    size_t k_len = (used + GWEN_PANEL - 1) / GWEN_PANEL * l->k_panel_bytes;
-    size_t v_len = l->v_panel_bytes / GW_KV_BLOCK * used;
-    for (size_t i = 0; i < k_len; i += LINE) __builtin_prefetch(k + i);
-    for (const char *v = k + l->k_bytes; v < k + l->k_bytes + l->v_bytes; v += l->v_panel_bytes)
-        for (size_t i = 0; i < v_len; i += LINE) __builtin_prefetch(v + i);
-}
-
 void gw_attention(const struct gw_attn_args *a) {
     struct work w;
     carve(&w, a->scratch, a->layout->head_dim, a->heads_per_kv);
-    prefetch_block(a, 0, 0);
     gather_queries(a, &w);
     for (size_t j = 0, live = 1; live > 0; j++) {
         live = 0;
@@ -285,11 +337,9 @@ void gw_attention(const struct gw_attn_args *a) {
             while (r1 < a->n_rows && a->rows[r1].position / GW_KV_BLOCK >= j &&
                    a->rows[r1].blocks[j] == a->rows[r0].blocks[j])
                 r1++;
-            if (r1 < a->n_rows)
-                prefetch_block(a, r1, j);
-            else
-                prefetch_block(a, 0, j + 1);
-            attend_block(a, &w, j, r0, r1);
+            struct upcoming next = block_of(a, r1, j);
+            if (next.used == 0) next = block_of(a, 0, j + 1);
+            attend_block(a, &w, j, r0, r1, &next);
             live += r1 - r0;
         }
     }

@@ -308,20 +308,11 @@ void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_
     }
 }
 
-void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format, size_t m,
-                   size_t n_panels, size_t k, const void *x, size_t x_stride, const void *w,
-                   size_t panel_stride, float *c, size_t c_stride, bool accumulate) {
-    if (m == 0 || n_panels == 0) return;
+void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
+                   const struct gwen_tile *all) {
+    if (all->m == 0 || all->nv == 0) return;
     const struct micro micro = micro_of(kern, format, (struct gw_linear_cut){0});
-    struct gwen_tile all = {.m = m,
-                            .nv = n_panels,
-                            .k = padded_k(format, k),
-                            .x = x,
-                            .x_stride = x_stride,
-                            .w = w,
-                            .panel_stride = panel_stride,
-                            .c = c,
-                            .c_stride = c_stride,
-                            .accumulate = accumulate};
-    run_block(&micro, &all);
+    struct gwen_tile padded = *all;
+    padded.k = padded_k(format, all->k);
+    run_block(&micro, &padded);
 }

@@ -85,9 +85,8 @@ void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_
 size_t gw_linear_scratch_bytes(void);
 
 /* The micro-kernels over one small product without threads or blocking (attention's QK and PV):
- * c[m][n_panels*16] (+)= x[m][k] w. */
-void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format, size_t m,
-                   size_t n_panels, size_t k, const void *x, size_t x_stride, const void *w,
-                   size_t panel_stride, float *c, size_t c_stride, bool accumulate);
+ * all->c[m][nv*16] (+)= x[m][k] w, of any m, nv and k; all->prefetch is spread evenly over it. */
+void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
+                   const struct gwen_tile *all);
 
 #endif

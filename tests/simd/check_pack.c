@@ -142,7 +142,35 @@ void check_f16_to_f32(struct checkasm *ca) {
     }
 }
 
+void check_zip_bf16(struct checkasm *ca) {
+    for (int round = 0; round < ca->rounds; round++) {
+        const size_t n = ca_range(ca, 1, 100), stride = 32 + 2 * ca_range(ca, 0, 3);
+        const size_t bytes = ((n - 1) / GWEN_PANEL * stride + 2 * ((n - 1) % GWEN_PANEL + 1)) * 2;
+        float *a = ca_buffer(0, 4 * n), *b = ca_buffer(1, 4 * n);
+        struct gwen_bf16 *got = ca_buffer(2, bytes), *want = ca_buffer(3, bytes);
+        ca_fill_f32(ca, a, n, ca_draw_values(ca));
+        ca_fill_f32(ca, b, n, ca_draw_values(ca));
+        ca_fill_bytes(ca, got, bytes);
+        memcpy(want, got, bytes);
+        ca_shape(ca, "n %zu stride %zu both %d", n, stride, round % 3 != 0);
+        ca->k.zip_bf16(got, stride, a, round % 3 == 0 ? NULL : b, n);
+        gwen_ref_zip_bf16(want, stride, a, round % 3 == 0 ? NULL : b, n);
+        ca_same_bytes(ca, got, want, bytes);
+        if (!ca_canary_intact(2, bytes)) ca_fail(ca, "wrote before the output");
+    }
+}
+
 enum { BENCH_N = 4096 };
+
+void bench_zip_bf16(struct checkasm *ca) {
+    float *x = ca_buffer(0, 4 * BENCH_N);
+    struct gwen_bf16 *y = ca_buffer(1, 2 * BENCH_N);
+    ca_fill_f32(ca, x, BENCH_N, CA_PLAIN);
+    ca_shape(ca, "n %d", BENCH_N / 2);
+    ca_bench_start(ca);
+    while (ca_bench_running(ca)) ca->k.zip_bf16(y, 2 * GWEN_PANEL, x, x + BENCH_N / 2, BENCH_N / 2);
+    ca_bench_report(ca, 0, 6.0 * BENCH_N, 0);
+}
 
 void bench_f32_to_bf16(struct checkasm *ca) {
     float *x = ca_buffer(0, 4 * BENCH_N);

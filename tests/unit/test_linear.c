@@ -278,11 +278,23 @@ static void test_small_gemm(void **state) {
             const size_t half = gw_round_up(p.k / 2, 2), rest = p.k - half;
             const size_t w_row = GWEN_PANEL * (FORMATS[f] == GW_PANEL_F32 ? 4 : 2);
             /* In two parts, the second on top of the first: the same chain. */
-            gw_small_gemm(&kern, FORMATS[f], m, panels, half, p.x, p.x_stride, p.panels,
-                          p.w.panel_stride, c, columns + 3, false);
-            gw_small_gemm(&kern, FORMATS[f], m, panels, rest,
-                          (char *)p.x + half * gw_packed_x_elem(FORMATS[f]), p.x_stride,
-                          (char *)p.panels + half * w_row, p.w.panel_stride, c, columns + 3, true);
+            struct gwen_tile part = {.m = m,
+                                     .nv = panels,
+                                     .k = half,
+                                     .x = p.x,
+                                     .x_stride = p.x_stride,
+                                     .w = p.panels,
+                                     .panel_stride = p.w.panel_stride,
+                                     .c = c,
+                                     .c_stride = columns + 3,
+                                     .prefetch = p.panels,
+                                     .prefetch_lines = m % 3};
+            gw_small_gemm(&kern, FORMATS[f], &part);
+            part.k = rest;
+            part.x = (const char *)p.x + half * gw_packed_x_elem(FORMATS[f]);
+            part.w = (const char *)p.panels + half * w_row;
+            part.accumulate = true;
+            gw_small_gemm(&kern, FORMATS[f], &part);
             for (size_t i = 0; i < m; i++)
                 assert_memory_equal(&c[i * (columns + 3)], &p.y[i * columns],
                                     columns * sizeof(float));
