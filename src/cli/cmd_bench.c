@@ -13,13 +13,15 @@ enum { AUTO_SLOTS = 64 };
 static const double PEAK_SECONDS = 0.3, READ_SECONDS = 1.5, GEMM_SECONDS = 0.3;
 
 struct bench {
-    struct gw_counts batch;
-    size_t prompt_tokens, new_tokens, runs, warmup;
+    struct gw_counts batch, prompt_tokens;
+    size_t new_tokens, runs, warmup;
     bool separate_prompts, profile;
     /* rollout */
     size_t groups, max_tokens, slots;
     double temperature;
     const char *lengths;
+    size_t length_low, length_high;
+    struct gw_counts length_list;
     struct gw_runtime rt;
     struct gw_limits limits; /* of all threads */
 };
@@ -52,13 +54,13 @@ static enum gwen_status measure_limits(struct bench *b, struct gwen_err *err) {
 /* --- decode, prefill -------------------------------------------------------------------------- */
 
 static enum gwen_status put_rate(struct bench *b, struct gw_cli *cli, const char *what,
-                                 size_t batch, size_t new_tokens, const struct gw_rate *r,
-                                 struct gwen_err *err) {
+                                 size_t batch, size_t prompt_tokens, size_t new_tokens,
+                                 const struct gw_rate *r, struct gwen_err *err) {
     struct gw_str s = {0};
     if (cli->common.json) {
         put_common(&s, b, what);
         gw_str_printf(&s, ",\"batch\":%zu,\"prompt_tokens\":%zu,\"new_tokens\":%zu", batch,
-                      b->prompt_tokens, new_tokens);
+                      prompt_tokens, new_tokens);
         put_real(&s, "tok_s", r->mean);
         put_real(&s, "tok_s_std", r->std);
         put_real(&s, "limit_tok_s", r->limit);
@@ -66,103 +68,215 @@ static enum gwen_status put_rate(struct bench *b, struct gw_cli *cli, const char
         gw_str_puts(&s, "}\n");
     } else {
         gw_str_printf(
-            &s, "%-8s | %s %s | batch %4zu | %8.1f tok/s | std %6.1f | limit %8.1f | %3.0f %%\n",
-            what, gw_dtype_torch_name(b->rt.dtype), gwen_isa_name(b->rt.kern.isa), batch, r->mean,
-            r->std, r->limit, 100 * r->mean / r->limit);
+            &s,
+            "%-8s | %s %s | batch %4zu | prompt %5zu | %8.1f tok/s | std %6.1f | limit %8.1f "
+            "| %3.0f %%\n",
+            what, gw_dtype_torch_name(b->rt.dtype), gwen_isa_name(b->rt.kern.isa), batch,
+            prompt_tokens, r->mean, r->std, r->limit, 100 * r->mean / r->limit);
     }
     enum gwen_status status = gw_cli_put(cli, &s, err);
     gw_str_free(&s);
     return status;
 }
 
-/* A line per part of the step: its share of the time, its rate, and what its own limit allows. */
+/* What a profile is of: rows of a step, and what they attend to on average. */
+struct profiled {
+    double n_steps;
+    size_t rows, n_out;
+    double context, kv_tokens;
+};
+
+static void put_op(struct gw_str *s, const struct bench *b, const char *name, double seconds,
+                   double share, double flops, double bytes) {
+    double least = GW_MAX(flops / b->limits.flops_s, bytes / b->limits.bytes_s);
+    double fraction = seconds > 0 ? least / seconds : 0;
+    if (b->rt.cli->common.json)
+        gw_str_printf(s,
+                      "{\"what\":\"profile\",\"op\":\"%s\",\"ms\":%.6g,\"share\":%.4g,"
+                      "\"flops\":%.6g,\"bytes\":%.6g,\"fraction\":%.4g}\n",
+                      name, seconds * 1e3, share, flops, bytes, fraction);
+    else
+        gw_str_printf(s,
+                      "  %-8s %8.3f ms %5.1f %% | %8.3f GFLOP %7.1f GFLOP/s | %8.1f MB %6.1f GB/s "
+                      "| %3.0f %% of limit\n",
+                      name, seconds * 1e3, 100 * share, flops * 1e-9,
+                      seconds > 0 ? flops / seconds * 1e-9 : 0, bytes * 1e-6,
+                      seconds > 0 ? bytes / seconds * 1e-9 : 0, 100 * fraction);
+}
+
+/* A line per part of a step: its share of the time, its work, and what its own limit allows; and
+ * one for the whole. */
 static enum gwen_status put_profile(const struct bench *b, struct gw_cli *cli,
-                                    const struct gw_profile *p, double n_steps, size_t rows,
-                                    size_t n_out, double context, double kv_tokens,
+                                    const struct gw_profile *p, const struct profiled *of,
                                     struct gwen_err *err) {
     struct gw_str s = {0};
-    double total = 0;
+    double total = 0, all_flops = 0, all_bytes = 0;
     for (int op = 0; op < GW_OP_COUNT; op++) total += (double)p->ns[op];
     for (int op = 0; op < GW_OP_COUNT; op++) {
-        double flops, bytes, seconds = (double)p->ns[op] * 1e-9 / n_steps;
-        gw_op_cost(b->rt.model, (enum gw_op)op, rows, n_out, context, kv_tokens, &flops, &bytes);
-        double least = GW_MAX(flops / b->limits.flops_s, bytes / b->limits.bytes_s);
-        if (cli->common.json)
-            gw_str_printf(&s,
-                          "{\"what\":\"profile\",\"op\":\"%s\",\"ms\":%.6g,\"share\":%.4g,"
-                          "\"flops\":%.6g,\"bytes\":%.6g,\"fraction\":%.4g}\n",
-                          gw_op_name((enum gw_op)op), seconds * 1e3, (double)p->ns[op] / total,
-                          flops, bytes, seconds > 0 ? least / seconds : 0);
-        else
-            gw_str_printf(
-                &s, "  %-8s %8.3f ms  %5.1f %%  %7.1f GFLOP/s  %6.1f GB/s  %4.0f %% of limit\n",
-                gw_op_name((enum gw_op)op), seconds * 1e3, 100 * (double)p->ns[op] / total,
-                seconds > 0 ? flops / seconds * 1e-9 : 0, seconds > 0 ? bytes / seconds * 1e-9 : 0,
-                seconds > 0 ? 100 * least / seconds : 0);
+        double flops, bytes, ns = (double)p->ns[op];
+        gw_op_cost(b->rt.model, (enum gw_op)op, of->rows, of->n_out, of->context, of->kv_tokens,
+                   &flops, &bytes);
+        put_op(&s, b, gw_op_name((enum gw_op)op), ns * 1e-9 / of->n_steps, ns / total, flops,
+               bytes);
+        all_flops += flops;
+        all_bytes += bytes;
     }
+    put_op(&s, b, "step", total * 1e-9 / of->n_steps, 1, all_flops, all_bytes);
     enum gwen_status status = gw_cli_put(cli, &s, err);
     gw_str_free(&s);
     return status;
 }
 
-static struct gw_bench_decode_opts decode_opts(const struct bench *b, size_t batch) {
+static struct gw_bench_decode_opts decode_opts(const struct bench *b, size_t batch,
+                                               size_t prompt_tokens) {
     return (struct gw_bench_decode_opts){.batch = batch,
-                                         .prompt_tokens = b->prompt_tokens,
+                                         .prompt_tokens = prompt_tokens,
                                          .new_tokens = b->new_tokens,
                                          .separate_prompts = b->separate_prompts,
                                          .runs = (int)b->runs,
                                          .seed = b->rt.cli->common.seed};
 }
 
-/* What the largest batch takes beside the weights. */
+/* What the largest measurement takes beside the weights. */
 static size_t most_bytes(const struct bench *b, bool decode) {
+    const struct gw_counts *batch = &b->batch, *prompt = &b->prompt_tokens;
     size_t most = 0;
-    if (!decode)
-        return gw_bench_prefill_bytes(&b->rt.cfg, b->rt.format, b->prompt_tokens, b->rt.n_threads);
-    for (size_t i = 0; i < b->batch.n; i++) {
-        struct gw_bench_decode_opts o = decode_opts(b, b->batch.items[i]);
-        most = GW_MAX(most, gw_bench_decode_bytes(&b->rt.cfg, b->rt.format, &o, b->rt.n_threads));
+    for (size_t i = 0; i < prompt->n; i++) {
+        if (!decode)
+            most = GW_MAX(most, gw_bench_prefill_bytes(&b->rt.cfg, b->rt.format, prompt->items[i],
+                                                       b->rt.n_threads));
+        for (size_t j = 0; decode && j < batch->n; j++) {
+            struct gw_bench_decode_opts o = decode_opts(b, batch->items[j], prompt->items[i]);
+            most =
+                GW_MAX(most, gw_bench_decode_bytes(&b->rt.cfg, b->rt.format, &o, b->rt.n_threads));
+        }
     }
     return most;
 }
 
+/* How much slower longer prompts decode, beside what their keys and values (read at the speed of
+ * memory) and the attention to them (at the peak) add to a step as it was measured. */
+static enum gwen_status put_loss(const struct bench *b, struct gw_cli *cli,
+                                 const struct gw_bench_decode_opts *base, double base_tok_s,
+                                 const struct gw_bench_decode_opts *o, double tok_s,
+                                 struct gwen_err *err) {
+    struct gw_str s = {0};
+    double context[2], kv_tokens[2], flops[2], bytes[2];
+    gw_bench_decode_context(base, &context[0], &kv_tokens[0]);
+    gw_bench_decode_context(o, &context[1], &kv_tokens[1]);
+    for (int i = 0; i < 2; i++)
+        gw_op_cost(b->rt.model, GW_OP_ATTEND, o->batch, o->batch, context[i], kv_tokens[i],
+                   &flops[i], &bytes[i]);
+    double more_flops = flops[1] - flops[0], more_bytes = bytes[1] - bytes[0];
+    double seconds = (double)o->batch / base_tok_s;
+    double more = GW_MAX(more_flops / b->limits.flops_s, more_bytes / b->limits.bytes_s);
+    double loss = 1 - tok_s / base_tok_s, predicted = more / (seconds + more);
+    static const char formula[] =
+        "dT / (T + dT), dT = max(more KV bytes / bandwidth, more attention flops / peak)";
+    if (cli->common.json) {
+        put_common(&s, b, "loss");
+        gw_str_printf(&s,
+                      ",\"batch\":%zu,\"prompt_tokens\":%zu,\"base_prompt_tokens\":%zu,"
+                      "\"separate_prompts\":%s",
+                      o->batch, o->prompt_tokens, base->prompt_tokens,
+                      o->separate_prompts ? "true" : "false");
+        put_real(&s, "loss", loss);
+        put_real(&s, "predicted_loss", predicted);
+        put_real(&s, "base_step_ms", seconds * 1e3);
+        put_real(&s, "more_ms", more * 1e3);
+        put_real(&s, "more_kv_bytes", more_bytes);
+        put_real(&s, "more_flops", more_flops);
+        put_real(&s, "bandwidth_gb_s", b->limits.bytes_s * 1e-9);
+        put_real(&s, "peak_gflops", b->limits.flops_s * 1e-9);
+        gw_str_printf(&s, ",\"formula\":\"%s\"}\n", formula);
+    } else {
+        gw_str_printf(&s,
+                      "loss     | batch %4zu | prompts of %zu tokens%s instead of %zu: %.1f %%, "
+                      "predicted %.1f %%\n"
+                      "  predicted = %s\n"
+                      "  T = %.2f ms, dT = %.2f ms = max(%.3f GB / %.1f GB/s, "
+                      "%.2f GFLOP / %.0f GFLOP/s)\n",
+                      o->batch, o->prompt_tokens, o->separate_prompts ? ", one for each row" : "",
+                      base->prompt_tokens, 100 * loss, 100 * predicted, formula, seconds * 1e3,
+                      more * 1e3, more_bytes * 1e-9, b->limits.bytes_s * 1e-9, more_flops * 1e-9,
+                      b->limits.flops_s * 1e-9);
+    }
+    enum gwen_status status = gw_cli_put(cli, &s, err);
+    gw_str_free(&s);
+    return status;
+}
+
+static enum gwen_status decode_once(struct bench *b, struct gw_cli *cli,
+                                    struct gw_bench_decode_opts *o, struct gw_rate *rate,
+                                    struct gwen_err *err) {
+    struct gw_profile profile = {0};
+    struct profiled of = {
+        .n_steps = (double)(b->runs * o->new_tokens), .rows = o->batch, .n_out = o->batch};
+    o->profile = b->profile ? &profile : NULL;
+    GW_TRY(gw_bench_decode(b->rt.model, b->rt.pool, &b->limits, o, rate, err));
+    GW_TRY(put_rate(b, cli, "decode", o->batch, o->prompt_tokens, o->new_tokens, rate, err));
+    gw_bench_decode_context(o, &of.context, &of.kv_tokens);
+    return b->profile ? put_profile(b, cli, &profile, &of, err) : GWEN_OK;
+}
+
 static enum gwen_status bench_decode(struct bench *b, struct gw_cli *cli, struct gwen_err *err) {
-    for (size_t i = 0; i < b->batch.n && gw_interrupt_signal() == 0; i++) {
-        struct gw_profile profile = {0};
-        struct gw_rate rate;
-        struct gw_bench_decode_opts o = decode_opts(b, b->batch.items[i]);
-        o.profile = b->profile ? &profile : NULL;
-        GW_TRY(gw_bench_decode(b->rt.model, b->rt.pool, &b->limits, &o, &rate, err));
-        GW_TRY(put_rate(b, cli, "decode", o.batch, o.new_tokens, &rate, err));
-        double half = (double)(o.new_tokens + 1) / 2,
-               prompts = o.separate_prompts ? (double)o.batch : 1;
-        if (b->profile)
-            GW_TRY(put_profile(b, cli, &profile, (double)(b->runs * o.new_tokens), o.batch, o.batch,
-                               (double)o.prompt_tokens + half,
-                               (double)o.prompt_tokens * prompts + half * (double)o.batch, err));
+    const struct gw_counts *batch = &b->batch, *prompt = &b->prompt_tokens;
+    for (size_t i = 0; i < batch->n; i++) {
+        struct gw_bench_decode_opts base = decode_opts(b, batch->items[i], prompt->items[0]);
+        double base_tok_s = 0;
+        for (size_t j = 0; j < prompt->n && gw_interrupt_signal() == 0; j++) {
+            struct gw_bench_decode_opts o = decode_opts(b, batch->items[i], prompt->items[j]);
+            struct gw_rate rate;
+            GW_TRY(decode_once(b, cli, &o, &rate, err));
+            if (j == 0)
+                base_tok_s = rate.mean;
+            else
+                GW_TRY(put_loss(b, cli, &base, base_tok_s, &o, rate.mean, err));
+        }
     }
     return GWEN_OK;
 }
 
 static enum gwen_status bench_prefill(struct bench *b, struct gw_cli *cli, struct gwen_err *err) {
-    struct gw_profile profile = {0};
-    struct gw_rate rate;
-    GW_TRY(gw_bench_prefill(b->rt.model, b->rt.pool, &b->limits, b->prompt_tokens, (int)b->runs,
-                            cli->common.seed, b->profile ? &profile : NULL, &rate, err));
-    GW_TRY(put_rate(b, cli, "prefill", 1, 0, &rate, err));
-    if (!b->profile) return GWEN_OK;
-    return put_profile(b, cli, &profile, (double)b->runs, b->prompt_tokens, 1,
-                       (double)(b->prompt_tokens + 1) / 2, (double)b->prompt_tokens, err);
+    for (size_t i = 0; i < b->prompt_tokens.n && gw_interrupt_signal() == 0; i++) {
+        struct gw_profile profile = {0};
+        struct gw_rate rate;
+        size_t n = b->prompt_tokens.items[i];
+        const struct profiled of = {(double)b->runs, n, 1, (double)(n + 1) / 2, (double)n};
+        GW_TRY(gw_bench_prefill(b->rt.model, b->rt.pool, &b->limits, n, (int)b->runs,
+                                cli->common.seed, b->profile ? &profile : NULL, &rate, err));
+        GW_TRY(put_rate(b, cli, "prefill", 1, n, 0, &rate, err));
+        if (b->profile) GW_TRY(put_profile(b, cli, &profile, &of, err));
+    }
+    return GWEN_OK;
 }
 
 /* --- rollout ---------------------------------------------------------------------------------- */
 
-static bool parse_lengths(const char *text, size_t *low, size_t *high) {
+/* "3,5,8" */
+static bool parse_list(struct gw_cli *cli, const char *text, struct gw_counts *list) {
+    size_t n = 1;
+    for (const char *c = text; *c != '\0'; c++) n += *c == ',';
+    list->items = gw_cli_alloc(cli, n * sizeof *list->items);
+    for (list->n = 0; list->n < n; list->n++) {
+        int end = 0;
+        if (strspn(text, "0123456789") == 0 ||
+            sscanf(text, "%7zu%n", &list->items[list->n], &end) != 1 || list->items[list->n] == 0 ||
+            text[end] != (list->n + 1 < n ? ',' : '\0'))
+            return false;
+        text += end + 1;
+    }
+    return true;
+}
+
+static bool parse_lengths(struct bench *b, struct gw_cli *cli) {
+    const char *text = b->lengths;
     int end = 0;
-    *low = *high = 0;
     if (text == NULL) return true;
-    if (sscanf(text, "uniform:%5zu-%5zu%n", low, high, &end) != 2) return false;
-    return text[end] == 0 && *low >= 1 && *low <= *high;
+    if (strncmp(text, "list:", 5) == 0) return parse_list(cli, text + 5, &b->length_list);
+    if (sscanf(text, "uniform:%5zu-%5zu%n", &b->length_low, &b->length_high, &end) != 2)
+        return false;
+    return text[end] == 0 && b->length_low >= 1 && b->length_low <= b->length_high;
 }
 
 static void put_rollout(const struct bench *b, const struct gw_cli *cli, struct gw_str *s,
@@ -187,7 +301,11 @@ static void put_rollout(const struct bench *b, const struct gw_cli *cli, struct 
                   o->slots);
     put_real(s, "mean_ms", r->mean_ms);
     put_real(s, "std_ms", r->std_ms);
+    double limit = gw_bench_rollout_limit(b->rt.model, &b->limits, o, r);
     put_real(s, "tok_s", r->tok_s);
+    put_real(s, "tok_s_std", r->tok_s * r->std_ms / r->mean_ms);
+    put_real(s, "limit_tok_s", limit);
+    put_real(s, "fraction", r->tok_s / limit);
     put_real(s, "occupancy", occupancy);
     gw_str_puts(s, "}\n");
 }
@@ -200,7 +318,10 @@ static enum gwen_status rollout_once(struct bench *b, struct gw_cli *cli,
     plan.kind = GW_PLAN_ROLLOUT;
     plan.engine = gw_bench_rollout_engine(o);
     GW_TRY(gw_plan_check(&plan, b->rt.budget, err));
-    if (b->rt.model == NULL) GW_TRY(gw_runtime_load(&b->rt, &plan, err));
+    if (b->rt.model == NULL) {
+        if (cli->common.json) GW_TRY(measure_limits(b, err));
+        GW_TRY(gw_runtime_load(&b->rt, &plan, err));
+    }
     if (!cli->common.json)
         gw_str_printf(s, "Config: B=%zu G=%zu pairs=%zu max_tokens=%zu temp=%g warmup=%d runs=%d\n",
                       o->prompts, o->group, o->prompts * o->group, o->max_tokens, o->temperature,
@@ -217,8 +338,12 @@ static enum gwen_status bench_rollout(struct bench *b, struct gw_cli *cli, struc
     for (size_t i = 0; i < b->batch.n && status == GWEN_OK; i++) {
         struct gw_bench_rollout_opts o = {.prompts = b->batch.items[i],
                                           .group = b->groups,
-                                          .prompt_tokens = b->prompt_tokens,
+                                          .prompt_tokens = b->prompt_tokens.items[0],
                                           .max_tokens = b->max_tokens,
+                                          .lengths = b->length_list.items,
+                                          .n_lengths = b->length_list.n,
+                                          .length_low = b->length_low,
+                                          .length_high = b->length_high,
                                           .prefill_rows = GW_ENGINE_PREFILL_ROWS,
                                           .temperature = b->temperature,
                                           .warmup = (int)b->warmup,
@@ -227,10 +352,9 @@ static enum gwen_status bench_rollout(struct bench *b, struct gw_cli *cli, struc
                                           .eos = b->rt.eos,
                                           .n_eos = b->rt.n_eos,
                                           .progress = gw_interrupt_none};
-        parse_lengths(b->lengths, &o.length_low, &o.length_high);
         o.slots = GW_MIN(b->slots > 0 ? b->slots : (size_t)AUTO_SLOTS, o.prompts * o.group);
-        o.n_blocks = gw_engine_good_blocks(o.slots, o.group, o.prompt_tokens,
-                                           GW_MAX(o.max_tokens, o.length_high));
+        o.n_blocks =
+            gw_engine_good_blocks(o.slots, o.group, o.prompt_tokens, gw_bench_rollout_longest(&o));
         status = rollout_once(b, cli, &o, &s, err);
     }
     gw_str_free(&s);
@@ -319,7 +443,6 @@ static enum gwen_status bench(struct bench *b, struct gw_cli *cli, const char *w
 int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
     static size_t default_batch[] = {1, 8, 32, 64};
     struct bench b = {.batch = {default_batch, GW_ARRAY_LEN(default_batch)},
-                      .prompt_tokens = 0,
                       .new_tokens = 32,
                       .runs = 3,
                       .warmup = 1,
@@ -329,8 +452,8 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
     const struct gw_option options[] = {
         GW_OPT_COUNTS("batch", 0, &b.batch, 1, 65536,
                       "rows (decode, gemm) or prompts (rollout); several with commas"),
-        GW_OPT_COUNT("prompt-tokens", 0, &b.prompt_tokens, 0, 1 << 20,
-                     "length of prompts; 0: 128, for prefill 512"),
+        GW_OPT_COUNTS("prompt-tokens", 0, &b.prompt_tokens, 1, 1 << 20,
+                      "length of prompts; 128, for prefill 512"),
         GW_OPT_COUNT("new-tokens", 0, &b.new_tokens, 1, 1 << 20, "steps of decode"),
         GW_OPT_COUNT("runs", 0, &b.runs, 1, 1000, "measurements"),
         GW_OPT_COUNT("warmup", 0, &b.warmup, 0, 1000, "rollouts that are not measured"),
@@ -342,8 +465,9 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
         GW_OPT_AUTO("rollout-batch-size", 0, &b.slots, 1, 65536,
                     "rollout: samples decoded together"),
         GW_OPT_REAL("temp", 0, &b.temperature, 0, 100, "rollout: sampling temperature"),
-        GW_OPT_STRING("lengths", 0, &b.lengths, "uniform:LO-HI",
-                      "rollout: limits of rows drawn from the seed"),
+        GW_OPT_STRING("lengths", 0, &b.lengths, "uniform:LO-HI|list:N,...",
+                      "rollout: limits of rows, drawn from the seed or by prompt and sample, "
+                      "the list over again as often as needed"),
     };
     const struct gw_cli_spec spec = {
         "decode|prefill|rollout|gemm|membw [--model DIR] [options]",
@@ -351,7 +475,9 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
         "without (gemm, membw), and gives beside each rate the limit that the machine's\n"
         "own peak and read bandwidth, measured in the same run, set.\n"
         "\n"
-        "  decode    tokens/s of steps of --batch rows after a prompt shared by all\n"
+        "  decode    tokens/s of steps of --batch rows after a prompt shared by all;\n"
+        "            with several --prompt-tokens also what the longer ones lose, and\n"
+        "            what the bytes and flops of attending to them predict\n"
         "  prefill   tokens/s of one prompt, of which the last logits are wanted\n"
         "  rollout   groups of samples through the engine, queue and refill included\n"
         "  gemm      the products of a layer, at --batch rows; one thread unless told\n"
@@ -364,15 +490,19 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
     static const char *const kinds[] = {"decode", "prefill", "rollout", "gemm", "membw"};
     const char *what = cli->n_args == 1 ? cli->args[0] : "";
-    size_t kind = 0, low, high;
+    size_t kind = 0, default_prompt = 128;
     while (kind < GW_ARRAY_LEN(kinds) && strcmp(kinds[kind], what) != 0) kind++;
     if (kind == GW_ARRAY_LEN(kinds))
         return gw_cli_usage(cli, "say what: decode, prefill, rollout, gemm or membw");
     if (kind < 3 && cli->common.model == NULL)
         return gw_cli_usage(cli, "%s: --model is missing", what);
-    if (!parse_lengths(b.lengths, &low, &high))
-        return gw_cli_usage(cli, "--lengths: \"%s\" is not uniform:LO-HI", b.lengths);
-    if (b.prompt_tokens == 0) b.prompt_tokens = kind == 1 ? 512 : 128;
+    if (!parse_lengths(&b, cli))
+        return gw_cli_usage(cli, "--lengths: \"%s\" is neither uniform:LO-HI nor list:N,N,...",
+                            b.lengths);
+    if (kind == 1) default_prompt = 512;
+    if (b.prompt_tokens.n == 0) b.prompt_tokens = (struct gw_counts){&default_prompt, 1};
+    if (kind == 2 && b.prompt_tokens.n > 1)
+        return gw_cli_usage(cli, "rollout: --prompt-tokens takes one length");
     /* One core is what kernels are judged by; more only tell how threads share the caches. */
     if (kind == 3 && !gw_cli_given(cli, "threads")) cli->common.threads = 1;
     struct gwen_err err;

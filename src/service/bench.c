@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PREFILL_ROWS = 512 };
 
@@ -198,11 +199,22 @@ static void decode_region(void *ctx, int thread, int n_threads) {
     }
 }
 
+/* The same tokens in blocks of its own: what a step reads counts, not what it finds there, and a
+ * long prompt for each of many rows would take minutes. */
+static enum gwen_status copy_prompt(struct bench *b, const struct gw_seq *src, struct gw_seq *dst) {
+    GW_TRY(gw_kv_extend(b->kv, dst, src->n_tokens, b->err));
+    for (size_t i = 0; i < src->n_blocks; i++)
+        memcpy(gw_kv_block(b->kv, dst->blocks[i]), gw_kv_block(b->kv, src->blocks[i]),
+               gw_kv_layout(b->kv)->block_bytes);
+    return GWEN_OK;
+}
+
 static enum gwen_status fork_all(struct bench *b, size_t prompt_tokens, bool separate) {
     for (size_t i = 0; i < b->n_seqs; i++) gw_kv_release(b->kv, &b->seqs[i]);
-    for (size_t i = 0; i < b->n_seqs; i++)
-        if (i == 0 || separate)
-            GW_TRY(prefill(b, &b->seqs[i], prompt_tokens, i));
+    GW_TRY(prefill(b, &b->seqs[0], prompt_tokens, 0));
+    for (size_t i = 1; i < b->n_seqs; i++)
+        if (separate)
+            GW_TRY(copy_prompt(b, &b->seqs[0], &b->seqs[i]));
         else
             gw_kv_fork(b->kv, &b->seqs[0], prompt_tokens, &b->seqs[i]);
     return GWEN_OK;
@@ -227,6 +239,14 @@ static double least_seconds(const struct gw_model *m, const struct gw_limits *li
         bytes += b;
     }
     return GW_MAX(flops / limits->flops_s, bytes / limits->bytes_s);
+}
+
+void gw_bench_decode_context(const struct gw_bench_decode_opts *o, double *context,
+                             double *kv_tokens) {
+    double own = (double)(o->new_tokens + 1) / 2;
+    *context = (double)o->prompt_tokens + own;
+    *kv_tokens = (double)o->prompt_tokens * (o->separate_prompts ? (double)o->batch : 1) +
+                 own * (double)o->batch;
 }
 
 static enum gwen_status measure_decode(struct bench *b, const struct gw_bench_decode_opts *o,
@@ -257,12 +277,11 @@ enum gwen_status gw_bench_decode(const struct gw_model *model, struct gw_pool *p
         rates == NULL ? gw_nomem(err, 0, "the benchmark") : bench_open(&b, &shape);
     if (status == GWEN_OK) status = measure_decode(&b, o, rates);
     if (status == GWEN_OK) {
-        double context = (double)o->prompt_tokens + (double)(o->new_tokens + 1) / 2;
-        double own = (double)(o->new_tokens + 1) / 2 * (double)o->batch;
-        double shared = (double)o->prompt_tokens * (double)(o->separate_prompts ? o->batch : 1);
+        double context, kv_tokens;
+        gw_bench_decode_context(o, &context, &kv_tokens);
         mean_std(rates, o->runs, rate);
-        rate->limit = (double)o->batch /
-                      least_seconds(model, limits, o->batch, o->batch, context, own + shared);
+        rate->limit =
+            (double)o->batch / least_seconds(model, limits, o->batch, o->batch, context, kv_tokens);
     }
     free(rates);
     bench_close(&b);
@@ -320,9 +339,11 @@ void gw_op_cost(const struct gw_model *m, enum gw_op op, size_t n_rows, size_t n
         *flops = 4.0 * (double)n_rows * context * (double)(c->n_heads * c->head_dim);
         *bytes = 2.0 * kv_tokens * (double)(c->n_kv_heads * c->head_dim) * elem;
         break;
-    case GW_OP_EMBED:
-    case GW_OP_NORM:
-    case GW_OP_ROTATE:
+    case GW_OP_EMBED: *bytes = (double)(n_rows * c->hidden) * elem; return;
+    case GW_OP_ROTATE: /* keys and values of the new tokens are stored */
+        *bytes = 2.0 * (double)(n_rows * c->n_kv_heads * c->head_dim) * elem;
+        break;
+    case GW_OP_NORM: /* its rows are in the cache */
     case GW_OP_COUNT: return;
     }
     *flops *= layers;

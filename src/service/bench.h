@@ -19,7 +19,7 @@ struct gw_rate {
 
 struct gw_bench_decode_opts {
     size_t batch, prompt_tokens, new_tokens;
-    bool separate_prompts; /* else all rows share one prompt */
+    bool separate_prompts; /* each row has its own copy; else all share one prompt */
     int runs;
     uint64_t seed;
     struct gw_profile *profile; /* NULL, or filled with the time per part, all steps together */
@@ -31,6 +31,11 @@ size_t gw_bench_decode_bytes(const struct gw_config *cfg, enum gw_panel_format f
 /* The same of gw_bench_prefill. */
 size_t gw_bench_prefill_bytes(const struct gw_config *cfg, enum gw_panel_format format,
                               size_t prompt_tokens, int n_threads);
+
+/* Averages over the steps of a measurement: the tokens that a row attends to, and the distinct
+ * tokens whose keys and values a step reads. */
+void gw_bench_decode_context(const struct gw_bench_decode_opts *opts, double *context,
+                             double *kv_tokens);
 
 /* Decodes new_tokens steps of `batch` rows at temperature 0.8; prefill is not counted. */
 enum gwen_status gw_bench_decode(const struct gw_model *model, struct gw_pool *pool,
@@ -57,7 +62,10 @@ enum gwen_status gw_bench_gemm(const struct gwen_kernels *kern, enum gw_panel_fo
 
 struct gw_bench_rollout_opts {
     size_t prompts, group, prompt_tokens, max_tokens;
-    size_t length_low, length_high; /* row limits drawn from the seed; 0: all max_tokens */
+    /* Row limits: lengths[(prompt * group + sample) % n_lengths], or where there are none drawn
+     * from length_low to length_high by the seed, or where those are 0 all max_tokens. */
+    const size_t *lengths;
+    size_t n_lengths, length_low, length_high;
     size_t slots, n_blocks;
     size_t prefill_rows;
     double temperature;
@@ -75,6 +83,13 @@ struct gw_bench_rollout_result {
     struct gw_engine_stats stats; /* of the last run */
 };
 
+/* The most new tokens that any row may have. */
+size_t gw_bench_rollout_longest(const struct gw_bench_rollout_opts *o);
+/* New tokens per second that a rollout of as many steps and rows as the last run's cannot exceed:
+ * weights and the rows' own KV are read once a step, every row is multiplied by every matrix. */
+double gw_bench_rollout_limit(const struct gw_model *model, const struct gw_limits *limits,
+                              const struct gw_bench_rollout_opts *o,
+                              const struct gw_bench_rollout_result *result);
 /* The engine's options for these measurements: what a memory plan needs. */
 struct gw_engine_opts gw_bench_rollout_engine(const struct gw_bench_rollout_opts *o);
 /* Rollouts of random prompts through the decode engine. */

@@ -34,6 +34,14 @@ static double uniform(const struct rollout *r, enum gw_rng_stream stream, size_t
                                                .position = position});
 }
 
+static size_t row_limit(const struct rollout *r, size_t p, size_t g) {
+    const struct gw_bench_rollout_opts *o = r->o;
+    if (o->n_lengths > 0) return o->lengths[(p * o->group + g) % o->n_lengths];
+    if (o->length_high == 0) return o->max_tokens;
+    return o->length_low + (size_t)(uniform(r, GW_STREAM_DATA, p, g + 1, 0) *
+                                    (double)(o->length_high - o->length_low + 1));
+}
+
 static void make_work(struct rollout *r, size_t vocab) {
     const struct gw_bench_rollout_opts *o = r->o;
     for (size_t p = 0; p < o->prompts; p++) {
@@ -42,10 +50,7 @@ static void make_work(struct rollout *r, size_t vocab) {
                 (int32_t)(uniform(r, GW_STREAM_DATA, p, 0, i) * (double)vocab);
         r->order[p] = (struct place){p, 0};
         for (size_t g = 0; g < o->group; g++) {
-            size_t limit = o->max_tokens;
-            if (o->length_high > 0)
-                limit = o->length_low + (size_t)(uniform(r, GW_STREAM_DATA, p, g + 1, 0) *
-                                                 (double)(o->length_high - o->length_low + 1));
+            size_t limit = row_limit(r, p, g);
             r->wants[p * o->group + g] = (struct gw_want){g, limit};
             r->order[p].longest = GW_MAX(r->order[p].longest, limit);
         }
@@ -77,12 +82,43 @@ static enum gwen_status done(void *ctx, const struct gw_sample *sample, struct g
     return GWEN_OK;
 }
 
+size_t gw_bench_rollout_longest(const struct gw_bench_rollout_opts *o) {
+    size_t longest = 0;
+    for (size_t i = 0; i < o->n_lengths; i++) longest = GW_MAX(longest, o->lengths[i]);
+    if (longest > 0) return longest;
+    return o->length_high > 0 ? o->length_high : o->max_tokens;
+}
+
+double gw_bench_rollout_limit(const struct gw_model *model, const struct gw_limits *limits,
+                              const struct gw_bench_rollout_opts *o,
+                              const struct gw_bench_rollout_result *result) {
+    const struct gw_engine_stats *st = &result->stats;
+    double samples = (double)(o->prompts * o->group), new_tokens = (double)st->new_tokens;
+    /* The first token of a sample comes with its prompt's prefill; from the mean length the sum
+     * over rows is never too large. */
+    double rows = new_tokens - samples, half = new_tokens / samples / 2, flops = 0, bytes = 0, f, b;
+    for (int op = 0; op < GW_OP_COUNT; op++) {
+        if (op == GW_OP_ATTEND) continue;
+        double passes = op == GW_OP_HEAD ? ceil(new_tokens / (double)o->slots) : (double)st->steps;
+        gw_op_cost(model, (enum gw_op)op, st->prefill_tokens + (size_t)rows, st->new_tokens, 0, 0,
+                   &f, &b);
+        flops += f;
+        bytes += b * passes;
+    }
+    gw_op_cost(model, GW_OP_ATTEND, st->prefill_tokens, 0, (double)(o->prompt_tokens + 1) / 2, 0,
+               &f, &b);
+    flops += f;
+    gw_op_cost(model, GW_OP_ATTEND, (size_t)rows, 0, (double)o->prompt_tokens + half, rows * half,
+               &f, &b);
+    return new_tokens / GW_MAX((flops + f) / limits->flops_s, (bytes + b) / limits->bytes_s);
+}
+
 struct gw_engine_opts gw_bench_rollout_engine(const struct gw_bench_rollout_opts *o) {
     return (struct gw_engine_opts){.slots = o->slots,
                                    .prefill_rows = o->prefill_rows,
                                    .n_blocks = o->n_blocks,
                                    .max_prompt = o->prompt_tokens,
-                                   .max_new = GW_MAX(o->max_tokens, o->length_high),
+                                   .max_new = gw_bench_rollout_longest(o),
                                    .max_group = o->group,
                                    .eos = o->eos,
                                    .n_eos = o->n_eos};

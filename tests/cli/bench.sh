@@ -1,0 +1,69 @@
+# level: any
+# bench prints a line (with --json an object) per measurement, and refuses what makes no sense.
+# Rates depend on the machine; what is looked at is which lines come, and what they are about.
+"$GWEN" init -q --preset tiny --tokenizer tests/fixtures/tiny-tokenizer --seed 3 --out "$T/model" ||
+    exit 1
+bench() { "$GWEN" bench "$1" --model "$T/model" --runs 1 --threads 1 "${@:2}"; }
+# Numbers become N, and blanks before them one.
+shape() { sed -E 's/ +(-?[0-9]+(\.[0-9]+)?)/ N/g; s/(N|[a-z0-9]+) +%/\1 %/g; s/(bfloat16) [a-z0-9]+/\1 ISA/'; }
+
+echo "rollout as text"
+bench rollout --batch 2 --groups 3 --max-tokens 5 --warmup 0 >"$T/out" || exit 1
+cat >"$T/want" <<'END'
+Config: B=2 G=3 pairs=6 max_tokens=5 temp=0.8 warmup=0 runs=1
+END
+head -n 1 "$T/out" | diff - "$T/want" || exit 1
+sed -n 2p "$T/out" | grep -qE '^ours     \| mean [0-9]+\.[0-9] ms \| std 0\.0 ms \| total_out_toks [0-9]+ \| throughput [0-9]+\.[0-9]{2} tok/s$' ||
+    { cat "$T/out"; exit 1; }
+[ "$(wc -l <"$T/out")" -eq 2 ] || exit 1
+
+# Values of one key, a line each.
+value() { sed -nE "s/.*\"$1\":\"?([^,\"}]*).*/\1/p"; }
+echo "rollout with given lengths: new tokens"
+for lengths in list:1 list:2,4 list:1,2,3,4,5,6 list:9,1,1,1,1,1,7,7 uniform:3-3; do
+    bench rollout --batch 2 --groups 3 --warmup 0 --lengths $lengths --dtype fp32 --json >"$T/out" || exit 1
+    echo "$lengths $(value new_tokens <"$T/out")"
+done
+for key in what dtype isa numeric_class threads batch groups prompt_tokens new_tokens slots mean_ms \
+    std_ms tok_s tok_s_std limit_tok_s fraction occupancy; do
+    [ -n "$(value $key <"$T/out")" ] || echo "no $key"
+done
+
+echo "decode, prefill"
+bench decode --batch 1,3 --prompt-tokens 16,100 --new-tokens 4 | shape | cut -d '|' -f 1-4 |
+    sed 's/, dT.*/.../'
+bench prefill --prompt-tokens 7,130 | shape | cut -d '|' -f 1-4
+echo "longer prompts"
+bench decode --batch 3 --prompt-tokens 16,100 --new-tokens 4 --separate-prompts --json >"$T/out" ||
+    exit 1
+tail -n 1 "$T/out" | value base_prompt_tokens
+tail -n 1 "$T/out" | value formula
+# 84 more tokens for 3 rows: keys and values of 2 bytes; the tiny model has 2 kv heads of 64 and 4
+# heads, on 4 layers.
+tail -n 1 "$T/out" | value more_kv_bytes
+tail -n 1 "$T/out" | value more_flops
+bench decode --batch 3 --prompt-tokens 16,100 --new-tokens 4 --json | tail -n 1 | value more_kv_bytes
+awk -v loss="$(tail -n 1 "$T/out" | value predicted_loss)" \
+    -v t="$(tail -n 1 "$T/out" | value base_step_ms)" \
+    -v dt="$(tail -n 1 "$T/out" | value more_ms)" 'BEGIN {
+        d = loss - dt / (t + dt)
+        if (d < -1e-4 || d > 1e-4) print "the predicted loss " loss " is not dT / (T + dT)"
+    }'
+echo "profile"
+bench decode --batch 2 --prompt-tokens 16 --new-tokens 4 --profile --json | value op | tr '\n' ' '
+echo
+bench prefill --prompt-tokens 16 --profile --json | value op | tr '\n' ' '
+echo
+bench decode --batch 2 --prompt-tokens 16 --new-tokens 4 --profile | grep -c 'GFLOP/s.*GB/s.*of limit$'
+
+run() {
+    printf '$ bench %s\n' "$*"
+    bench "$@" 2>&1
+    echo "-> $?"
+}
+for lengths in 5 list: list:1,,2 list:0 list:1,x list:1, list:99999999 uniform:0-2 uniform:3-2 uniform:1-2x; do
+    run rollout --lengths $lengths
+done
+run rollout --prompt-tokens 1,2
+run decode --prompt-tokens 0
+run nothing
