@@ -1,0 +1,55 @@
+"""gwen-cpu: a process for each measurement, with its own limit measured in the same run."""
+import json, os, subprocess, time
+
+import peer
+
+args_ = peer.parser(__doc__)
+args_.add_argument("--gwen", required=True)
+args_.add_argument("--model", required=True)
+args = args_.parse_args()
+
+
+def gwen(request, command, *words):
+    """Runs a command and gives its standard output."""
+    env = {**os.environ, "GWEN_ISA": request["isa"]} if request["isa"] != "best" else None
+    done = subprocess.run(
+        [args.gwen, command, *map(str, words), "--model", args.model, "--threads",
+         str(args.threads), "--dtype", request["dtype"], "--seed", str(request["seed"]), "-q"],
+        capture_output=True, env=env, text=True)
+    if done.returncode == 2:
+        raise peer.Skip(done.stderr.strip())
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip() or f"exit status {done.returncode}")
+    return done.stdout
+
+
+def bench(request, *words):
+    out = json.loads(gwen(request, "bench", *words, "--json").splitlines()[-1])
+    return {"value": out["tok_s"], "fraction": out["fraction"], "tokens": out["new_tokens"]}
+
+
+def decode(request):
+    return bench(request, "decode", "--batch", request["batch"], "--prompt-tokens",
+                 request["prompt_tokens"], "--new-tokens", request["new_tokens"], "--runs", 1)
+
+
+def prefill(request):
+    return bench(request, "prefill", "--prompt-tokens", request["prompt_tokens"], "--runs", 1)
+
+
+def rollout(request):
+    lengths = ",".join(map(str, request["lengths"]))
+    return bench(request, "rollout", "--batch", request["prompts"], "--groups", request["group"],
+                 "--prompt-tokens", request["prompt_tokens"], "--lengths", "list:" + lengths,
+                 "--max-tokens", max(request["lengths"]), "--warmup", 1, "--runs", 1)
+
+
+def start(request):
+    words = ("generate", "--prompt", "The capital of France is", "--max-tokens", 1)
+    gwen(request, *words)  # from now on the files are in the cache
+    began = time.perf_counter()
+    gwen(request, *words)
+    return {"value": time.perf_counter() - began}
+
+
+peer.serve(lambda: {"decode": decode, "prefill": prefill, "rollout": rollout, "start": start})
