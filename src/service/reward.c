@@ -242,3 +242,20 @@ struct gw_reward_stats gw_reward_stats(const float *values, size_t n, size_t str
     if (s.count > 1) s.std = sqrt(squares / (double)(s.count - 1));
     return s;
 }
+
+static void put_stats(struct gw_metrics *m, const char *mean, const char *std,
+                      struct gw_reward_stats s) {
+    gw_metrics_put(m, mean, s.mean);
+    gw_metrics_put(m, std, s.std);
+}
+
+void gw_rewards_put_metrics(const struct gw_rewards *r, const float *scores, const float *rewards,
+                            size_t n, struct gw_metrics *m) {
+    for (size_t k = 0; k < r->n; k++) {
+        char mean[120], std[120];
+        snprintf(mean, sizeof mean, "rewards/%.80s/mean", r->items[k].name);
+        snprintf(std, sizeof std, "rewards/%.80s/std", r->items[k].name);
+        put_stats(m, mean, std, gw_reward_stats(scores + k, n, r->n));
+    }
+    put_stats(m, "reward", "reward_std", gw_reward_stats(rewards, n, 1));
+}

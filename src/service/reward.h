@@ -21,6 +21,7 @@
 
 #include "base/base.h"
 #include "base/str.h"
+#include "service/metrics.h"
 
 /* One completion; everything is borrowed, texts are UTF-8. */
 struct gw_reward_input {
@@ -84,5 +85,10 @@ struct gw_reward_stats {
 };
 /* Over values[0], values[stride], ...: n of them. */
 struct gw_reward_stats gw_reward_stats(const float *values, size_t n, size_t stride);
+
+/* Puts what TRL logs of scores[n][count]: rewards/NAME/mean and rewards/NAME/std of each reward,
+ * then "reward" and "reward_std" of the weighted sums rewards[n]. */
+void gw_rewards_put_metrics(const struct gw_rewards *r, const float *scores, const float *rewards,
+                            size_t n, struct gw_metrics *m);
 
 #endif
