@@ -66,15 +66,31 @@ void gw_hw_read_memory(const struct gw_hw_opts *opts, struct gw_hw_memory *m) {
         if (m->available == GW_UNLIMITED) /* kernels before 3.14 */
             m->available = line_value(text.data, "MemFree:", 1024);
     }
-    gw_str_free(&text);
     struct gw_cgroup group;
     gw_cgroup_read(root, &group);
     m->cgroup_limit = group.mem_limit;
     m->cgroup_left = group.mem_left;
+    m->cgroup_hits = group.mem_hits;
+    m->stall = group.stall;
+    if (!group.has_stall && gw_hw_slurp(root, "/proc/pressure/memory", &text))
+        gw_parse_stall(text.data, &m->stall);
+    gw_str_free(&text);
     m->rlimit_left = rlimit_left(root);
     uint64_t left = GW_MIN(m->available, GW_MIN(m->cgroup_left, m->rlimit_left));
     m->margin = GW_MAX(least_margin, GW_MIN(most_margin, left / 16));
     m->budget = left > m->margin ? left - m->margin : 0;
+}
+
+void gw_hw_read_process(uint64_t *now, uint64_t *most) {
+    struct gw_str text = {0};
+    *now = *most = 0;
+    if (gw_hw_slurp("", "/proc/self/status", &text)) {
+        *now = line_value(text.data, "VmRSS:", 1024);
+        *most = line_value(text.data, "VmHWM:", 1024);
+    }
+    if (*now == GW_UNLIMITED) *now = 0;
+    if (*most == GW_UNLIMITED) *most = 0;
+    gw_str_free(&text);
 }
 
 static void read_huge_pages(const char *root, struct gw_hw *hw) {

@@ -32,6 +32,12 @@ struct gw_hw_node {
     uint64_t bytes;    /* its local memory */
 };
 
+/* Time that some task spent waiting for memory (PSI). */
+struct gw_stall {
+    double percent; /* of the last 10 seconds */
+    uint64_t us;    /* in all; only rises */
+};
+
 struct gw_hw_memory {
     uint64_t total;        /* MemTotal */
     uint64_t available;    /* MemAvailable, or GW_UNLIMITED when nothing tells */
@@ -40,6 +46,8 @@ struct gw_hw_memory {
     uint64_t rlimit_left;  /* what RLIMIT_AS and RLIMIT_DATA leave, or GW_UNLIMITED */
     uint64_t margin;       /* kept free: a sixteenth, at least 64 MiB and at most 1 GiB */
     uint64_t budget;       /* min(available, cgroup_left, rlimit_left) - margin; may be 0 */
+    uint64_t cgroup_hits;  /* how often the group met a limit of its own or an ancestor's */
+    struct gw_stall stall; /* of the group, else of the machine; zero when nothing tells */
 };
 
 struct gw_hw {
@@ -65,5 +73,8 @@ enum gwen_status gw_hw_query(const struct gw_hw_opts *opts, struct gw_hw *hw, st
 void gw_hw_free(struct gw_hw *hw);
 /* The memory part alone, read anew (cheap: a few small files). */
 void gw_hw_read_memory(const struct gw_hw_opts *opts, struct gw_hw_memory *m);
+/* Memory that this process holds now, the pages of programs and files it uses among it, and the
+ * most it ever held, in bytes; 0 when nothing tells. */
+void gw_hw_read_process(uint64_t *now, uint64_t *most);
 
 #endif

@@ -1,4 +1,5 @@
-/* hw_cgroup.c - CPU quota and memory limit of the control group this process is in.
+/* hw_cgroup.c - CPU quota, memory limit and memory pressure of the control group this process is
+ * in.
  *
  * /proc/self/cgroup names the group of each hierarchy, /proc/self/mountinfo says where each
  * hierarchy is mounted and which of its folders is the mount's root.  In a container the two may
@@ -179,8 +180,48 @@ static uint64_t reclaimable(const char *root, const char *folder) {
     return v;
 }
 
-static void memory_of_folder(const char *root, const char *folder, int version,
+/* The number after "key " in a file of such lines, 0 when there is none. */
+static uint64_t read_stat(const char *root, const char *folder, const char *name, const char *key) {
+    struct gw_str text = {0};
+    uint64_t v = 0;
+    if (read_in(root, folder, name, &text)) stat_value(text.data, key, &v);
+    gw_str_free(&text);
+    return v;
+}
+
+bool gw_parse_stall(const char *text, struct gw_stall *out) {
+    double percent;
+    uint64_t us;
+    const char *line = strncmp(text, "some ", 5) == 0 ? text : strstr(text, "\nsome ");
+    if (line == NULL ||
+        sscanf(line + (*line == '\n'), "some avg10=%lf avg60=%*f avg300=%*f total=%" SCNu64,
+               &percent, &us) != 2)
+        return false;
+    *out = (struct gw_stall){percent, us};
+    return true;
+}
+
+/* How often a limit was met, and time spent waiting.  memory.events counts what happened below a
+ * group too: an ancestor's would tell of neighbours at limits of their own. */
+static void pressure_of_folder(const char *root, const char *folder, int version, bool own,
+                               struct gw_cgroup *out) {
+    if (version == 1) {
+        uint64_t n = read_number(root, folder, "memory.failcnt");
+        if (n != GW_UNLIMITED) out->mem_hits += n;
+        return;
+    }
+    const char *events = own ? "memory.events" : "memory.events.local";
+    out->mem_hits += read_stat(root, folder, events, "high");
+    out->mem_hits += read_stat(root, folder, events, "max");
+    struct gw_str text = {0};
+    if (own && read_in(root, folder, "memory.pressure", &text))
+        out->has_stall = gw_parse_stall(text.data, &out->stall);
+    gw_str_free(&text);
+}
+
+static void memory_of_folder(const char *root, const char *folder, int version, bool own,
                              struct gw_cgroup *out) {
+    pressure_of_folder(root, folder, version, own, out);
     uint64_t limit, usage;
     if (version == 2) {
         uint64_t max = read_number(root, folder, "memory.max");
@@ -200,8 +241,9 @@ static void memory_of_folder(const char *root, const char *folder, int version,
     out->mem_left = GW_MIN(out->mem_left, left);
 }
 
-static void cpu_of_folder(const char *root, const char *folder, int version,
+static void cpu_of_folder(const char *root, const char *folder, int version, bool own,
                           struct gw_cgroup *out) {
+    (void)own;
     uint64_t quota = GW_UNLIMITED, period = 100000;
     if (version == 2) {
         struct gw_str text = {0};
@@ -218,7 +260,9 @@ static void cpu_of_folder(const char *root, const char *folder, int version,
     if (out->cpu_quota == 0 || cpus < out->cpu_quota) out->cpu_quota = cpus;
 }
 
-typedef void folder_fn(const char *root, const char *folder, int version, struct gw_cgroup *out);
+/* `own`: the folder is that of the process's group, not an ancestor's. */
+typedef void folder_fn(const char *root, const char *folder, int version, bool own,
+                       struct gw_cgroup *out);
 
 /* Calls fn for the group's folder and each one above it, up to the mount's root. */
 static void walk_up(const char *root, const struct mount *m, const char *group, folder_fn *fn,
@@ -231,8 +275,8 @@ static void walk_up(const char *root, const struct mount *m, const char *group, 
     struct gw_str folder = {0};
     gw_str_puts(&folder, m->point.data);
     gw_str_puts(&folder, rest);
-    while (!folder.failed) {
-        fn(root, folder.data, m->version, out);
+    for (bool own = true; !folder.failed; own = false) {
+        fn(root, folder.data, m->version, own, out);
         if (folder.len <= m->point.len) break;
         folder.len = (size_t)(strrchr(folder.data, '/') - folder.data);
         folder.data[folder.len] = '\0';

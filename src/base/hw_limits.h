@@ -14,7 +14,13 @@ struct gw_cgroup {
     double cpu_quota;   /* CPUs; 0: none */
     uint64_t mem_limit; /* bytes, or GW_UNLIMITED */
     uint64_t mem_left;  /* smallest limit - non-reclaimable use, or GW_UNLIMITED */
+    uint64_t mem_hits;  /* how often a limit was met; only rises */
+    struct gw_stall stall;
+    bool has_stall; /* the group tells its own */
 };
 void gw_cgroup_read(const char *root, struct gw_cgroup *out);
+
+/* Takes the "some" line of a PSI file's text; false when there is none. */
+bool gw_parse_stall(const char *text, struct gw_stall *out);
 
 #endif

@@ -2,6 +2,8 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -24,20 +26,65 @@ enum gwen_status gw_mem_map(struct gw_mem *m, size_t bytes, struct gwen_err *err
     return GWEN_OK;
 }
 
-enum gwen_status gw_mem_touch(const struct gw_mem *m, struct gwen_err *err) {
-    if (m->bytes == 0) return GWEN_OK;
+/* What comes and goes in one piece. */
+static size_t piece(const struct gw_mem *m) { return m->huge_advised ? HUGE_PAGE : PAGE; }
+
+enum gwen_status gw_mem_touch(const struct gw_mem *m, size_t begin, size_t end,
+                              struct gwen_err *err) {
+    if (begin >= end) return GWEN_OK;
+    begin -= begin % piece(m);
+    end = GW_MIN(gw_round_up(end, piece(m)), gw_round_up(m->bytes, PAGE));
+    volatile char *p = m->data;
 #ifdef MADV_POPULATE_WRITE
-    if (madvise(m->data, m->bytes, MADV_POPULATE_WRITE) == 0) return GWEN_OK;
+    if (madvise((char *)m->data + begin, end - begin, MADV_POPULATE_WRITE) == 0) return GWEN_OK;
     if (errno == ENOMEM)
-        return gw_fail(err, GWEN_ERR_NOMEM, "could not get %zu bytes: %s", m->bytes,
+        return gw_fail(err, GWEN_ERR_NOMEM, "could not get %zu bytes: %s", end - begin,
                        strerror(errno));
 #else
     (void)err;
 #endif
-    /* Kernels before 5.14. */
-    volatile char *p = m->data;
-    for (size_t i = 0; i < m->bytes; i += PAGE) p[i] = 0;
+    /* Kernels before 5.14.  What is there must keep its value. */
+    for (size_t i = begin; i < end; i += PAGE) p[i] = p[i];
     return GWEN_OK;
+}
+
+void gw_mem_drop(const struct gw_mem *m, size_t begin, size_t end) {
+    begin = gw_round_up(begin, piece(m));
+    end -= end % piece(m);
+    if (begin < end) madvise((char *)m->data + begin, end - begin, MADV_DONTNEED);
+}
+
+bool gw_mem_residence(const struct gw_mem *m, size_t *resident, size_t *huge) {
+    FILE *f = fopen("/proc/self/smaps", "re");
+    uintptr_t begin = (uintptr_t)m->data, end = begin + m->bytes, from, to;
+    bool inside = false, found = false;
+    char line[512];
+    size_t kib;
+    *resident = *huge = 0;
+    if (f == NULL) return false;
+    /* A line "from-to ..." for each mapping, then its numbers, "Name: kB". */
+    while (fgets(line, sizeof line, f) != NULL) {
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+            inside = from < end && to > begin;
+        else if (inside && sscanf(line, "Rss: %zu", &kib) == 1)
+            *resident += kib << 10, found = true;
+        else if (inside && sscanf(line, "AnonHugePages: %zu", &kib) == 1)
+            *huge += kib << 10;
+    }
+    fclose(f);
+    return found;
+}
+
+bool gw_mem_huge_pages_work(void) {
+    struct gw_mem m;
+    size_t resident, before, after;
+    if (gw_mem_map(&m, HUGE_PAGE, NULL) != GWEN_OK) return false;
+    /* The kernel may show it as one with a neighbour. */
+    bool work = gw_mem_residence(&m, &resident, &before) &&
+                gw_mem_touch(&m, 0, m.bytes, NULL) == GWEN_OK &&
+                gw_mem_residence(&m, &resident, &after) && after >= before + HUGE_PAGE;
+    gw_mem_unmap(&m);
+    return work;
 }
 
 void gw_mem_unmap(struct gw_mem *m) {

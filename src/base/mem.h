@@ -22,7 +22,18 @@ static inline void *gw_mem_take(char **at, size_t bytes) {
     *at += gw_round_up(bytes, 64);
     return part;
 }
-/* Has the kernel hand out all pages now: memory that has been touched cannot be lacking later. */
-enum gwen_status gw_mem_touch(const struct gw_mem *m, struct gwen_err *err);
+/* Has the kernel hand out the pages of [begin, end) now, huge ones whole: memory that has been
+ * touched cannot be lacking later.  Pages that are there stay as they are. */
+enum gwen_status gw_mem_touch(const struct gw_mem *m, size_t begin, size_t end,
+                              struct gwen_err *err);
+/* Gives the pages that lie wholly in [begin, end) back to the kernel, huge ones whole; what they
+ * held is lost, and they count as never touched. */
+void gw_mem_drop(const struct gw_mem *m, size_t begin, size_t end);
+/* Bytes of the mapping that are there, and how many of them in transparent huge pages, as the
+ * kernel tells (/proc/self/smaps; it may show neighbours of one kind as one mapping, and then
+ * counts them all); false when it does not. */
+bool gw_mem_residence(const struct gw_mem *m, size_t *resident, size_t *huge);
+/* Tells by trying whether memory that asks for huge pages gets them at present. */
+bool gw_mem_huge_pages_work(void);
 
 #endif

@@ -21,6 +21,10 @@ size_t gw_engine_good_blocks(size_t slots, size_t group, size_t max_prompt, size
 
 size_t gw_engine_max_jobs(size_t slots) { return 2 * slots + 2; }
 
+size_t gw_engine_least(const struct gw_engine_opts *o) {
+    return GW_MIN(o->n_blocks, gw_engine_min_blocks(o->max_prompt, o->max_new) + 1);
+}
+
 static size_t max_out(const struct gw_engine_opts *o) { return o->slots + GW_ENGINE_MAX_FINISHING; }
 static size_t seq_blocks(const struct gw_engine_opts *o) {
     return gw_kv_blocks_for(o->max_prompt + o->max_new);
@@ -43,6 +47,8 @@ static size_t lay_out(struct gw_engine *e, const struct gw_engine_opts *o, size_
         TAKE(e->jobs[i].seq.blocks, blocks);
         TAKE(e->jobs[i].first_ids, group);
         TAKE(e->jobs[i].first_logprobs, group);
+        TAKE(e->jobs[i].waiting, group);
+        TAKE(e->jobs[i].told, gw_round_up(o->max_group * sizeof(size_t), 64));
         TAKE(e->jobs[i].seen, seen);
     }
     for (size_t i = 0; i < o->slots; i++) {
@@ -91,7 +97,9 @@ static enum gwen_status create_parts(struct gw_engine *e, struct gwen_err *err) 
     const struct gw_config *c = &e->model->cfg;
     struct gw_kv_layout layout;
     gw_kv_layout_init(&layout, e->model->format, c->n_layers, c->n_kv_heads, c->head_dim);
-    GW_TRY(gw_kv_create(&layout, o->n_blocks, seq_blocks(o), &e->kv, err));
+    const struct gw_kv_growth growth = {
+        .budget = o->budget, .n_first = gw_engine_least(o), .chunk_bytes = o->chunk_bytes};
+    GW_TRY(gw_kv_create_growing(&layout, o->n_blocks, seq_blocks(o), &growth, &e->kv, err));
     GW_TRY(gw_workspace_create(e->model, e->kv, e->pool, o->slots + o->prefill_rows, max_out(o),
                                o->max_prompt + o->max_new, &e->ws, err));
     GW_TRY(gw_head_create(e->model, e->pool, max_out(o), true, &e->head, err));
@@ -174,7 +182,7 @@ enum gwen_status gw_engine_run(struct gw_engine *e, const struct gw_engine_clien
     e->stats = (struct gw_engine_stats){0};
     e->err = err;
     e->status = GWEN_OK;
-    e->next_order = 0;
+    e->next_order = e->next_start = 0;
     e->no_more_jobs = false;
     gw_pool_run(e->pool, engine_region, e);
     gw_engine_reset(e);

@@ -8,7 +8,10 @@
  * occupied slot, and beside them a piece of the prompts being prefilled, so that the next
  * group is ready when slots fall free.  A sample depends on its prompt, its key and its sampling
  * parameters, never on the slot, the step or its neighbours.  Nothing is allocated while it runs.
- */
+ *
+ * With a budget the KV arena is touched as it is needed, and when memory becomes short the youngest
+ * samples are put back into the queue and their blocks given back; begun anew, they come out the
+ * same.  The oldest one always goes on. */
 #ifndef GW_ENGINE_H
 #define GW_ENGINE_H
 
@@ -49,7 +52,8 @@ struct gw_engine_client {
     /* The next job; *more = false when there are none left. */
     enum gwen_status (*next)(void *ctx, struct gw_job *job, bool *more, struct gwen_err *err);
     /* A token was drawn (it is the last of sample->ids; finish is not set yet).  Returns true to
-     * end the sample with GW_FINISH_STOP.  May be NULL. */
+     * end the sample with GW_FINISH_STOP.  Told once for each token, also when the sample had to
+     * be begun anew.  May be NULL. */
     bool (*token)(void *ctx, const struct gw_sample *sample);
     /* A sample is complete; *sample is valid during the call. */
     enum gwen_status (*done)(void *ctx, const struct gw_sample *sample, struct gwen_err *err);
@@ -71,6 +75,8 @@ struct gw_engine_opts {
     size_t max_prompt, max_new, max_group;
     const int32_t *eos; /* ids that end a sample; copied */
     size_t n_eos;
+    const struct gw_budget *budget; /* outlives the engine; NULL: all blocks are touched at once */
+    size_t chunk_bytes;             /* of the arena's growth; 0: GW_KV_CHUNK_BYTES */
 };
 
 struct gw_engine_stats {
@@ -78,7 +84,9 @@ struct gw_engine_stats {
     uint64_t live_rows;   /* sum over steps of occupied slots ... */
     uint64_t queued_live; /* ... and over the steps while samples were waiting */
     uint64_t queued_steps;
-    uint64_t peak_blocks;
+    uint64_t peak_blocks, touched_blocks; /* most in use, most touched */
+    uint64_t restarted;                   /* times that a sample was put back into the queue */
+    uint64_t given_back;                  /* blocks */
 };
 
 struct gw_engine;

@@ -89,8 +89,8 @@ void gw_put_bytes(struct gw_str *s, size_t bytes) {
 /* The option of a knob and its present value; NULL when it is none of the user's. */
 static const char *knob_text(const struct gw_plan_options *o, enum gw_plan_knob knob, size_t *now) {
     switch (knob) {
-    case GW_KNOB_ROLLOUT_BATCH: *now = o->engine.slots; return "lower --rollout-batch-size to";
-    case GW_KNOB_MAX_TOKENS: *now = o->engine.max_new; return "lower --max-tokens to";
+    case GW_KNOB_ROLLOUT_BATCH: *now = o->engine.slots; return "--rollout-batch-size to";
+    case GW_KNOB_MAX_TOKENS: *now = o->engine.max_new; return "--max-tokens to";
     case GW_KNOB_SCORE_LENGTH: *now = o->scorer.max_len; return "give no row more tokens than";
     case GW_KNOB_SCORE_BLOCKS:
     case GW_N_KNOBS: break;
@@ -104,7 +104,8 @@ static void put_advice(const struct gw_plan_options *o, size_t budget, struct gw
         size_t now, fits;
         const char *text = knob_text(o, k, &now);
         if (text == NULL || now == 0 || (fits = gw_plan_largest(o, k, now, budget)) == 0) continue;
-        gw_str_printf(s, "%s%s %zu", n++ == 0 ? ": " : " or ", text, fits);
+        const char *join = n++ > 0 ? " or " : o->kind == GW_PLAN_ROLLOUT ? ": lower " : ": ";
+        gw_str_printf(s, "%s%s %zu", join, text, fits);
     }
     if (n > 0) return;
     struct gw_plan_options one = *o;
@@ -131,14 +132,15 @@ enum gwen_status gw_plan_check(const struct gw_plan_options *o, size_t budget_by
     struct gw_str s = {0};
     gw_str_puts(&s, "needs ");
     gw_put_bytes(&s, plan.total);
+    gw_str_puts(&s, ", ");
+    gw_put_bytes(&s, budget_bytes);
+    gw_str_puts(&s, " available");
+    put_advice(o, budget_bytes, &s);
     gw_str_puts(&s, " (weights ");
     gw_put_bytes(&s, plan.weights);
     gw_str_puts(&s, ", KV ");
     gw_put_bytes(&s, plan.kv);
-    gw_str_puts(&s, "), ");
-    gw_put_bytes(&s, budget_bytes);
-    gw_str_puts(&s, " available");
-    put_advice(o, budget_bytes, &s);
+    gw_str_puts(&s, ")");
     enum gwen_status status = s.failed ? gw_nomem(err, plan.total, "the command")
                                        : gw_fail(err, GWEN_ERR_NOMEM, "%s", s.data);
     gw_str_free(&s);

@@ -1,7 +1,10 @@
 /* schedule.c - what the decode engine does between two steps, on one thread.
  *
  * Blocks are promised before they are taken: a sample is started only if the blocks it may still
- * need, beside those promised to all others, are free.  So no running sample ever lacks one. */
+ * need, beside those promised to all others, are touched and free.  So no running sample ever lacks
+ * one.  When memory is short, blocks are given back: those that nobody was promised, then those of
+ * prompts and samples that are put back into the queue, the youngest first.  Enough are kept for
+ * one sample of any prompt that has blocks: the oldest sample always goes on. */
 #include "model/engine_impl.h"
 
 #include <string.h>
@@ -41,6 +44,13 @@ static size_t spare_blocks(const struct gw_engine *e) {
     return free_blocks > promised ? free_blocks - promised : 0;
 }
 
+/* Makes `need` free blocks that nobody has been promised, touching more where it must and may. */
+static bool make_room(struct gw_engine *e, size_t need) {
+    while (spare_blocks(e) < need)
+        if (!gw_kv_grow(e->kv)) return false;
+    return true;
+}
+
 /* --- the life of a sample ------------------------------------------------------------------ */
 
 static void finish_job_if_done(struct gw_engine *e, struct gw_engine_job *j) {
@@ -65,7 +75,9 @@ static void accept_token(struct gw_engine *e, struct gw_slot *s, int32_t id, flo
     e->stats.new_tokens++;
     struct gw_sample sample = {&j->job, s->want, s->ids, s->logprobs, s->n, GW_FINISH_LENGTH};
     bool stop = is_eos(e, id);
-    if (e->client->token != NULL && e->client->token(e->client->ctx, &sample)) stop = true;
+    if (e->client->token != NULL && s->n > j->told[s->want] &&
+        e->client->token(e->client->ctx, &sample))
+        stop = true;
     if (!stop && s->n < j->job.wants[s->want].max_tokens) return;
     if (stop) sample.finish = GW_FINISH_STOP;
     fail(e, e->client->done(e->client->ctx, &sample, e->err));
@@ -77,12 +89,13 @@ static void accept_token(struct gw_engine *e, struct gw_slot *s, int32_t id, flo
 
 /* Puts the job's next sample into a free slot, with the first token that was drawn for it. */
 static void start_sample(struct gw_engine *e, struct gw_slot *s, struct gw_engine_job *j) {
-    size_t want = j->n_started++;
+    size_t want = j->waiting[--j->n_waiting];
     s->job = j;
+    s->order = e->next_start++;
     s->want = want;
     s->n = 0;
     gw_kv_fork(e->kv, &j->seq, j->job.n_prompt, &s->seq);
-    if (j->n_started == j->job.n_wants) gw_kv_release(e->kv, &j->seq);
+    if (j->n_waiting == 0) gw_kv_release(e->kv, &j->seq);
     if (s->seen != NULL)
         memcpy(s->seen, j->seen, gw_seen_words(e->model->cfg.vocab_size) * sizeof *s->seen);
     accept_token(e, s, j->first_ids[want], j->first_logprobs[want]);
@@ -113,7 +126,7 @@ static struct gw_engine_job *oldest(struct gw_engine *e, enum gw_job_state state
     struct gw_engine_job *best = NULL;
     for (size_t i = 0; i < e->n_jobs; i++) {
         struct gw_engine_job *j = &e->jobs[i];
-        if (j->state != state || (to_start && j->n_started == j->job.n_wants)) continue;
+        if (j->state != state || (to_start && j->n_waiting == 0)) continue;
         if (best == NULL || j->order < best->order) best = j;
     }
     return best;
@@ -125,17 +138,18 @@ static void start_samples(struct gw_engine *e) {
         /* A first token can end its sample at once: the slot is free again. */
         while (s->job == NULL && e->status == GWEN_OK) {
             struct gw_engine_job *j = oldest(e, GW_JOB_READY, true);
-            if (j == NULL || new_sample_blocks(j, j->n_started) > spare_blocks(e)) return;
+            if (j == NULL || !make_room(e, new_sample_blocks(j, j->waiting[j->n_waiting - 1])))
+                return;
             start_sample(e, s, j);
         }
     }
 }
 
-/* Samples of fetched jobs that have not been started. */
+/* Samples of fetched jobs that are to be started. */
 static size_t waiting_samples(const struct gw_engine *e) {
     size_t n = 0;
     for (size_t i = 0; i < e->n_jobs; i++)
-        if (e->jobs[i].state != GW_JOB_FREE) n += e->jobs[i].job.n_wants - e->jobs[i].n_started;
+        if (e->jobs[i].state != GW_JOB_FREE) n += e->jobs[i].n_waiting;
     return n;
 }
 
@@ -175,11 +189,35 @@ static void take_job(struct gw_engine *e, struct gw_engine_job *j, const struct 
     j->job = *job;
     j->state = GW_JOB_PREFILL;
     j->order = e->next_order++;
-    j->n_started = j->n_done = 0;
+    j->n_done = 0;
+    j->n_waiting = job->n_wants;
+    for (size_t i = 0; i < job->n_wants; i++) {
+        j->waiting[i] = (uint32_t)(job->n_wants - 1 - i);
+        j->told[i] = 0;
+    }
     gw_rng_init(&j->rng, &job->key);
     if (j->seen == NULL) return;
     memset(j->seen, 0, gw_seen_words(e->model->cfg.vocab_size) * sizeof *j->seen);
     for (size_t i = 0; i < job->n_prompt; i++) gw_seen_add(j->seen, job->prompt[i]);
+}
+
+/* Before a prompt is computed there must be room for it and for one sample of any prompt that has
+ * blocks, or nothing could run once the live samples have ended. */
+static bool room_for_prompt(struct gw_engine *e) {
+    return make_room(e, gw_engine_min_blocks(e->opts.max_prompt, e->opts.max_new) + 1);
+}
+
+/* True when no sample runs and none could without another prompt being computed. */
+static bool idle(struct gw_engine *e) {
+    return live_samples(e) == 0 && oldest(e, GW_JOB_PREFILL, false) == NULL &&
+           oldest(e, GW_JOB_READY, true) == NULL;
+}
+
+/* Has parked prompts computed again. */
+static void resume_jobs(struct gw_engine *e) {
+    struct gw_engine_job *j;
+    while ((j = oldest(e, GW_JOB_PARKED, false)) != NULL && (idle(e) || room_for_prompt(e)))
+        j->state = GW_JOB_PREFILL;
 }
 
 /* Fetches jobs while fewer samples wait than would fill the free slots and half of all. */
@@ -190,11 +228,8 @@ static void fetch_jobs(struct gw_engine *e) {
         struct gw_engine_job *j = NULL;
         for (size_t i = 0; i < e->n_jobs && j == NULL; i++)
             if (e->jobs[i].state == GW_JOB_FREE) j = &e->jobs[i];
-        /* Room for the prompt and for one sample of any waiting prompt must stay, or nothing
-         * could run once the live samples have ended. */
-        size_t need = gw_engine_min_blocks(e->opts.max_prompt, e->opts.max_new) + 1;
-        bool empty = live == 0 && waiting_samples(e) == 0;
-        if (j == NULL || (!empty && spare_blocks(e) < need)) return;
+        if (j == NULL || oldest(e, GW_JOB_PARKED, false) != NULL) return;
+        if (!idle(e) && !room_for_prompt(e)) return;
         struct gw_job job;
         bool more = true;
         fail(e, e->client->next(e->client->ctx, &job, &more, e->err));
@@ -206,6 +241,85 @@ static void fetch_jobs(struct gw_engine *e) {
         if (!check_job(e, &job)) return;
         take_job(e, j, &job);
     }
+}
+
+/* --- short memory ---------------------------------------------------------------------------- */
+
+/* The last one to have come of the jobs whose prompt has blocks for waiting samples; `n` counts
+ * them. */
+static struct gw_engine_job *youngest_job(struct gw_engine *e, size_t *n) {
+    struct gw_engine_job *best = NULL;
+    *n = 0;
+    for (size_t i = 0; i < e->n_jobs; i++) {
+        struct gw_engine_job *j = &e->jobs[i];
+        if ((j->state != GW_JOB_PREFILL && j->state != GW_JOB_READY) || j->n_waiting == 0) continue;
+        ++*n;
+        if (best == NULL || j->order > best->order) best = j;
+    }
+    return best;
+}
+
+static struct gw_slot *youngest_sample(struct gw_engine *e) {
+    struct gw_slot *best = NULL;
+    for (size_t i = 0; i < e->opts.slots; i++) {
+        struct gw_slot *s = &e->slots[i];
+        if (s->job != NULL && (best == NULL || s->order > best->order)) best = s;
+    }
+    return best;
+}
+
+static void park(struct gw_engine *e, struct gw_engine_job *j) {
+    gw_kv_release(e->kv, &j->seq);
+    j->state = GW_JOB_PARKED;
+}
+
+/* Puts a running sample back into the queue. */
+static void restart(struct gw_engine *e, struct gw_slot *s) {
+    struct gw_engine_job *j = s->job;
+    j->told[s->want] = GW_MAX(j->told[s->want], s->n);
+    j->waiting[j->n_waiting++] = (uint32_t)s->want;
+    e->stats.new_tokens -= s->n;
+    e->stats.restarted++;
+    gw_kv_release(e->kv, &s->seq);
+    s->job = NULL;
+    if (j->state == GW_JOB_READY && j->seq.n_blocks == 0) j->state = GW_JOB_PARKED;
+}
+
+/* Touched blocks above those that must stay. */
+static size_t blocks_above_least(const struct gw_engine *e) {
+    size_t touched = gw_kv_touched_blocks(e->kv), least = gw_engine_least(&e->opts);
+    for (size_t i = 0; i < e->n_jobs; i++) {
+        const struct gw_engine_job *j = &e->jobs[i];
+        if ((j->state == GW_JOB_PREFILL || j->state == GW_JOB_READY) && j->n_waiting > 0)
+            least += gw_kv_blocks_for(j->job.n_prompt);
+    }
+    return touched > least ? touched - least : 0;
+}
+
+/* Puts the youngest thing back into the queue; false when only one is left. */
+static bool put_back_youngest(struct gw_engine *e) {
+    size_t n_jobs, live = live_samples(e);
+    struct gw_engine_job *j = youngest_job(e, &n_jobs);
+    if (n_jobs > (live > 0 ? 0 : 1)) {
+        park(e, j);
+        return true;
+    }
+    if (live <= 1) return false;
+    restart(e, youngest_sample(e));
+    return true;
+}
+
+/* Gives back a chunk or an eighth of the arena, whichever is more, if memory is short. */
+static void relieve(struct gw_engine *e) {
+    const struct gw_budget *b = e->opts.budget;
+    if (b == NULL || !b->pressed(b->ctx)) return;
+    size_t goal = GW_MAX(gw_kv_chunk_blocks(e->kv), gw_kv_touched_blocks(e->kv) / 8);
+    /* Until enough is free, or as much as does not have to stay. */
+    while (spare_blocks(e) < goal && spare_blocks(e) < blocks_above_least(e))
+        if (!put_back_youngest(e)) break;
+    size_t n = GW_MIN(spare_blocks(e), blocks_above_least(e));
+    gw_kv_give_back(e->kv, n);
+    e->stats.given_back += n;
 }
 
 /* --- the next batch ------------------------------------------------------------------------- */
@@ -222,7 +336,7 @@ static void add_draw(struct gw_engine *e, struct gw_engine_job *j, struct gw_slo
 static void add_decode_rows(struct gw_engine *e) {
     for (size_t i = 0; i < e->n_jobs; i++) {
         struct gw_engine_job *j = &e->jobs[i];
-        if (j->state != GW_JOB_READY || j->n_started == j->n_done) continue;
+        if (j->state == GW_JOB_FREE || j->n_waiting + j->n_done == j->job.n_wants) continue;
         for (size_t k = 0; k < e->opts.slots; k++) {
             struct gw_slot *s = &e->slots[k];
             if (s->job != j) continue;
@@ -270,7 +384,9 @@ void gw_engine_schedule(struct gw_engine *e) {
         fail(e, gw_fail(e->err, GWEN_ERR_CANCELLED, "cancelled"));
     gw_batch_clear(&e->ws->batch);
     if (e->status == GWEN_OK) {
+        relieve(e);
         start_samples(e);
+        resume_jobs(e);
         fetch_jobs(e);
         add_decode_rows(e);
         bool waiting = waiting_samples(e) > 0;
@@ -280,8 +396,9 @@ void gw_engine_schedule(struct gw_engine *e) {
         e->stats.live_rows += live;
         e->stats.queued_live += waiting ? live : 0;
         e->stats.queued_steps += waiting;
-        size_t used = e->opts.n_blocks - gw_kv_free_blocks(e->kv);
+        size_t touched = gw_kv_touched_blocks(e->kv), used = touched - gw_kv_free_blocks(e->kv);
         e->stats.peak_blocks = GW_MAX(e->stats.peak_blocks, used);
+        e->stats.touched_blocks = GW_MAX(e->stats.touched_blocks, touched);
     }
     e->go = e->status == GWEN_OK && e->ws->batch.n_rows > 0;
     if (!e->go && e->status == GWEN_OK && waiting_samples(e) > 0)

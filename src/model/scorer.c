@@ -89,9 +89,11 @@ enum gwen_status gw_scorer_create(const struct gw_model *model, struct gw_pool *
     gw_kv_layout_init(&layout, model->format, c->n_layers, c->n_kv_heads, c->head_dim);
     enum gwen_status status =
         s->targets == NULL ? gw_nomem(err, opts->rows * sizeof *s->targets, "the scorer") : GWEN_OK;
+    const struct gw_kv_growth growth = {.budget = opts->budget,
+                                        .n_first = gw_kv_blocks_for(opts->max_len) + 1};
     if (status == GWEN_OK)
-        status =
-            gw_kv_create(&layout, opts->n_blocks, gw_kv_blocks_for(opts->max_len), &s->kv, err);
+        status = gw_kv_create_growing(&layout, opts->n_blocks, gw_kv_blocks_for(opts->max_len),
+                                      &growth, &s->kv, err);
     if (status == GWEN_OK)
         status = gw_workspace_create(model, s->kv, pool, opts->rows, opts->rows, opts->max_len,
                                      &s->ws, err);
@@ -211,7 +213,8 @@ static size_t blocks_for_task(const struct gw_scorer *s, const struct task *t) {
 
 /* Starts a waiting task if there is room for all it will ever need. */
 static bool start_task(struct gw_scorer *s, struct task *t) {
-    if (own_blocks(t) + t->user_blocks > blocks_for_task(s, t)) return false;
+    while (own_blocks(t) + t->user_blocks > blocks_for_task(s, t))
+        if (!gw_kv_grow(s->kv)) return false;
     if (t->prefix != NULL) gw_kv_fork(s->kv, &t->prefix->seq, t->prefix->end, &t->seq);
     t->state = RUNNING;
     return true;

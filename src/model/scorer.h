@@ -16,11 +16,12 @@ struct gw_score_request {
 };
 
 struct gw_scorer_opts {
-    size_t rows;        /* tokens per forward pass */
-    size_t n_blocks;    /* KV blocks; at least blocks of the longest sequence + 1 */
-    size_t max_len;     /* longest sequence */
-    double temperature; /* 1e-6 .. 1e6 */
-    bool keep_logits;   /* logits are handed to `logits` below */
+    size_t rows;                    /* tokens per forward pass */
+    size_t n_blocks;                /* KV blocks; at least blocks of the longest sequence + 1 */
+    size_t max_len;                 /* longest sequence */
+    double temperature;             /* 1e-6 .. 1e6 */
+    bool keep_logits;               /* logits are handed to `logits` below */
+    const struct gw_budget *budget; /* outlives the scorer; NULL: all blocks are touched at once */
     /* Once a forward pass; false ends the run with GWEN_ERR_CANCELLED.  May be NULL. */
     bool (*progress)(void *ctx);
     void *progress_ctx;

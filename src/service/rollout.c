@@ -12,7 +12,7 @@ struct in_flight {
     bool used;
     size_t prompt;
     struct gw_want *wants;       /* [groups]; .sample counts from first_sample */
-    struct gw_stop_text **texts; /* [groups] of samples that are running; NULL: none kept */
+    struct gw_stop_text **texts; /* [groups] of samples that have begun; NULL: none kept */
 };
 
 struct gw_rollout {
@@ -29,8 +29,8 @@ struct gw_rollout {
     size_t n_jobs;
     struct gw_want *wants;
     struct gw_stop_text **job_texts;
-    struct gw_stop_text **idle_texts; /* [slots] of which n_idle are there */
-    size_t n_texts, n_idle;
+    struct gw_stop_text **idle_texts; /* [n_jobs][groups] of which n_idle are there */
+    size_t n_idle;
     struct gw_str text, piece;
     /* of the run in progress */
     const struct gw_prompts *prompts;
@@ -83,7 +83,7 @@ static enum gwen_status create_jobs(struct gw_rollout *r, struct gwen_err *err) 
     if (!gw_mul_size(r->n_jobs, groups, &n)) return gw_nomem(err, SIZE_MAX, "groups");
     r->wants = calloc(n, sizeof *r->wants);
     r->job_texts = calloc(n, sizeof(struct gw_stop_text *));
-    r->idle_texts = calloc(r->slots, sizeof(struct gw_stop_text *));
+    r->idle_texts = calloc(n, sizeof(struct gw_stop_text *));
     if (r->jobs == NULL || r->wants == NULL || r->job_texts == NULL || r->idle_texts == NULL)
         return gw_nomem(err, n * sizeof *r->wants, "groups");
     for (size_t i = 0; i < r->n_jobs; i++) {
@@ -244,11 +244,7 @@ static enum gwen_status begin_text(struct gw_rollout *r, struct gw_stop_text **o
         *out = r->idle_texts[--r->n_idle];
         return GWEN_OK;
     }
-    if (r->n_texts == r->slots)
-        return gw_fail(err, GWEN_ERR_INTERNAL, "rollout: more samples running than slots");
-    GW_TRY(gw_stop_text_new(r->tokenizer, r->stops, out, err));
-    r->n_texts++;
-    return GWEN_OK;
+    return gw_stop_text_new(r->tokenizer, r->stops, out, err);
 }
 
 static enum gwen_status end_text(struct gw_rollout *r, struct gw_stop_text **text,

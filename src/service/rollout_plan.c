@@ -138,11 +138,11 @@ static size_t wanted_blocks(const struct gw_engine_opts *e, size_t n_prompts, si
     return GW_MAX(GW_MIN(good, all), least);
 }
 
-/* Sets the number of blocks: as many as wanted, or as fit, at least as many as one sample needs. */
-static void choose_blocks(struct gw_plan_options *o, size_t wanted, size_t budget) {
+/* Sets the number of blocks: as many as wanted, or as fit, at least `least`. */
+static void choose_blocks(struct gw_plan_options *o, size_t wanted, size_t least, size_t budget) {
     struct gw_engine_opts *e = &o->engine;
     struct gw_plan plan;
-    size_t fits = gw_engine_min_blocks(e->max_prompt, e->max_new), above = wanted + 1;
+    size_t fits = least, above = wanted + 1;
     while (above > fits + 1) {
         e->n_blocks = fits + (above - fits) / 2;
         gw_plan_make(o, &plan);
@@ -172,15 +172,21 @@ enum gwen_status gw_rollout_plan(const struct gw_plan_options *base,
         .prefill_rows = GW_MIN(prompts->n_tokens + 1, (size_t)GW_ENGINE_PREFILL_ROWS),
         .max_prompt = GW_MAX(prompts->max_prompt, (size_t)1),
         .max_new = GW_MAX(max_new, (size_t)1),
-        .max_group = opts->groups};
-    /* Prompts, the index of samples, and the groups in flight. */
-    o->other += prompts->arena.taken + prompts->cap * sizeof *prompts->rows + samples * 16 +
-                2 * opts->groups * o->engine.slots * (sizeof(struct gw_want) + sizeof(void *));
+        .max_group = opts->groups,
+        .budget = base->engine.budget};
+    /* The index of samples, and the groups in flight.  (The prompts are there already.) */
+    o->other += samples * 16 + 2 * opts->groups * o->engine.slots *
+                                   (sizeof(struct gw_want) + 2 * sizeof(struct gw_stop_text *));
     if (batch == 0)
         choose_batch(plan, kern, prompts, opts->groups, samples, budget_bytes);
     else
         snprintf(plan->why, sizeof plan->why, "as asked for");
-    choose_blocks(o, wanted_blocks(&o->engine, prompts->n, samples), budget_bytes);
+    /* A batch that was asked for is not cut down behind the user's back; but one sample at a time
+     * needs no second prompt's blocks. */
+    size_t wanted = wanted_blocks(&o->engine, prompts->n, samples), least = wanted;
+    if (batch == 0 || o->engine.slots == 1)
+        least = gw_engine_min_blocks(o->engine.max_prompt, o->engine.max_new);
+    choose_blocks(o, wanted, least, budget_bytes);
     struct gw_plan made;
     gw_plan_make(o, &made);
     if (made.total <= budget_bytes) return GWEN_OK;

@@ -1,5 +1,5 @@
-/* test_engine.c - a sample does not depend on slots, blocks, threads, prefill pieces or
- * neighbours, and the scorer gives back its log-probabilities bit for bit. */
+/* test_engine.c - a sample does not depend on slots, blocks, threads, prefill pieces, neighbours
+ * or memory pressure, and the scorer gives back its log-probabilities bit for bit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,7 +31,10 @@ struct run {
     size_t lengths[N_PROMPTS];
     struct gw_want wants[N_PROMPTS][GROUP];
     struct gw_sampling sampling;
+    const struct gw_budget *budget;
     struct sample samples[N_PROMPTS][GROUP];
+    size_t told[N_PROMPTS][GROUP]; /* tokens */
+    struct gw_engine_stats stats;
 };
 
 /* Lengths on both sides of a block, one token, and two prompts with equal ids. */
@@ -76,6 +79,13 @@ static enum gwen_status done(void *ctx, const struct gw_sample *s, struct gwen_e
     return GWEN_OK;
 }
 
+/* Each token is told once, in order. */
+static bool token(void *ctx, const struct gw_sample *s) {
+    struct run *r = ctx;
+    assert_int_equal(s->n, ++r->told[(uintptr_t)s->job->user][s->want]);
+    return false;
+}
+
 struct shape {
     int threads;
     size_t slots, prefill_rows, n_blocks;
@@ -105,16 +115,24 @@ static void sample_all(struct run *r, const char *dir, enum gw_dtype dtype, enum
                                .max_new = MAX_NEW,
                                .max_group = GROUP,
                                .eos = eos,
-                               .n_eos = 1};
+                               .n_eos = 1,
+                               .budget = r->budget,
+                               .chunk_bytes = 1};
     if (o.n_blocks == 0) o.n_blocks = gw_engine_good_blocks(o.slots, GROUP, MAX_PROMPT, MAX_NEW);
     struct gw_engine *e;
-    struct gw_engine_stats stats;
     assert_int_equal(gw_engine_create(m, pool, &o, &e, &err), GWEN_OK);
     make_prompts(r, m->cfg.vocab_size);
-    struct gw_engine_client client = {.ctx = r, .next = next, .done = done};
-    if (gw_engine_run(e, &client, &stats, &err) != GWEN_OK) fail_msg("%s", err.message);
+    struct gw_engine_client client = {.ctx = r, .next = next, .token = token, .done = done};
+    if (gw_engine_run(e, &client, &r->stats, &err) != GWEN_OK) fail_msg("%s", err.message);
     assert_int_equal(r->n_done, N_PROMPTS * GROUP);
-    assert_true(stats.peak_blocks <= o.n_blocks);
+    size_t tokens = 0;
+    for (size_t i = 0; i < N_PROMPTS * GROUP; i++) {
+        assert_int_equal(r->told[i / GROUP][i % GROUP], r->samples[i / GROUP][i % GROUP].n);
+        tokens += r->samples[i / GROUP][i % GROUP].n;
+    }
+    assert_int_equal(r->stats.new_tokens, tokens);
+    assert_true(r->stats.peak_blocks <= r->stats.touched_blocks);
+    assert_true(r->stats.touched_blocks <= o.n_blocks);
     gw_engine_free(e);
     gw_model_free(m);
     gw_pool_free(pool);
@@ -268,12 +286,69 @@ static void some_samples_end_by_themselves(void **state) {
     free(r);
 }
 
+/* A budget of moods: how many of 256 requests for more are granted, and at how many of 256 steps
+ * memory is short. */
+struct moods {
+    uint32_t state, granted, short_steps;
+};
+
+static uint32_t mood(struct moods *m) {
+    m->state = m->state * 1664525 + 1013904223;
+    return m->state >> 24;
+}
+
+static bool may_take(void *ctx, uint64_t bytes, uint64_t reserved) {
+    struct moods *m = ctx;
+    assert_true(bytes > 0 && bytes <= reserved);
+    return mood(m) < m->granted;
+}
+
+static bool pressed(void *ctx) {
+    struct moods *m = ctx;
+    return mood(m) < m->short_steps;
+}
+
+/* Growth is refused and blocks are asked back at any time: all samples come, and come the same. */
+static void short_memory_changes_nothing(void **state) {
+    static const struct {
+        uint32_t granted, short_steps;
+        bool restarts, fewest; /* what is to be seen */
+    } cases[] = {{256, 0, false, false},  {0, 0, false, true},    {256, 1, false, false},
+                 {256, 8, true, false},   {200, 40, true, false}, {30, 128, true, false},
+                 {256, 256, true, false}, {0, 256, false, true}};
+    const size_t fewest = gw_engine_min_blocks(MAX_PROMPT, MAX_NEW);
+    (void)state;
+    struct run *calm = calloc(1, sizeof *calm);
+    calm->sampling = (struct gw_sampling){0.9, 0, 1, 0, 1.1};
+    sample_all(calm, model_dir(), GW_DTYPE_BF16, scratch_isa(), &(struct shape){1, 8, 64, 0});
+    assert_int_equal(calm->stats.restarted, 0);
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases) * 2; i++) {
+        struct moods m = {(uint32_t)i * 77 + 1, cases[i / 2].granted, cases[i / 2].short_steps};
+        const struct gw_budget budget = {&m, may_take, pressed};
+        /* Many slots with room for all; few with hardly more than one sample needs. */
+        const struct shape shape =
+            i % 2 == 0 ? (struct shape){2, 16, 33, 0} : (struct shape){1, 5, 200, fewest + 9};
+        struct run *r = calloc(1, sizeof *r);
+        r->sampling = calm->sampling;
+        r->budget = &budget;
+        sample_all(r, model_dir(), GW_DTYPE_BF16, scratch_isa(), &shape);
+        same_samples(calm, r);
+        if (cases[i / 2].fewest) assert_int_equal(r->stats.touched_blocks, fewest + 1);
+        if (cases[i / 2].restarts && i % 2 == 0)
+            assert_true(r->stats.restarted > 0 && r->stats.given_back > 0);
+        if (cases[i / 2].short_steps == 0) assert_int_equal(r->stats.restarted, 0);
+        free(r);
+    }
+    free(calm);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_do_not_depend_on_the_batch),
         cmocka_unit_test(instruction_sets_agree),
         cmocka_unit_test(truncated_sampling_does_not_depend_on_the_batch),
         cmocka_unit_test(some_samples_end_by_themselves),
+        cmocka_unit_test(short_memory_changes_nothing),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -73,9 +73,8 @@ static void test_advice(void **state) {
     assert_int_equal(gw_plan_check(&o, budget, &err), GWEN_ERR_NOMEM);
     const char *at = strstr(err.message, "lower --rollout-batch-size to ");
     assert_non_null(at);
-    assert_int_equal(sscanf(at, "lower --rollout-batch-size to %zu or lower --max-tokens to %zu",
-                            &batch, &tokens),
-                     2);
+    assert_int_equal(
+        sscanf(at, "lower --rollout-batch-size to %zu or --max-tokens to %zu", &batch, &tokens), 2);
     assert_int_equal(batch, 16);
     struct gw_plan_options shorter = rollout(32, tokens);
     assert_true(total(&shorter) <= budget && tokens < 200);
