@@ -106,6 +106,7 @@ struct gw_common {
     bool json, quiet, verbose;
     enum gwen_isa isa_cap;  /* from GWEN_ISA; GWEN_ISA_COUNT: no cap */
     const char *cache_root; /* of Hugging Face, from the environment; NULL: none known */
+    const char *sysroot;    /* from GWEN_SYSROOT: put before /proc and /sys; NULL: nothing */
 };
 
 struct gw_owned;

@@ -69,6 +69,7 @@ static void put_json_machine(struct gw_str *s, const struct gw_runtime *rt) {
     put_number(s, "l2_bytes", hw->l2_bytes);
     put_number(s, "l3_bytes", hw->l3_bytes);
     put_string(s, "huge_pages", huge_pages(hw->thp));
+    gw_str_printf(s, "\"huge_pages_had\":%s,", gw_mem_huge_pages_work() ? "true" : "false");
     put_number(s, "total_bytes", hw->memory.total);
     put_number(s, "budget_bytes", rt->budget);
 }
@@ -126,7 +127,8 @@ static void put_text_machine(struct gw_str *s, const struct gw_runtime *rt) {
     gw_str_printf(s, "instruction set %s\n", gwen_isa_name(rt->kern.isa));
     gw_str_printf(s, "numeric class  %s (%s weights)\n", gw_runtime_class(rt),
                   gw_dtype_torch_name(rt->dtype));
-    gw_str_printf(s, "huge pages     %s\n", huge_pages(hw->thp));
+    gw_str_printf(s, "huge pages     %s, %s\n", huge_pages(hw->thp),
+                  gw_mem_huge_pages_work() ? "had when tried" : "not had when tried");
     put_size(s, "memory         ", hw->memory.total, " in all");
     put_size(s, ", budget ", rt->budget, "\n");
 }
@@ -163,7 +165,7 @@ static enum gwen_status info(struct gw_runtime *rt, struct gw_cli *cli, struct i
         fit_context(o, &rt->cfg);
         struct gw_plan_options options = plan_options(rt, o);
         gw_plan_make(&options, &plan);
-        fits = gw_plan_check(&options, rt->budget, &advice) == GWEN_OK;
+        fits = gw_runtime_check(rt, &options, &advice) == GWEN_OK;
     } else {
         rt->dtype = gw_model_auto_dtype(cli->common.dtype);
         if (cli->common.dtype != GW_DTYPE_NONE) rt->dtype = cli->common.dtype;

@@ -230,6 +230,7 @@ static bool read_environment(struct gw_cli *cli) {
     const char *isa = env("GWEN_ISA");
     cli->common.isa_cap = GWEN_ISA_COUNT;
     cli->common.cache_root = find_cache(cli);
+    cli->common.sysroot = env("GWEN_SYSROOT");
     if (isa == NULL) return true;
     struct gw_str names = {0};
     bool ok = parse_isa(isa, &cli->common.isa_cap, &names);

@@ -119,6 +119,16 @@ void gw_prompting_log_stats(const struct gw_prompting *p, const struct gw_rollou
     if (stats->samples > slots)
         gw_str_printf(&s, ", %.1f %% of %zu slots busy while samples waited",
                       100 * stats->occupancy, slots);
-    if (!s.failed) gw_log(&p->rt.cli->log, loud ? GWEN_LOG_INFO : GWEN_LOG_DEBUG, "%s", s.data);
+    enum gwen_log_level level = loud ? GWEN_LOG_INFO : GWEN_LOG_DEBUG;
+    const struct gw_engine_stats *e = &stats->engine;
+    if (!s.failed) gw_log(&p->rt.cli->log, level, "%s", s.data);
     gw_str_free(&s);
+    if (e->given_back > 0)
+        gw_log(&p->rt.cli->log, level,
+               "memory was short: %" PRIu64 " KV blocks given back, samples begun anew %" PRIu64
+               " times",
+               e->given_back, e->restarted);
+    gw_log(&p->rt.cli->log, GWEN_LOG_DEBUG,
+           "KV blocks: %" PRIu64 " in use, %" PRIu64 " touched at most", e->peak_blocks,
+           e->touched_blocks);
 }

@@ -5,6 +5,7 @@
 #include "model/hub.h"
 #include "model/safetensors.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* --- the machine ------------------------------------------------------------------------------ */
@@ -31,22 +32,49 @@ static void log_machine(const struct gw_runtime *rt) {
            cap != GWEN_ISA_COUNT ? gwen_isa_name(cap) : "");
     gw_put_bytes(&s, rt->budget);
     gw_log(log, GWEN_LOG_DEBUG, "memory budget: %s (%s)", s.failed ? "?" : s.data,
-           rt->cli->common.memory != 0 ? "--memory" : "what is free, less a margin");
+           rt->cli->common.memory != 0 ? "--memory" : "what is held and free, less a margin");
     gw_str_free(&s);
+}
+
+static void no_work(void *ctx, int thread, int n_threads) {
+    (void)ctx, (void)thread, (void)n_threads;
+}
+
+/* How much the process may hold: once its threads are there, whose stacks count too. */
+static void read_budget(struct gw_runtime *rt) {
+    const struct gw_common *common = &rt->cli->common;
+    const struct gw_hw_opts hw = {.root = common->sysroot};
+    uint64_t held, most, budget = common->memory;
+    gw_pool_run(rt->pool, no_work, NULL);
+    gw_hw_read_memory(&hw, &rt->hw.memory);
+    gw_hw_read_process(&held, &most);
+    if (budget == 0) budget = rt->hw.memory.budget + held;
+    rt->budget = budget > SIZE_MAX ? SIZE_MAX : (size_t)budget;
+    gw_memory_watch_init(&rt->watch, &hw, common->memory != 0, &rt->cli->log);
 }
 
 enum gwen_status gw_runtime_open(struct gw_runtime *rt, struct gw_cli *cli, struct gwen_err *err) {
     *rt = (struct gw_runtime){.cli = cli};
-    GW_TRY(gw_hw_query(NULL, &rt->hw, err));
+    const struct gw_hw_opts hw = {.root = cli->common.sysroot};
+    GW_TRY(gw_hw_query(&hw, &rt->hw, err));
     rt->n_threads = cli->common.threads != 0 ? (int)cli->common.threads : rt->hw.default_threads;
-    uint64_t budget = cli->common.memory != 0 ? cli->common.memory : rt->hw.memory.budget;
-    rt->budget = budget > SIZE_MAX ? SIZE_MAX : (size_t)budget;
     gwen_kernels_init(&rt->kern, cli->common.isa_cap);
+    GW_TRY(gw_pool_create(rt->n_threads, &rt->pool, err));
+    read_budget(rt);
     log_machine(rt);
-    return gw_pool_create(rt->n_threads, &rt->pool, err);
+    return GWEN_OK;
+}
+
+/* Most that the process held, beside what was planned. */
+static void log_peak(const struct gw_runtime *rt) {
+    uint64_t now, most;
+    gw_hw_read_process(&now, &most);
+    gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "memory: held at most %" PRIu64 " KiB, planned %zu KiB",
+           most >> 10, rt->planned >> 10);
 }
 
 void gw_runtime_close(struct gw_runtime *rt) {
+    if (rt->model != NULL) log_peak(rt);
     gw_tokenizer_free(rt->tokenizer);
     gw_model_free(rt->model);
     gw_pool_free(rt->pool);
@@ -64,11 +92,12 @@ enum gwen_status gw_model_dir(const struct gw_cli *cli, struct gw_str *dir, stru
 static enum gwen_status find_dtype(struct gw_runtime *rt, struct gwen_err *err) {
     rt->dtype = rt->cli->common.dtype;
     const char *why = gw_cli_given(rt->cli, "dtype") ? "--dtype" : "GWEN_DTYPE";
+    struct gw_safetensors *st;
+    GW_TRY(gw_safetensors_open(rt->dir.data, &st, err));
+    enum gw_dtype stored = gw_safetensors_dtype(st);
+    gw_safetensors_close(st);
+    rt->stored_bytes = gw_config_n_params(&rt->cfg) * gw_dtype_bytes(stored);
     if (rt->dtype == GW_DTYPE_NONE) {
-        struct gw_safetensors *st;
-        GW_TRY(gw_safetensors_open(rt->dir.data, &st, err));
-        enum gw_dtype stored = gw_safetensors_dtype(st);
-        gw_safetensors_close(st);
         rt->dtype = gw_model_auto_dtype(stored);
         why = stored == rt->dtype ? "the checkpoint's own" : "auto for a float32 checkpoint";
     }
@@ -91,35 +120,77 @@ const char *gw_runtime_class(const struct gw_runtime *rt) {
 }
 
 struct gw_plan_options gw_runtime_plan(const struct gw_runtime *rt) {
-    return (struct gw_plan_options){
-        .cfg = &rt->cfg, .format = rt->format, .n_threads = rt->n_threads, .kind = GW_PLAN_WEIGHTS};
+    uint64_t held, most;
+    gw_hw_read_process(&held, &most);
+    return (struct gw_plan_options){.cfg = &rt->cfg,
+                                    .format = rt->format,
+                                    .n_threads = rt->n_threads,
+                                    .kind = GW_PLAN_WEIGHTS,
+                                    .other = (size_t)held,
+                                    .engine.budget = &rt->watch.budget,
+                                    .scorer.budget = &rt->watch.budget};
 }
 
-static void log_plan(const struct gw_runtime *rt, const struct gw_plan_options *options) {
-    struct gw_plan plan;
+static void log_plan(const struct gw_runtime *rt, const struct gw_plan *plan) {
     struct gw_str s = {0};
-    gw_plan_make(options, &plan);
-    gw_put_bytes(&s, plan.total);
+    gw_put_bytes(&s, plan->total);
     gw_str_puts(&s, " (weights ");
-    gw_put_bytes(&s, plan.weights);
+    gw_put_bytes(&s, plan->weights);
     gw_str_puts(&s, ", KV ");
-    gw_put_bytes(&s, plan.kv);
+    gw_put_bytes(&s, plan->kv);
     gw_str_puts(&s, ", scratch ");
-    gw_put_bytes(&s, plan.scratch);
+    gw_put_bytes(&s, plan->scratch);
     if (!s.failed) gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "memory plan: %s)", s.data);
     gw_str_free(&s);
 }
 
+/* While weights are packed, the checkpoint's files are mapped beside them: of no weight in memory,
+ * as the kernel drops their pages, but RLIMIT_AS counts them. */
+static enum gwen_status check_address_space(const struct gw_runtime *rt, struct gwen_err *err) {
+    const struct gw_hw_memory *m = &rt->hw.memory;
+    uint64_t need = (uint64_t)gw_model_bytes(&rt->cfg, rt->format) + rt->stored_bytes;
+    if (m->rlimit_left == GW_UNLIMITED || need + m->margin <= m->rlimit_left) return GWEN_OK;
+    struct gw_str s = {0};
+    gw_str_puts(&s, "loading needs ");
+    gw_put_bytes(&s, (size_t)(need + m->margin));
+    gw_str_puts(&s, " of address space, ");
+    gw_put_bytes(&s, (size_t)m->rlimit_left);
+    gw_str_puts(&s, " are left: raise the limit (ulimit -v, ulimit -d)");
+    enum gwen_status status = s.failed ? gw_nomem(err, (size_t)need, "loading")
+                                       : gw_fail(err, GWEN_ERR_NOMEM, "%s", s.data);
+    gw_str_free(&s);
+    return status;
+}
+
+enum gwen_status gw_runtime_check(struct gw_runtime *rt, const struct gw_plan_options *options,
+                                  struct gwen_err *err) {
+    struct gw_plan plan;
+    gw_plan_make(options, &plan);
+    log_plan(rt, &plan);
+    rt->planned = plan.total;
+    return gw_plan_check(options, rt->budget, err);
+}
+
+static void log_weights(const struct gw_runtime *rt, double seconds) {
+    size_t resident, huge;
+    int percent = 0;
+    if (gw_mem_residence(&rt->model->memory, &resident, &huge) && resident > 0)
+        percent = (int)(100 * (double)huge / (double)resident);
+    gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "weights loaded in %.2f s, %d %% of them in huge pages",
+           seconds, percent);
+}
+
 enum gwen_status gw_runtime_load(struct gw_runtime *rt, const struct gw_plan_options *plan,
                                  struct gwen_err *err) {
-    log_plan(rt, plan);
-    GW_TRY(gw_plan_check(plan, rt->budget, err));
+    GW_TRY(gw_runtime_check(rt, plan, err));
+    GW_TRY(check_address_space(rt, err));
     const struct gw_model_opts opts = {
         .dtype = rt->dtype, .isa_cap = rt->cli->common.isa_cap, .log = &rt->cli->log};
     uint64_t start = gw_now_ns();
     GW_TRY(gw_model_load(rt->dir.data, &opts, rt->pool, &rt->model, err));
-    gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "weights loaded in %.2f s, huge pages %s",
-           gw_seconds_since(start), rt->model->memory.huge_advised ? "asked for" : "not used");
+    if (gw_log_on(&rt->cli->log, GWEN_LOG_DEBUG)) log_weights(rt, gw_seconds_since(start));
+    /* What reading the files did to the limits is over. */
+    gw_memory_watch_init(&rt->watch, &rt->watch.hw, rt->watch.given, &rt->cli->log);
     return GWEN_OK;
 }
 

@@ -11,6 +11,7 @@
 #ifndef GW_CLI_RUNTIME_H
 #define GW_CLI_RUNTIME_H
 
+#include "base/budget.h"
 #include "base/hw.h"
 #include "base/pool.h"
 #include "cli/cli.h"
@@ -25,7 +26,8 @@ struct gw_runtime {
     int n_threads;
     struct gw_pool *pool;
     struct gwen_kernels kern;
-    size_t budget; /* bytes that may be taken */
+    size_t budget; /* bytes that the process may hold in all */
+    struct gw_memory_watch watch;
     /* after gw_runtime_find */
     struct gw_str dir; /* the model's directory */
     struct gw_config cfg;
@@ -34,6 +36,8 @@ struct gw_runtime {
     size_t n_eos;
     enum gw_dtype dtype; /* of weights and KV in memory: F32, F16 or BF16 */
     enum gw_panel_format format;
+    size_t stored_bytes; /* of the checkpoint's tensors */
+    size_t planned;      /* bytes, 0: no plan was made */
     /* after gw_runtime_load, gw_runtime_tokenizer */
     struct gw_model *model;
     struct gw_tokenizer *tokenizer;
@@ -43,9 +47,13 @@ struct gw_runtime {
 enum gwen_status gw_runtime_open(struct gw_runtime *rt, struct gw_cli *cli, struct gwen_err *err);
 enum gwen_status gw_runtime_find(struct gw_runtime *rt, struct gwen_err *err);
 /* Options of a plan for this machine and model: kind GW_PLAN_WEIGHTS, for the command to go on
- * from. */
+ * from.  What the process holds already counts as scratch. */
 struct gw_plan_options gw_runtime_plan(const struct gw_runtime *rt);
-/* Checks the plan against the budget, logs it, and loads the weights. */
+/* Logs the plan and checks it against the budget: for a command that takes memory without loading
+ * weights, or before it loads them. */
+enum gwen_status gw_runtime_check(struct gw_runtime *rt, const struct gw_plan_options *plan,
+                                  struct gwen_err *err);
+/* gw_runtime_check, and loads the weights. */
 enum gwen_status gw_runtime_load(struct gw_runtime *rt, const struct gw_plan_options *plan,
                                  struct gwen_err *err);
 enum gwen_status gw_runtime_tokenizer(struct gw_runtime *rt, struct gwen_err *err);

@@ -28,7 +28,7 @@ echo '{"prompt":"a","completion":"b"}' | "$GWEN" score --model "$T/model" 2>&1 |
 run "{\"ids\":[1$(printf ',%d' $(seq 0 510) $(seq 0 510) $(seq 0 510) $(seq 0 511) $(seq 0 511))]}"
 
 echo "$good" | "$GWEN" score --model "$T/model" --memory 1M 2>&1 |
-    grep -cE 'needs .* \(weights .*\), 1 MiB available: '
+    grep -cE 'needs .*, 1 MiB available: .* \(weights .*\)$'
 for path in /nonexistent/x "$T"; do
     echo "$good" | "$GWEN" score --model "$T/model" --logits "$path" >/dev/null 2>&1
     echo "-> $?"
