@@ -4,6 +4,7 @@
 #ifndef GWEN_SIMD_BY_ROWS_H
 #define GWEN_SIMD_BY_ROWS_H
 
+#include <stdbool.h>
 #include <string.h>
 
 enum {
