@@ -21,40 +21,41 @@ sed -n 2p "$T/out" | grep -qE '^ours     \| mean [0-9]+\.[0-9] ms \| std 0\.0 ms
 value() { sed -nE "s/.*\"$1\":\"?([^,\"}]*).*/\1/p"; }
 echo "rollout with given lengths: new tokens"
 for lengths in list:1 list:2,4 list:1,2,3,4,5,6 list:9,1,1,1,1,1,7,7 uniform:3-3; do
-    bench rollout --batch 2 --groups 3 --warmup 0 --lengths $lengths --dtype fp32 --json >"$T/out" || exit 1
-    echo "$lengths $(value new_tokens <"$T/out")"
+    bench rollout --batch 2 --groups 3 --warmup 0 --lengths $lengths --dtype fp32 >"$T/out" || exit 1
+    echo "$lengths $(sed -n 's/.*total_out_toks \([0-9]*\) .*/\1/p' "$T/out")"
 done
+bench rollout --batch 2 --groups 3 --warmup 0 --lengths list:2,4 --dtype fp32 --json >"$T/out" ||
+    exit 1
 for key in what dtype isa numeric_class threads batch groups prompt_tokens new_tokens slots mean_ms \
     std_ms tok_s tok_s_std limit_tok_s fraction occupancy; do
     [ -n "$(value $key <"$T/out")" ] || echo "no $key"
 done
 
 echo "decode, prefill"
-bench decode --batch 1,3 --prompt-tokens 16,100 --new-tokens 4 | shape | cut -d '|' -f 1-4 |
-    sed 's/, dT.*/.../'
-bench prefill --prompt-tokens 7,130 | shape | cut -d '|' -f 1-4
+bench decode --batch 1,3 --prompt-tokens 16,100 --new-tokens 4 --profile >"$T/out" || exit 1
+grep -vE 'of limit$' "$T/out" | shape | cut -d '|' -f 1-4 | sed 's/, dT.*/.../'
+[ "$(grep -cE 'GFLOP/s.*GB/s.* of limit$' "$T/out")" -ge 12 ] || exit 1
+bench prefill --prompt-tokens 7,130 --profile >"$T/out" || exit 1
+grep -vE 'of limit$' "$T/out" | shape | cut -d '|' -f 1-4
+[ "$(grep -cE 'GFLOP/s.*GB/s.* of limit$' "$T/out")" -ge 6 ] || exit 1
 echo "longer prompts"
-bench decode --batch 3 --prompt-tokens 16,100 --new-tokens 4 --separate-prompts --json >"$T/out" ||
-    exit 1
+bench decode --batch 3 --prompt-tokens 16,100 --new-tokens 4 --separate-prompts --profile --json \
+    >"$T/out" || exit 1
+value op <"$T/out" | grep -xE 'attend|head|step' | tr '\n' ' '
+echo
 tail -n 1 "$T/out" | value base_prompt_tokens
 tail -n 1 "$T/out" | value formula
 # 84 more tokens for 3 rows: keys and values of 2 bytes; the tiny model has 2 kv heads of 64 and 4
 # heads, on 4 layers.
 tail -n 1 "$T/out" | value more_kv_bytes
 tail -n 1 "$T/out" | value more_flops
-bench decode --batch 3 --prompt-tokens 16,100 --new-tokens 4 --json | tail -n 1 | value more_kv_bytes
 awk -v loss="$(tail -n 1 "$T/out" | value predicted_loss)" \
     -v t="$(tail -n 1 "$T/out" | value base_step_ms)" \
     -v dt="$(tail -n 1 "$T/out" | value more_ms)" 'BEGIN {
         d = loss - dt / (t + dt)
         if (d < -1e-4 || d > 1e-4) print "the predicted loss " loss " is not dT / (T + dT)"
     }'
-echo "profile"
-bench decode --batch 2 --prompt-tokens 16 --new-tokens 4 --profile --json | value op | tr '\n' ' '
-echo
-bench prefill --prompt-tokens 16 --profile --json | value op | tr '\n' ' '
-echo
-bench decode --batch 2 --prompt-tokens 16 --new-tokens 4 --profile | grep -c 'GFLOP/s.*GB/s.*of limit$'
+bench decode --batch 3 --prompt-tokens 16,100 --new-tokens 4 --json | tail -n 1 | value more_kv_bytes
 
 run() {
     printf '$ bench %s\n' "$*"
