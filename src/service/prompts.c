@@ -1,25 +1,30 @@
 /* prompts.c - see prompts.h. */
 #include "service/prompts.h"
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "service/rows.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* --- adding a prompt of ids ------------------------------------------------------------------- */
+
+enum gwen_status gw_prompt_check_ids(const int32_t *ids, size_t n, size_t vocab_size,
+                                     struct gwen_err *err) {
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= vocab_size)
+            return gw_fail(err, GWEN_ERR_FORMAT,
+                           "token id %" PRId32 " is outside the model's vocabulary of %zu", ids[i],
+                           vocab_size);
+    return GWEN_OK;
+}
 
 static enum gwen_status check_prompt(const struct gw_prompt_opts *o, const int32_t *ids, size_t n,
                                      size_t *max_tokens, struct gwen_err *err) {
     if (n == 0) return gw_fail(err, GWEN_ERR_FORMAT, "the prompt has no tokens");
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] < 0 || (size_t)ids[i] >= o->vocab_size)
-            return gw_fail(err, GWEN_ERR_FORMAT,
-                           "token id %" PRId32 " is outside the model's vocabulary of %zu", ids[i],
-                           o->vocab_size);
+    GW_TRY(gw_prompt_check_ids(ids, n, o->vocab_size, err));
     if (n >= o->context)
         return gw_fail(err, GWEN_ERR_FORMAT,
                        "the prompt's %zu tokens fill the model's context of %zu", n, o->context);
@@ -119,9 +124,10 @@ static bool has_system(const json_t *messages) {
 }
 
 /* What the template is given besides messages: opts->chat_args, then members of the row. */
-static bool put_arguments(json_t *request, const struct gw_prompt_opts *o, const json_t *row) {
+static bool put_arguments(json_t *request, const struct gw_prompt_opts *o, const json_t *row,
+                          bool generate) {
     static const char *const taken[] = {"tools", "documents", "chat_template_kwargs"};
-    bool ok = json_object_set_new(request, "add_generation_prompt", json_true()) == 0;
+    bool ok = json_object_set_new(request, "add_generation_prompt", json_boolean(generate)) == 0;
     if (o->chat_args != NULL)
         ok = ok && json_object_update(request, (json_t *)(uintptr_t)o->chat_args) == 0;
     for (size_t i = 0; i < GW_ARRAY_LEN(taken) && ok; i++) {
@@ -133,29 +139,28 @@ static bool put_arguments(json_t *request, const struct gw_prompt_opts *o, const
 
 /* {"messages": messages with opts->system in front, ...}; NULL: no memory. */
 static json_t *make_request(const struct gw_prompt_opts *o, const json_t *messages,
-                            const json_t *row) {
+                            const json_t *row, bool generate) {
     json_t *request = json_object(), *all = json_array();
     bool ok = request != NULL && json_object_set_new(request, "messages", all) == 0;
     if (ok && o->system != NULL && !has_system(messages))
         ok = append_message(all, "system", o->system, strlen(o->system));
     ok = ok && json_array_extend(all, (json_t *)(uintptr_t)messages) == 0 &&
-         put_arguments(request, o, row);
+         put_arguments(request, o, row, generate);
     if (ok) return request;
     json_decref(request);
     return NULL;
 }
 
-/* Ids of a conversation with the generation prompt.  `row`, where it comes from, may be NULL. */
-static enum gwen_status encode_messages(const struct gw_prompt_opts *o, const json_t *messages,
-                                        const json_t *row, struct gw_ids *ids,
-                                        struct gwen_err *err) {
+enum gwen_status gw_prompt_encode_chat(const struct gw_prompt_opts *o, const json_t *messages,
+                                       const json_t *row, bool generate, struct gw_ids *ids,
+                                       struct gwen_err *err) {
     GW_TRY(need_tokenizer(o, err));
     if (o->chat == NULL) return gw_fail(err, GWEN_ERR_ARGUMENT, "no chat template is known");
     if (o->chat->template == NULL) {
         *err = o->chat->why;
         return err->status;
     }
-    json_t *request = make_request(o, messages, row);
+    json_t *request = make_request(o, messages, row, generate);
     if (request == NULL) return gw_nomem(err, 0, "messages");
     struct gw_str text = {0};
     const json_t *tools = json_object_get(request, "tools");
@@ -178,7 +183,7 @@ static enum gwen_status encode_text(const struct gw_prompt_opts *o, const char *
         return gw_tokenizer_encode(o->tokenizer, text, len, GW_ENCODE_ADD_SPECIAL, ids, err);
     json_t *messages = json_array();
     enum gwen_status status = messages != NULL && append_message(messages, "user", text, len)
-                                  ? encode_messages(o, messages, row, ids, err)
+                                  ? gw_prompt_encode_chat(o, messages, row, true, ids, err)
                                   : gw_nomem(err, len, "a message");
     json_decref(messages);
     return status;
@@ -203,7 +208,7 @@ enum gwen_status gw_prompts_add_text(struct gw_prompts *p, const struct gw_promp
 enum gwen_status gw_prompts_add_messages(struct gw_prompts *p, const struct gw_prompt_opts *opts,
                                          const json_t *messages, struct gwen_err *err) {
     struct gw_ids ids = {0};
-    enum gwen_status status = encode_messages(opts, messages, NULL, &ids, err);
+    enum gwen_status status = gw_prompt_encode_chat(opts, messages, NULL, true, &ids, err);
     if (status == GWEN_OK) status = add_ids(p, opts, &ids, err);
     gw_ids_free(&ids);
     return status;
@@ -232,16 +237,22 @@ static enum gwen_status find_source(const struct gw_row *row, enum source *from,
     return gw_row_fail(row, err, "\"prompt\", \"messages\", \"ids\" or \"question\" is needed");
 }
 
+enum gwen_status gw_prompt_row_messages(const struct gw_row *row, const char *key,
+                                        json_t **messages, struct gwen_err *err) {
+    GW_TRY(gw_row_array(row, key, GW_JSON_REQUIRED, messages, err));
+    for (size_t i = 0; i < json_array_size(*messages); i++)
+        if (!json_is_object(json_array_get(*messages, i)))
+            return gw_row_fail(row, err, "\"%s\"[%zu]: expected a message, an object", key, i);
+    if (json_array_size(*messages) == 0)
+        return gw_row_fail(row, err, "\"%s\": a conversation has at least one message", key);
+    return GWEN_OK;
+}
+
 static enum gwen_status row_messages(const struct gw_row *row, const struct gw_prompt_opts *o,
                                      const char *key, struct gw_ids *ids, struct gwen_err *err) {
     json_t *messages;
-    GW_TRY(gw_row_array(row, key, GW_JSON_REQUIRED, &messages, err));
-    for (size_t i = 0; i < json_array_size(messages); i++)
-        if (!json_is_object(json_array_get(messages, i)))
-            return gw_row_fail(row, err, "\"%s\"[%zu]: expected a message, an object", key, i);
-    if (json_array_size(messages) == 0)
-        return gw_row_fail(row, err, "\"%s\": a conversation has at least one message", key);
-    enum gwen_status status = encode_messages(o, messages, row->obj, ids, err);
+    GW_TRY(gw_prompt_row_messages(row, key, &messages, err));
+    enum gwen_status status = gw_prompt_encode_chat(o, messages, row->obj, true, ids, err);
     return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "%s:%" PRIu64, row->file, row->line);
 }
 
@@ -331,44 +342,20 @@ static enum gwen_status take_row(struct gw_prompts *p, const struct gw_prompt_op
     return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "%s:%" PRIu64, row->file, row->line);
 }
 
-static enum gwen_status read_line(struct gw_prompts *p, const struct gw_prompt_opts *o,
-                                  const char *file, const struct gw_line *line,
-                                  struct gwen_err *err) {
-    struct gw_row row = {.file = file, .line = line->number};
+struct reading {
+    struct gw_prompts *p;
+    const struct gw_prompt_opts *o;
+};
+
+static enum gwen_status read_row(void *ctx, const struct gw_row *row, struct gwen_err *err) {
+    const struct reading *r = ctx;
     struct scratch s = {0};
-    GW_TRY(gw_row_parse(line->text, line->len, file, line->number, &row.obj, err));
-    enum gwen_status status = take_row(p, o, &row, &s, err);
+    enum gwen_status status = take_row(r->p, r->o, row, &s, err);
     gw_ids_free(&s.ids);
     gw_str_free(&s.id_json);
     gw_str_free(&s.id_text);
     gw_str_free(&s.meta);
-    json_decref(row.obj);
     return status;
-}
-
-static bool is_blank(const struct gw_line *line) {
-    for (size_t i = 0; i < line->len; i++)
-        if (strchr(" \t\r", line->text[i]) == NULL || line->text[i] == 0) return false;
-    return true;
-}
-
-static enum gwen_status read_lines(struct gw_lines *lines, const struct gw_prompt_opts *o,
-                                   struct gw_prompts *p, struct gwen_err *err) {
-    const char *file = gw_lines_name(lines);
-    struct gw_line line;
-    bool more;
-    for (;;) {
-        GW_TRY(gw_lines_next(lines, &line, &more, err));
-        if (!more) return GWEN_OK;
-        if (is_blank(&line)) {
-            uint64_t number = line.number;
-            GW_TRY(gw_lines_next(lines, &line, &more, err));
-            if (!more) return GWEN_OK;
-            return gw_fail(err, GWEN_ERR_FORMAT, "%s:%" PRIu64 ": an empty line is no prompt", file,
-                           number);
-        }
-        GW_TRY(read_line(p, o, file, &line, err));
-    }
 }
 
 /* --- keys
@@ -408,18 +395,9 @@ static enum gwen_status check_keys(const struct gw_prompts *p, const char *file,
 
 enum gwen_status gw_prompts_read(const char *path, const struct gw_prompt_opts *opts,
                                  struct gw_prompts *p, struct gwen_err *err) {
-    struct gw_lines *lines;
-    size_t before = p->n;
-    if (strcmp(path, "-") == 0)
-        GW_TRY(gw_lines_open_fd(STDIN_FILENO, "<stdin>", GW_PROMPT_MAX_LINE, &lines, err));
-    else
-        GW_TRY(gw_lines_open(path, GW_PROMPT_MAX_LINE, &lines, err));
-    enum gwen_status status = read_lines(lines, opts, p, err);
-    if (status == GWEN_OK) status = check_keys(p, gw_lines_name(lines), err);
-    if (status == GWEN_OK && p->n == before)
-        status = gw_fail(err, GWEN_ERR_FORMAT, "%s: holds no prompts", gw_lines_name(lines));
-    gw_lines_close(lines);
-    return status;
+    struct reading r = {p, opts};
+    GW_TRY(gw_rows_read(path, GW_PROMPT_MAX_LINE, "prompt", read_row, &r, err));
+    return check_keys(p, strcmp(path, "-") == 0 ? GW_ROWS_STDIN : path, err);
 }
 
 void gw_prompts_free(struct gw_prompts *p) {

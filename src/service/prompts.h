@@ -17,10 +17,9 @@
 #define GW_PROMPTS_H
 
 #include "base/arena.h"
+#include "base/json.h"
 #include "model/chat.h"
 #include "model/tokenizer.h"
-
-#include <jansson.h>
 
 enum { GW_PROMPT_MAX_LINE = 64 << 20 };
 
@@ -84,5 +83,21 @@ enum gwen_status gw_prompts_add_messages(struct gw_prompts *p, const struct gw_p
 void gw_prompts_free(struct gw_prompts *p);
 /* A hash over everything in *p that a result depends on. */
 uint64_t gw_prompts_hash(const struct gw_prompts *p);
+
+/* --- parts that other data sets use ------------------------------------------------------------
+ */
+
+/* Appends the ids of a conversation through the template, with opts->system and opts->chat_args;
+ * `row` (NULL: none) may have further arguments of the template.  generate: with the generation
+ * prompt. */
+enum gwen_status gw_prompt_encode_chat(const struct gw_prompt_opts *opts, const json_t *messages,
+                                       const json_t *row, bool generate, struct gw_ids *ids,
+                                       struct gwen_err *err);
+/* Member `key` as a list of at least one message; *messages is borrowed. */
+enum gwen_status gw_prompt_row_messages(const struct gw_row *row, const char *key,
+                                        json_t **messages, struct gwen_err *err);
+/* Fails unless every id is in [0, vocab_size). */
+enum gwen_status gw_prompt_check_ids(const int32_t *ids, size_t n, size_t vocab_size,
+                                     struct gwen_err *err);
 
 #endif

@@ -1,0 +1,59 @@
+/* sft_data.h - rows to be learnt by heart: JSONL as token ids with a mask of those that count.
+ *
+ * A row is an object with
+ *     "ids" and "mask"           as they are; mask 1 (or true): the token counts.  No mask: all do
+ *     "prompt" and "completion"  two texts, encoded apart as in a rollout, then end of sequence;
+ *                                the completion counts.  With as_chat, or where one is a list of
+ *                                messages, they are a conversation: the assistant's turns of the
+ *                                completion count
+ *     "messages"                 a conversation: all turns of the assistant count
+ *     "text"                     a text, then end of sequence; all of it counts
+ * A turn of the assistant goes from where the template with the generation prompt would have the
+ * model begin (as in TRL: where the ids of the two begin to differ) through its first end of
+ * sequence.  End of sequence is not added where it is there already.  The first token of a row
+ * never counts: nothing predicts it.
+ *
+ * Rows longer than max_length lose their end, as TRL's "keep_start"; those of which no token counts
+ * then are left out. */
+#ifndef GW_SFT_DATA_H
+#define GW_SFT_DATA_H
+
+#include "base/arena.h"
+#include "service/prompts.h"
+
+enum { GW_SFT_MAX_MESSAGES = 1024 };
+
+struct gw_sft_row {
+    const int32_t *ids;
+    const uint8_t *mask; /* [n] 0 or 1 */
+    size_t n;            /* >= 2 */
+    size_t n_loss;       /* ones of the mask, >= 1 */
+};
+
+struct gw_sft_opts {
+    /* Tokenizer, template, system, chat_args, as_chat and vocab_size are used. */
+    const struct gw_prompt_opts *prompt;
+    const int32_t *eos; /* ids that end a sequence; the first one is what is added */
+    size_t n_eos;       /* 0: nothing is added */
+    size_t max_length;  /* of a row in tokens, at most the model's context */
+};
+
+struct gw_sft_data {
+    struct gw_sft_row *rows;
+    size_t n, cap;
+    struct gw_arena arena;
+    size_t n_tokens, n_loss; /* of all rows */
+    size_t longest;          /* tokens of the longest row */
+    size_t n_cut, n_left_out;
+};
+
+/* Reads a file ("-": standard input).  Errors begin with FILE:LINE. */
+enum gwen_status gw_sft_read(const char *path, const struct gw_sft_opts *opts,
+                             struct gw_sft_data *d, struct gwen_err *err);
+void gw_sft_free(struct gw_sft_data *d); /* a zeroed one is fine */
+
+/* The order in which n rows are used in an epoch: a permutation that depends on seed and epoch
+ * alone (Fisher-Yates over the draws of GW_STREAM_DATA). */
+void gw_data_order(uint64_t seed, uint64_t epoch, size_t *order, size_t n);
+
+#endif
