@@ -187,9 +187,11 @@ static enum gwen_status read_pus(hwloc_topology_t topo, struct gw_hw *hw, struct
 /* Loads the topology and cuts it down to the thread's mask. */
 static enum gwen_status load(const struct gw_hw_opts *opts, hwloc_topology_t topo,
                              struct gwen_err *err) {
-    const char *synthetic = opts != NULL ? opts->topology : NULL;
-    if (synthetic != NULL && hwloc_topology_set_synthetic(topo, synthetic) != 0)
-        return gw_fail(err, GWEN_ERR_ARGUMENT, "hwloc: bad topology \"%s\"", synthetic);
+    const char *given = opts != NULL ? opts->topology : NULL;
+    if (given != NULL &&
+        (given[0] == '<' ? hwloc_topology_set_xmlbuffer(topo, given, (int)strlen(given) + 1)
+                         : hwloc_topology_set_synthetic(topo, given)) != 0)
+        return gw_fail(err, GWEN_ERR_ARGUMENT, "hwloc: bad topology \"%s\"", given);
     if (hwloc_topology_load(topo) != 0)
         return gw_fail(err, GWEN_ERR_INTERNAL, "hwloc: cannot read the machine's topology");
     hwloc_bitmap_t mask = hwloc_bitmap_alloc();
@@ -206,6 +208,7 @@ static enum gwen_status query(const struct gw_hw_opts *opts, hwloc_topology_t to
                               struct gw_hw *hw, struct gwen_err *err) {
     GW_TRY(load(opts, topo, err));
     GW_TRY(read_pus(topo, hw, err));
+    hw->this_machine = hwloc_topology_is_thissystem(topo) != 0;
     hw->n_packages = GW_MAX(hwloc_get_nbobjs_by_type(topo, HWLOC_OBJ_PACKAGE), 1);
     int l1_cores;
     read_cache(topo, HWLOC_OBJ_L1CACHE, &hw->l1d_bytes, &l1_cores);

@@ -15,8 +15,9 @@
 enum gw_thp { GW_THP_NONE, GW_THP_NEVER, GW_THP_MADVISE, GW_THP_ALWAYS };
 
 struct gw_hw_opts {
-    const char *root;     /* put before /proc and /sys; NULL or "": the real ones */
-    const char *topology; /* hwloc synthetic description instead of this machine's; or NULL */
+    const char *root; /* put before /proc and /sys; NULL or "": the real ones */
+    /* Instead of this machine's topology (or NULL): hwloc's synthetic description, or its XML. */
+    const char *topology;
 };
 
 /* One processing unit (hardware thread) in the process's mask. */
@@ -51,6 +52,7 @@ struct gw_hw_memory {
 };
 
 struct gw_hw {
+    bool this_machine;   /* not one made up for hwloc (synthetic or from XML) */
     char cpu_model[128]; /* "unknown" when nothing tells */
     int n_packages;
     int n_cores; /* physical cores in the mask */

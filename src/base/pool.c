@@ -2,6 +2,8 @@
 #include "base/pool.h"
 
 #include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +11,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifdef GW_POOL_PTHREADS
-#include <pthread.h>
-#else
+#ifndef GW_POOL_PTHREADS
 #include <omp.h>
 #endif
 
-enum { SPIN_NS = 50 * 1000, SPINS_PER_CLOCK_READ = 128, MOST_THREADS = 1024 };
+enum {
+    SPIN_NS = 45 * 1000,  /* before a waiting thread sleeps, or changes places */
+    WATCH_NS = 5 * 1000,  /* in which a thread that runs is seen to do so */
+    LOOK_NS = 500 * 1000, /* between looks of a sleeping thread at those it waits for */
+    SPINS_PER_CLOCK_READ = 128,
+    MOST_THREADS = 1024
+};
 
 /* What threads wait for: a number that another one changes.  Alone on a cache line, because it is
  * polled. */
@@ -31,15 +37,25 @@ struct worker {
     /* Its own count of operations, and of units it has taken of the current one. */
     uint32_t op, n_taken;
     size_t n_stolen;
+    /* Where it is: see "Changing places". */
+    cpu_set_t mask;   /* what it is bound to in a run */
+    cpu_set_t before; /* and before it */
+    bool placed;      /* bound in this run, so that it can be moved */
+    pid_t tid;
+    clockid_t clock;               /* of the processor time it has had */
+    _Alignas(64) atomic_uint busy; /* the operation of which it has a unit; 0: none */
+    atomic_int cpu;                /* where it began that */
 };
 
 struct gw_pool {
     int n_threads;
     int n_active; /* threads of the current run */
+    bool bound;   /* workers have masks */
     _Alignas(64) atomic_int arrived;
     struct signal generation;                 /* of the barrier: the last to arrive advances it */
     _Alignas(64) atomic_uint_fast64_t n_done; /* operation << 32 | units of it that are done */
     struct signal current;                    /* the first operation that is not over */
+    atomic_bool moving;                       /* a thread is being moved by another one */
     struct worker *workers;                   /* [n_threads] */
 };
 
@@ -55,6 +71,7 @@ static void begin_run(struct gw_pool *pool, int n) {
         w->op = 1;
         w->n_taken = 0;
         w->n_stolen = 0;
+        atomic_store(&w->busy, 0);
     }
 }
 
@@ -102,8 +119,9 @@ static int64_t now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void futex_wait(atomic_uint *word, unsigned seen) {
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+/* timeout NULL: none. */
+static void futex_wait(atomic_uint *word, unsigned seen, const struct timespec *timeout) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout, NULL, 0);
 }
 
 static void futex_wake_all(atomic_uint *word) {
@@ -116,28 +134,34 @@ static void advance(struct signal *s) {
     if (atomic_load(&s->sleepers) > 0) futex_wake_all(&s->value);
 }
 
-/* Returns when s is no longer `value`. */
-static void wait_past(struct signal *s, unsigned value) {
+/* Both return true when s is no longer `value`, false after a time. */
+static bool spin_past(struct signal *s, unsigned value, int64_t ns) {
     int64_t start = 0;
     for (unsigned spins = 1;; spins++) {
-        if (atomic_load_explicit(&s->value, memory_order_acquire) != value) return;
+        if (atomic_load_explicit(&s->value, memory_order_acquire) != value) return true;
         cpu_relax();
         if (spins % SPINS_PER_CLOCK_READ == 0) {
             int64_t now = now_ns();
             if (start == 0) start = now;
-            if (now - start > SPIN_NS) break;
+            if (now - start > ns) return false;
         }
     }
+}
+
+static bool sleep_past(struct signal *s, unsigned value, const struct timespec *timeout) {
     atomic_fetch_add(&s->sleepers, 1);
-    while (atomic_load(&s->value) == value) futex_wait(&s->value, value);
+    if (atomic_load(&s->value) == value) futex_wait(&s->value, value, timeout);
     atomic_fetch_sub(&s->sleepers, 1);
+    return atomic_load(&s->value) != value;
 }
 
 void gw_pool_barrier(struct gw_pool *pool) {
     if (pool->n_active == 1) return;
     unsigned generation = atomic_load_explicit(&pool->generation.value, memory_order_acquire);
     if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) + 1 != pool->n_active) {
-        wait_past(&pool->generation, generation);
+        if (spin_past(&pool->generation, generation, SPIN_NS)) return;
+        while (!sleep_past(&pool->generation, generation, NULL)) {
+        }
         return;
     }
     atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
@@ -230,31 +254,132 @@ static void report(struct gw_pool *pool, uint32_t op, uint32_t n, size_t n_units
     if (before + n == n_units) advance(&pool->current);
 }
 
+/* --- changing places -----------------------------------------------------------------------
+ *
+ * A thread whose processor was taken away in the middle of a unit comes back after a time slice of
+ * the other process, which is as long as a dozen operations; all others would wait for it.  One of
+ * them, which has no unit that anyone could wait for, gives it its own processor and queues up
+ * where it was.  (Left to itself the kernel does not: a thread that ran a moment ago is taken to
+ * have warm caches there.) */
+
+static void move_to(pid_t tid, int cpu, const cpu_set_t *mask) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)cpu, &one);
+    sched_setaffinity(tid, sizeof one, &one);
+    sched_setaffinity(tid, sizeof *mask, mask); /* which leaves it there */
+}
+
+static int64_t processor_time(const struct worker *w) {
+    struct timespec t = {0, 0};
+    clock_gettime(w->clock, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Whether the operation ended, or `w` got any processor time, in the next few microseconds. */
+static bool seen_running(struct gw_pool *pool, const struct worker *w, uint32_t op) {
+    int64_t before = processor_time(w);
+    return spin_past(&pool->current, op, WATCH_NS) || processor_time(w) != before;
+}
+
+/* Changes places with `w`, if it still has a unit of `op` and is where it was. */
+static bool change_places(struct gw_pool *pool, struct worker *me, struct worker *w, uint32_t op,
+                          int here, int there) {
+    if (atomic_exchange(&pool->moving, true)) return false; /* another thread is at it */
+    bool still = atomic_load(&w->busy) == op && atomic_load(&w->cpu) == there;
+    if (still) {
+        atomic_store(&w->cpu, here);
+        move_to(w->tid, here, &w->mask);
+    }
+    atomic_store(&pool->moving, false);
+    if (still) move_to(0, there, &me->mask);
+    return still;
+}
+
+static void help_the_stuck(struct gw_pool *pool, struct worker *me, uint32_t op) {
+    for (int i = 0; i < pool->n_active; i++) {
+        struct worker *w = &pool->workers[i];
+        if (atomic_load_explicit(&w->busy, memory_order_acquire) != op) continue;
+        int here = sched_getcpu(), there = atomic_load_explicit(&w->cpu, memory_order_relaxed);
+        if (here < 0 || there < 0 || here == there || !CPU_ISSET((unsigned)here, &w->mask) ||
+            !CPU_ISSET((unsigned)there, &me->mask))
+            continue;
+        if (!seen_running(pool, w, op) && change_places(pool, me, w, op, here, there)) return;
+    }
+}
+
+static void wait_for_end(struct gw_pool *pool, struct worker *me, uint32_t op) {
+    static const struct timespec look = {0, LOOK_NS};
+    if (spin_past(&pool->current, op, SPIN_NS)) return;
+    do {
+        if (me->placed) help_the_stuck(pool, me, op);
+    } while (!sleep_past(&pool->current, op, me->placed ? &look : NULL));
+}
+
+/* --- what threads call --------------------------------------------------------------------- */
+
+static bool take_any(struct gw_pool *pool, int thread, size_t n_units, size_t *unit) {
+    struct worker *me = &pool->workers[thread];
+    if (take(pool, thread, false, me->op, n_units, unit)) return true;
+    if (!steal(pool, me->op, n_units, unit)) return false;
+    me->n_stolen++;
+    return true;
+}
+
 bool gw_pool_next(struct gw_pool *pool, int thread, size_t n_units, size_t *unit) {
     struct worker *me = &pool->workers[thread];
     if (n_units == 0) return false;
-    if (take(pool, thread, false, me->op, n_units, unit)) {
-        me->n_taken++;
+    if (take_any(pool, thread, n_units, unit)) {
+        if (me->n_taken++ == 0 && me->placed) {
+            atomic_store_explicit(&me->cpu, sched_getcpu(), memory_order_relaxed);
+            atomic_store_explicit(&me->busy, me->op, memory_order_release);
+        }
         return true;
     }
-    if (steal(pool, me->op, n_units, unit)) {
-        me->n_taken++;
-        me->n_stolen++;
-        return true;
+    if (me->n_taken > 0) {
+        atomic_store_explicit(&me->busy, 0, memory_order_relaxed);
+        report(pool, me->op, me->n_taken, n_units);
     }
-    if (me->n_taken > 0) report(pool, me->op, me->n_taken, n_units);
-    wait_past(&pool->current, me->op);
+    wait_for_end(pool, me, me->op);
     me->op++;
     me->n_taken = 0;
     return false;
 }
 
+void gw_pool_bind(struct gw_pool *pool, const struct gw_hw *hw, enum gw_bind bind) {
+    pool->bound = true;
+    for (int i = 0; i < pool->n_threads; i++)
+        if (!gw_bind_mask(hw, bind, i, pool->n_threads, &pool->workers[i].mask))
+            pool->bound = false;
+}
+
 /* --- runs ---------------------------------------------------------------------------------- */
+
+/* Binds the calling thread, unless it cannot be found out how to undo that. */
+static void place(struct worker *me) {
+    me->tid = gettid();
+    me->placed = pthread_getcpuclockid(pthread_self(), &me->clock) == 0 &&
+                 sched_getaffinity(0, sizeof me->before, &me->before) == 0;
+    if (me->placed && !CPU_EQUAL(&me->before, &me->mask))
+        sched_setaffinity(0, sizeof me->mask, &me->mask);
+}
+
+static void work(struct gw_pool *pool, gw_pool_fn *fn, void *ctx, int thread, int n_threads) {
+    struct worker *me = &pool->workers[thread];
+    me->placed = false;
+    if (pool->bound) place(me);
+    fn(ctx, thread, n_threads);
+    if (!pool->bound) return;
+    /* None gets back its own mask while another one may still be moving it. */
+    gw_pool_barrier(pool);
+    if (me->placed) sched_setaffinity(0, sizeof me->before, &me->before);
+}
 
 #ifdef GW_POOL_PTHREADS
 
 /* The threads of one run wait until it is known how many there are. */
 struct crew {
+    struct gw_pool *pool;
     gw_pool_fn *fn;
     void *ctx;
     atomic_uint n_threads; /* 0: not known yet */
@@ -268,15 +393,15 @@ struct start {
 static void *thread_main(void *arg) {
     const struct start *s = arg;
     unsigned n;
-    while ((n = atomic_load(&s->crew->n_threads)) == 0) futex_wait(&s->crew->n_threads, 0);
-    s->crew->fn(s->crew->ctx, s->thread, (int)n);
+    while ((n = atomic_load(&s->crew->n_threads)) == 0) futex_wait(&s->crew->n_threads, 0, NULL);
+    work(s->crew->pool, s->crew->fn, s->crew->ctx, s->thread, (int)n);
     return NULL;
 }
 
 void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
     pthread_t ids[MOST_THREADS];
     struct start starts[MOST_THREADS];
-    struct crew crew = {.fn = fn, .ctx = ctx};
+    struct crew crew = {.pool = pool, .fn = fn, .ctx = ctx};
     int n = 1;
     for (; n < pool->n_threads; n++) {
         starts[n] = (struct start){&crew, n};
@@ -285,7 +410,7 @@ void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
     begin_run(pool, n);
     atomic_store(&crew.n_threads, (unsigned)n);
     futex_wake_all(&crew.n_threads);
-    fn(ctx, 0, n);
+    work(pool, fn, ctx, 0, n);
     for (int i = 1; i < n; i++) pthread_join(ids[i], NULL);
 }
 
@@ -294,7 +419,7 @@ void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
 void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
     if (pool->n_threads == 1) {
         begin_run(pool, 1);
-        fn(ctx, 0, 1);
+        work(pool, fn, ctx, 0, 1);
         return;
     }
 #pragma omp parallel num_threads(pool->n_threads)
@@ -303,7 +428,7 @@ void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
         int n = omp_get_num_threads();
 #pragma omp single
         begin_run(pool, n);
-        fn(ctx, omp_get_thread_num(), n);
+        work(pool, fn, ctx, omp_get_thread_num(), n);
     }
 }
 

@@ -10,7 +10,7 @@
 #ifndef GW_POOL_H
 #define GW_POOL_H
 
-#include "base/base.h"
+#include "base/affinity.h"
 
 struct gw_pool;
 
@@ -21,6 +21,11 @@ typedef void gw_pool_fn(void *ctx, int thread, int n_threads);
 enum gwen_status gw_pool_create(int n_threads, struct gw_pool **out, struct gwen_err *err);
 void gw_pool_free(struct gw_pool *pool);
 int gw_pool_threads(const struct gw_pool *pool);
+
+/* Binds the threads during each later run, at whose end they get back what they had.  Threads that
+ * are bound to the same processors also change places there: one that waits for a unit of another
+ * whose processor was taken away gives it its own. */
+void gw_pool_bind(struct gw_pool *pool, const struct gw_hw *hw, enum gw_bind bind);
 
 /* Runs fn on all threads; returns when all have returned.  Must not be nested. */
 void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx);

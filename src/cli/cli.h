@@ -101,6 +101,7 @@ struct gw_common {
     const char *model;   /* NULL: not given */
     enum gw_dtype dtype; /* NONE: auto */
     size_t threads;      /* 0: as many as the machine gives */
+    int bind;            /* enum gw_bind */
     uint64_t memory;     /* bytes; 0: what the machine gives */
     uint64_t seed;
     bool json, quiet, verbose;
@@ -121,7 +122,7 @@ struct gw_cli_spec {
     bool needs_model; /* wrong usage without --model */
 };
 
-enum { GW_CLI_N_COMMON = 11 };
+enum { GW_CLI_N_COMMON = 12 };
 
 /* The program while one command runs. */
 struct gw_cli {

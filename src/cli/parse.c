@@ -61,6 +61,8 @@ static void add_common(struct gw_cli *cli) {
         GW_OPT_STRING("dtype", 0, &cli->dtype_text, "auto|bf16|fp16|fp32",
                       "storage of weights and KV; auto: the checkpoint's own 16-bit type"),
         GW_OPT_AUTO("threads", 't', &c->threads, 1, 1024, "number of threads"),
+        GW_OPT_CHOICE("bind", 0, &c->bind, "node|core|none",
+                      "what a thread is bound to: its NUMA node, one core, nothing"),
         GW_OPT_BYTES("memory", 0, &c->memory,
                      "most memory to take, such as 12G (default: what "
                      "the machine has free)"),

@@ -22,11 +22,40 @@ static void log_threads(const struct gw_runtime *rt) {
                rt->n_threads);
 }
 
+/* How many threads each node gets: "2 on node 0, 2 on node 1". */
+static void put_nodes(struct gw_str *s, const struct gw_runtime *rt) {
+    for (int node = 0, n; node < rt->hw.n_nodes; node++) {
+        n = 0;
+        for (int i = 0; i < rt->n_threads; i++) {
+            int core = gw_bind_core_of(&rt->hw, i, rt->n_threads);
+            n += gw_bind_node_of_core(&rt->hw, core) == node;
+        }
+        gw_str_printf(s, "%s%d on node %u", node == 0 ? "" : ", ", n, rt->hw.nodes[node].os_index);
+    }
+}
+
+static void log_binding(const struct gw_runtime *rt) {
+    const struct gw_log *log = &rt->cli->log;
+    enum gw_bind bind = (enum gw_bind)rt->cli->common.bind;
+    struct gw_str s = {0};
+    put_nodes(&s, rt);
+    if (!rt->hw.this_machine)
+        gw_log(log, GWEN_LOG_DEBUG, "binding: none (the topology is not this machine's); %s",
+               s.failed ? "?" : s.data);
+    else if (bind == GW_BIND_NODE && rt->hw.n_nodes == 1)
+        gw_log(log, GWEN_LOG_DEBUG, "binding: node (there is one: the whole mask)");
+    else
+        gw_log(log, GWEN_LOG_DEBUG, "binding: %s (%s)", gw_bind_name(bind),
+               bind == GW_BIND_NONE || s.failed ? "--bind" : s.data);
+    gw_str_free(&s);
+}
+
 static void log_machine(const struct gw_runtime *rt) {
     const struct gw_log *log = &rt->cli->log;
     enum gwen_isa cap = rt->cli->common.isa_cap;
     struct gw_str s = {0};
     log_threads(rt);
+    log_binding(rt);
     gw_log(log, GWEN_LOG_DEBUG, "kernels: %s%s%s", gwen_isa_name(rt->kern.isa),
            cap != GWEN_ISA_COUNT ? ", GWEN_ISA=" : "",
            cap != GWEN_ISA_COUNT ? gwen_isa_name(cap) : "");
@@ -60,6 +89,7 @@ enum gwen_status gw_runtime_open(struct gw_runtime *rt, struct gw_cli *cli, stru
     rt->n_threads = cli->common.threads != 0 ? (int)cli->common.threads : rt->hw.default_threads;
     gwen_kernels_init(&rt->kern, cli->common.isa_cap);
     GW_TRY(gw_pool_create(rt->n_threads, &rt->pool, err));
+    gw_pool_bind(rt->pool, &rt->hw, (enum gw_bind)cli->common.bind);
     read_budget(rt);
     log_machine(rt);
     return GWEN_OK;

@@ -40,25 +40,23 @@ static enum gwen_dtype from_dtype(enum gw_dtype t) {
                                : GWEN_DTYPE_BF16;
 }
 
-static enum gwen_status choose_threads(int wanted, int *threads, struct gwen_err *err) {
+/* As many threads as wanted, or as the machine gives; each on a NUMA node while it works. */
+static enum gwen_status make_pool(int wanted, struct gw_pool **pool, struct gwen_err *err) {
     struct gw_hw hw;
-    *threads = wanted;
-    if (wanted > 0) return GWEN_OK;
     GW_TRY(gw_hw_query(NULL, &hw, err));
-    *threads = hw.default_threads;
+    enum gwen_status status = gw_pool_create(wanted > 0 ? wanted : hw.default_threads, pool, err);
+    if (status == GWEN_OK) gw_pool_bind(*pool, &hw, GW_BIND_NODE);
     gw_hw_free(&hw);
-    return GWEN_OK;
+    return status;
 }
 
 static enum gwen_status load_parts(struct gwen_model *m, const char *dir,
                                    const struct gwen_model_options *o, struct gwen_err *err) {
     struct gw_model_opts mo = {to_dtype(o->dtype), gwen_isa_detect(), &m->log};
     struct gw_generation_config g;
-    int threads;
     if (o->isa != NULL && !gwen_isa_parse(o->isa, &mo.isa_cap))
         return gw_fail(err, GWEN_ERR_ARGUMENT, "isa: \"%s\" is not an instruction set", o->isa);
-    GW_TRY(choose_threads(o->threads, &threads, err));
-    GW_TRY(gw_pool_create(threads, &m->pool, err));
+    GW_TRY(make_pool(o->threads, &m->pool, err));
     GW_TRY(gw_model_load(dir, &mo, m->pool, &m->model, err));
     GW_TRY(gw_generation_config_load(dir, &g, err));
     m->n_eos = gw_generation_eos(&g, &m->model->cfg, m->eos);
