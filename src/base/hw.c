@@ -204,10 +204,29 @@ static enum gwen_status load(const struct gw_hw_opts *opts, hwloc_topology_t top
     return GWEN_OK;
 }
 
+/* Cores of the fastest kind, where the machine has several. */
+static int fast_cores(hwloc_topology_t topo, int n_cores) {
+    int n = n_cores;
+#if HWLOC_API_VERSION >= 0x00020400
+    int n_kinds = hwloc_cpukinds_get_nr(topo, 0), efficiency = -1;
+    hwloc_bitmap_t set = hwloc_bitmap_alloc();
+    if (set != NULL && n_kinds > 1 &&
+        hwloc_cpukinds_get_info(topo, (unsigned)n_kinds - 1, set, &efficiency, NULL, NULL, 0) ==
+            0 &&
+        efficiency >= 0) /* the kinds are in order: the last one is the fastest */
+        n = cores_of(topo, set);
+    hwloc_bitmap_free(set);
+#else
+    (void)topo;
+#endif
+    return n;
+}
+
 static enum gwen_status query(const struct gw_hw_opts *opts, hwloc_topology_t topo,
                               struct gw_hw *hw, struct gwen_err *err) {
     GW_TRY(load(opts, topo, err));
     GW_TRY(read_pus(topo, hw, err));
+    hw->n_fast_cores = fast_cores(topo, hw->n_cores);
     hw->this_machine = hwloc_topology_is_thissystem(topo) != 0;
     hw->n_packages = GW_MAX(hwloc_get_nbobjs_by_type(topo, HWLOC_OBJ_PACKAGE), 1);
     int l1_cores;

@@ -55,7 +55,8 @@ struct gw_hw {
     bool this_machine;   /* not one made up for hwloc (synthetic or from XML) */
     char cpu_model[128]; /* "unknown" when nothing tells */
     int n_packages;
-    int n_cores; /* physical cores in the mask */
+    int n_cores;      /* physical cores in the mask */
+    int n_fast_cores; /* of them, those of the fastest kind; all where hwloc knows of one kind */
     int n_pus;
     int n_nodes;                            /* at least 1 */
     struct gw_hw_pu *pus;                   /* [n_pus], in topology order */

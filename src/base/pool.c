@@ -55,8 +55,9 @@ struct gw_pool {
     struct signal generation;                 /* of the barrier: the last to arrive advances it */
     _Alignas(64) atomic_uint_fast64_t n_done; /* operation << 32 | units of it that are done */
     struct signal current;                    /* the first operation that is not over */
-    atomic_bool moving;                       /* a thread is being moved by another one */
-    struct worker *workers;                   /* [n_threads] */
+    atomic_size_t n_moves;
+    atomic_bool moving;     /* a thread is being moved by another one */
+    struct worker *workers; /* [n_threads] */
 };
 
 /* Sets everything up for n threads, before any of them is at work. */
@@ -64,6 +65,7 @@ static void begin_run(struct gw_pool *pool, int n) {
     pool->n_active = n;
     atomic_store(&pool->arrived, 0);
     atomic_store(&pool->n_done, 0);
+    atomic_store(&pool->n_moves, 0);
     atomic_store(&pool->current.value, 1);
     for (int i = 0; i < n; i++) {
         struct worker *w = &pool->workers[i];
@@ -98,6 +100,8 @@ int gw_pool_threads(const struct gw_pool *pool) { return pool->n_threads; }
 size_t gw_pool_stolen(const struct gw_pool *pool, int thread) {
     return pool->workers[thread].n_stolen;
 }
+
+size_t gw_pool_moves(const struct gw_pool *pool) { return atomic_load(&pool->n_moves); }
 
 void gw_pool_share(const struct gw_pool *pool, int thread, size_t n, size_t *begin, size_t *end) {
     gw_share(n, thread, pool->n_active, begin, end);
@@ -290,6 +294,7 @@ static bool change_places(struct gw_pool *pool, struct worker *me, struct worker
     if (still) {
         atomic_store(&w->cpu, here);
         move_to(w->tid, here, &w->mask);
+        atomic_fetch_add(&pool->n_moves, 1);
     }
     atomic_store(&pool->moving, false);
     if (still) move_to(0, there, &me->mask);

@@ -53,6 +53,9 @@ bool gw_pool_next(struct gw_pool *pool, int thread, size_t n_units, size_t *unit
 /* Units that `thread` has taken from others' shares in the current run, or in the last one. */
 size_t gw_pool_stolen(const struct gw_pool *pool, int thread);
 
+/* How many times threads have changed places in the current run, or in the last one. */
+size_t gw_pool_moves(const struct gw_pool *pool);
+
 /* The part [*begin, *end) of n items that belongs to `thread`: contiguous, the same each time. */
 static inline void gw_share(size_t n, int thread, int n_threads, size_t *begin, size_t *end) {
     *begin = n * (size_t)thread / (size_t)n_threads;

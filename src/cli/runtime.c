@@ -17,6 +17,11 @@ static void log_threads(const struct gw_runtime *rt) {
     else if (rt->hw.cpu_quota > 0 && rt->n_threads < rt->hw.n_cores)
         gw_log(log, GWEN_LOG_DEBUG, "threads: %d (CPU quota %.2f, %d cores)", rt->n_threads,
                rt->hw.cpu_quota, rt->hw.n_cores);
+    else if (rt->hw.n_fast_cores < rt->hw.n_cores)
+        gw_log(log, GWEN_LOG_DEBUG,
+               "threads: %d (physical cores in the process's mask: %d fast ones and %d others, "
+               "which do what they can of the work)",
+               rt->n_threads, rt->hw.n_fast_cores, rt->hw.n_cores - rt->hw.n_fast_cores);
     else
         gw_log(log, GWEN_LOG_DEBUG, "threads: %d (physical cores in the process's mask)",
                rt->n_threads);

@@ -13,6 +13,7 @@
 #include "model/engine.h"
 #include "model/scorer.h"
 #include "model/weights_init.h"
+#include "unit/disturb.h"
 #include "unit/scratch.h"
 
 enum { N_PROMPTS = 7, GROUP = 5, MAX_NEW = 90, MAX_PROMPT = 150, EOS = 3 };
@@ -101,8 +102,9 @@ static struct gw_model *load(const char *dir, enum gw_dtype dtype, enum gwen_isa
     return m;
 }
 
-static void sample_all(struct run *r, const char *dir, enum gw_dtype dtype, enum gwen_isa isa,
-                       const struct shape *shape) {
+/* disturbed: threads are bound, and held up now and then. */
+static void sample_with(struct run *r, const char *dir, enum gw_dtype dtype, enum gwen_isa isa,
+                        const struct shape *shape, bool disturbed) {
     static const int32_t eos[] = {EOS};
     struct gwen_err err;
     struct gw_pool *pool;
@@ -123,7 +125,16 @@ static void sample_all(struct run *r, const char *dir, enum gw_dtype dtype, enum
     assert_int_equal(gw_engine_create(m, pool, &o, &e, &err), GWEN_OK);
     make_prompts(r, m->cfg.vocab_size);
     struct gw_engine_client client = {.ctx = r, .next = next, .token = token, .done = done};
-    if (gw_engine_run(e, &client, &r->stats, &err) != GWEN_OK) fail_msg("%s", err.message);
+    if (disturbed) {
+        struct gw_hw hw;
+        assert_int_equal(gw_hw_query(NULL, &hw, &err), GWEN_OK);
+        gw_pool_bind(pool, &hw, GW_BIND_NODE);
+        gw_hw_free(&hw);
+        disturb_start();
+    }
+    enum gwen_status status = gw_engine_run(e, &client, &r->stats, &err);
+    if (disturbed) disturb_stop();
+    if (status != GWEN_OK) fail_msg("%s", err.message);
     assert_int_equal(r->n_done, N_PROMPTS * GROUP);
     size_t tokens = 0;
     for (size_t i = 0; i < N_PROMPTS * GROUP; i++) {
@@ -136,6 +147,11 @@ static void sample_all(struct run *r, const char *dir, enum gw_dtype dtype, enum
     gw_engine_free(e);
     gw_model_free(m);
     gw_pool_free(pool);
+}
+
+static void sample_all(struct run *r, const char *dir, enum gw_dtype dtype, enum gwen_isa isa,
+                       const struct shape *shape) {
+    sample_with(r, dir, dtype, isa, shape, false);
 }
 
 static void same_samples(const struct run *a, const struct run *b) {
@@ -232,6 +248,25 @@ static void samples_do_not_depend_on_the_batch(void **state) {
         check_scores(first, model_dir(), dtypes[d], 2, 5, true);
         free(first);
     }
+}
+
+/* Threads that are held up have their units stolen, come late, change places. */
+static void delays_change_nothing(void **state) {
+    (void)state;
+    const struct shape shapes[] = {{1, 1, 16, 0}, {2, 8, 64, 0}, {4, 12, 32, 0}};
+    struct run *first = NULL;
+    for (size_t i = 0; i < GW_ARRAY_LEN(shapes); i++) {
+        struct run *r = calloc(1, sizeof *r);
+        r->sampling = (struct gw_sampling)GW_SAMPLING_INIT;
+        sample_with(r, model_dir(), GW_DTYPE_BF16, scratch_isa(), &shapes[i], i > 0);
+        if (first == NULL) {
+            first = r;
+            continue;
+        }
+        same_samples(first, r);
+        free(r);
+    }
+    free(first);
 }
 
 static void instruction_sets_agree(void **state) {
@@ -345,6 +380,7 @@ static void short_memory_changes_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_do_not_depend_on_the_batch),
+        cmocka_unit_test(delays_change_nothing),
         cmocka_unit_test(instruction_sets_agree),
         cmocka_unit_test(truncated_sampling_does_not_depend_on_the_batch),
         cmocka_unit_test(some_samples_end_by_themselves),

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/hw.h"
+#include "base/affinity.h"
 #include "base/hw_limits.h"
 
 static const uint64_t mib = (uint64_t)1 << 20, gib = (uint64_t)1 << 30;
@@ -281,6 +281,128 @@ static void quota_and_threads(void **state) {
     }
 }
 
+/* --- which thread goes where --------------------------------------------------------------- */
+
+/* A recorded machine's XML; the caller frees it. */
+static char *recorded(const char *name) {
+    char path[128];
+    struct gw_str text = {0};
+    snprintf(path, sizeof path, "tests/fixtures/topology/%s.xml", name);
+    assert_true(gw_hw_slurp("", path, &text));
+    return text.data;
+}
+
+/* The node of each thread, as digits: "0011". */
+static const char *nodes_of(const struct gw_hw *hw, int n_threads) {
+    static char digits[65];
+    for (int i = 0; i < n_threads; i++)
+        digits[i] = (char)('0' + gw_bind_node_of_core(hw, gw_bind_core_of(hw, i, n_threads)));
+    digits[n_threads] = '\0';
+    return digits;
+}
+
+static void machines(void **state) {
+    (void)state;
+    static const struct {
+        const char *topology;
+        bool recorded;
+        int cores, fast, pus, nodes;
+        int n_threads; /* other than the default, with their nodes */
+        const char *of_default, *of_n;
+    } cases[] = {
+        {"core:1 pu:1", false, 1, 1, 1, 1, 3, "0", "000"},
+        {"core:2 pu:2", false, 2, 2, 4, 1, 3, "00", "000"},
+        {"pack:2 numa:1 core:8 pu:1", false, 16, 16, 16, 2, 4, "0000000011111111", "0011"},
+        {"pack:2 numa:2 core:8 pu:1", false, 32, 32, 32, 4, 6, "00000000111111112222222233333333",
+         "001223"},
+        {"numa:2 core:1 pu:1", false, 2, 2, 2, 2, 1, "01", "0"},
+        {"hybrid", true, 6, 2, 8, 1, 2, "000000", "00"}, /* 2 x 2 + 4 */
+        {"cpuset", true, 5, 5, 10, 2, 2, "00111", "01"}, /* 2 and 3 cores of 8 and 8 */
+    };
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        struct gw_hw hw;
+        struct gwen_err err;
+        char *xml = cases[i].recorded ? recorded(cases[i].topology) : NULL;
+        const struct gw_hw_opts opts = {.root = root,
+                                        .topology = xml != NULL ? xml : cases[i].topology};
+        assert_int_equal(gw_hw_query(&opts, &hw, &err), GWEN_OK);
+        assert_false(hw.this_machine);
+        assert_int_equal(hw.n_cores, cases[i].cores);
+        assert_int_equal(hw.n_fast_cores, cases[i].fast);
+        assert_int_equal(hw.n_pus, cases[i].pus);
+        assert_int_equal(hw.n_nodes, cases[i].nodes);
+        assert_int_equal(hw.default_threads, cases[i].cores);
+        assert_string_equal(nodes_of(&hw, hw.default_threads), cases[i].of_default);
+        assert_string_equal(nodes_of(&hw, cases[i].n_threads), cases[i].of_n);
+        gw_hw_free(&hw);
+        free(xml);
+    }
+}
+
+/* The processors of each thread of 4 on the recorded 5 cores: of its node, of its core, none. */
+static void masks(void **state) {
+    (void)state;
+    struct gw_hw hw;
+    struct gwen_err err;
+    cpu_set_t mask;
+    char *xml = recorded("cpuset");
+    const struct gw_hw_opts opts = {.root = root, .topology = xml};
+    assert_int_equal(gw_hw_query(&opts, &hw, &err), GWEN_OK);
+    assert_false(gw_bind_mask(&hw, GW_BIND_NODE, 0, 4, &mask)); /* not of this machine */
+    hw.this_machine = true;
+    static const struct {
+        enum gw_bind bind;
+        int thread, first, n;
+    } cases[] = {{GW_BIND_NODE, 0, 4, 4},  {GW_BIND_NODE, 1, 4, 4},  {GW_BIND_NODE, 2, 16, 6},
+                 {GW_BIND_NODE, 3, 16, 6}, {GW_BIND_CORE, 0, 4, 2},  {GW_BIND_CORE, 1, 8, 2},
+                 {GW_BIND_CORE, 2, 16, 2}, {GW_BIND_CORE, 3, 18, 2}, {GW_BIND_NONE, 0, 0, 0}};
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        bool bound = gw_bind_mask(&hw, cases[i].bind, cases[i].thread, 4, &mask);
+        assert_int_equal(bound, cases[i].n > 0);
+        if (!bound) continue;
+        assert_int_equal(CPU_COUNT(&mask), cases[i].n);
+        assert_true(CPU_ISSET((unsigned)cases[i].first, &mask));
+    }
+    hw.pus[0].os_index = CPU_SETSIZE; /* more than a mask holds */
+    assert_false(gw_bind_mask(&hw, GW_BIND_NODE, 0, 4, &mask));
+    gw_hw_free(&hw);
+    free(xml);
+}
+
+/* A quota and a limit of nested groups together, in both versions. */
+static void nested_groups(void **state) {
+    (void)state;
+    const struct gw_hw_opts opts = {.root = root, .topology = "pack:2 numa:1 core:4 pu:2"};
+    struct gw_hw hw;
+    struct gwen_err err;
+    put("/proc/meminfo", "MemTotal: 67108864 kB\nMemAvailable: 67108864 kB\n");
+    put("/proc/self/mountinfo", v2_mount);
+    put("/proc/self/cgroup", "0::/a/b/c\n");
+    put("/sys/fs/cgroup/a/cpu.max", "300000 100000\n");
+    put("/sys/fs/cgroup/a/b/cpu.max", "700000 100000\n");
+    put("/sys/fs/cgroup/a/b/c/memory.max", "12884901888\n");
+    put("/sys/fs/cgroup/a/memory.max", "3221225472\n"); /* 3 G */
+    assert_int_equal(gw_hw_query(&opts, &hw, &err), GWEN_OK);
+    assert_int_equal(hw.default_threads, 3);
+    assert_string_equal(nodes_of(&hw, 3), "001");
+    assert_int_equal(hw.memory.cgroup_limit, 3 * gib);
+    assert_int_equal(hw.memory.budget, 3 * gib - 192 * mib);
+    gw_hw_free(&hw);
+
+    put("/proc/self/mountinfo", v1_mounts);
+    put("/proc/self/cgroup", "4:memory:/a/b\n2:cpuacct,cpu:/a/b\n");
+    put("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "100000\n");
+    put("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
+    put("/sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_quota_us", "600000\n");
+    put("/sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_period_us", "100000\n");
+    put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "3221225472\n");
+    put("/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "9223372036854771712\n");
+    assert_int_equal(gw_hw_query(&opts, &hw, &err), GWEN_OK);
+    assert_int_equal(hw.default_threads, 1);
+    assert_int_equal(hw.memory.budget, 3 * gib - 192 * mib);
+    gw_hw_free(&hw);
+}
+
 static void bad_topology(void **state) {
     (void)state;
     struct gw_hw hw;
@@ -288,6 +410,8 @@ static void bad_topology(void **state) {
     const struct gw_hw_opts opts = {.root = root, .topology = "core:0 nonsense"};
     assert_int_equal(gw_hw_query(&opts, &hw, &err), GWEN_ERR_ARGUMENT);
     assert_non_null(strstr(err.message, "nonsense"));
+    const struct gw_hw_opts xml = {.root = root, .topology = "<topology><nonsense/>"};
+    assert_int_not_equal(gw_hw_query(&xml, &hw, &err), GWEN_OK);
 }
 
 /* This machine: processing units are those of the thread's mask, and a smaller mask shows. */
@@ -299,6 +423,7 @@ static void this_machine(void **state) {
     cpu_set_t before, one;
     assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
     assert_int_equal(gw_hw_query(NULL, &hw, &err), GWEN_OK);
+    assert_true(hw.this_machine && hw.n_fast_cores >= 1 && hw.n_fast_cores <= hw.n_cores);
     assert_true(hw.n_pus >= 1 && hw.n_cores >= 1 && hw.n_cores <= hw.n_pus && hw.n_nodes >= 1);
     assert_true(hw.default_threads >= 1 && hw.default_threads <= hw.n_cores);
     assert_true(hw.memory.total > 0 && hw.memory.budget < hw.memory.total);
@@ -332,6 +457,9 @@ int main(void) {
         TREE_TEST(old_kernel),
         TREE_TEST(synthetic),
         TREE_TEST(quota_and_threads),
+        TREE_TEST(machines),
+        TREE_TEST(masks),
+        TREE_TEST(nested_groups),
         TREE_TEST(bad_topology),
         cmocka_unit_test(this_machine),
     };

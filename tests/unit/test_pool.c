@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -171,6 +173,100 @@ static void late_threads_pass_through(void **state) {
     }
 }
 
+/* --- binding ------------------------------------------------------------------------------- */
+
+static void bind_here(struct gw_pool *pool, enum gw_bind bind, struct gw_hw *hw) {
+    struct gwen_err err;
+    assert_int_equal(gw_hw_query(NULL, hw, &err), GWEN_OK);
+    gw_pool_bind(pool, hw, bind);
+}
+
+struct bound {
+    struct gw_pool *pool;
+    const struct gw_hw *hw;
+    enum gw_bind bind;
+    atomic_int wrong;
+};
+
+/* Each thread has the mask that was planned for it. */
+static void look_at_mask(void *ctx, int thread, int n_threads) {
+    struct bound *b = ctx;
+    cpu_set_t want, have;
+    if (!gw_bind_mask(b->hw, b->bind, thread, gw_pool_threads(b->pool), &want)) return;
+    if (n_threads != gw_pool_threads(b->pool)) return;
+    if (sched_getaffinity(0, sizeof have, &have) != 0 || !CPU_EQUAL(&want, &have))
+        atomic_fetch_add(&b->wrong, 1);
+}
+
+static void masks_are_given_back(void **state) {
+    (void)state;
+    static const enum gw_bind binds[] = {GW_BIND_NODE, GW_BIND_CORE, GW_BIND_NONE};
+    cpu_set_t before, after;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    for (size_t i = 0; i < GW_ARRAY_LEN(binds); i++)
+        for (int n = 1; n <= THREADS; n++) {
+            struct gw_hw hw;
+            struct gw_pool *pool = make_pool(n);
+            bind_here(pool, binds[i], &hw);
+            struct bound b = {pool, &hw, binds[i], 0};
+            gw_pool_run(pool, look_at_mask, &b);
+            assert_int_equal(b.wrong, 0);
+            assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+            assert_true(CPU_EQUAL(&before, &after));
+            gw_pool_free(pool);
+            gw_hw_free(&hw);
+        }
+}
+
+/* A thread in a unit, and a neighbour that follows it wherever it runs. */
+struct chase {
+    struct gw_pool *pool;
+    atomic_int cpu; /* of the thread; -1: over */
+    int n_threads;
+};
+
+static void *run_beside(void *ctx) {
+    struct chase *c = ctx;
+    for (int cpu, at = -1; (cpu = atomic_load(&c->cpu)) >= 0;) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET((unsigned)cpu, &one);
+        if (cpu != at) sched_setaffinity(0, sizeof one, &one);
+        at = cpu;
+    }
+    return NULL;
+}
+
+/* One unit lasts until the thread that waits for it has given it its place. */
+static void be_chased(void *ctx, int thread, int n_threads) {
+    struct chase *c = ctx;
+    if (thread == 0) c->n_threads = n_threads;
+    for (size_t u; gw_pool_next(c->pool, thread, 1, &u);)
+        while (n_threads > 1 && gw_pool_moves(c->pool) == 0) atomic_store(&c->cpu, sched_getcpu());
+}
+
+static void stuck_threads_are_given_a_place(void **state) {
+    (void)state;
+    struct gw_hw hw;
+    struct gw_pool *pool = make_pool(2);
+    struct chase c = {.pool = pool};
+    pthread_t neighbour;
+    bind_here(pool, GW_BIND_NODE, &hw);
+    bool possible = hw.this_machine && hw.n_pus > 1 && hw.n_nodes == 1;
+    gw_hw_free(&hw);
+    if (!possible) {
+        gw_pool_free(pool);
+        skip();
+    }
+    atomic_store(&c.cpu, sched_getcpu());
+    assert_int_equal(pthread_create(&neighbour, NULL, run_beside, &c), 0);
+    gw_pool_run(pool, be_chased, &c);
+    atomic_store(&c.cpu, -1);
+    pthread_join(neighbour, NULL);
+    assert_true(c.n_threads == 1 || gw_pool_moves(pool) > 0);
+    gw_pool_free(pool);
+}
+
 static void bad_counts(void **state) {
     (void)state;
     struct gw_pool *pool;
@@ -229,6 +325,8 @@ int main(void) {
         cmocka_unit_test(units_are_done_once),
         cmocka_unit_test(units_of_a_stuck_thread_are_stolen),
         cmocka_unit_test(late_threads_pass_through),
+        cmocka_unit_test(masks_are_given_back),
+        cmocka_unit_test(stuck_threads_are_given_a_place),
         cmocka_unit_test(bad_counts),
         cmocka_unit_test(shares),
         cmocka_unit_test(memory),
