@@ -3,11 +3,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <numaif.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HUGE_PAGE = 2 << 20, PAGE = 4096 };
+enum { HUGE_PAGE = 2 << 20, PAGE = 4096, MAX_NODES = 1024 };
 
 enum gwen_status gw_mem_map(struct gw_mem *m, size_t bytes, struct gwen_err *err) {
     *m = (struct gw_mem){.bytes = bytes};
@@ -24,6 +25,16 @@ enum gwen_status gw_mem_map(struct gw_mem *m, size_t bytes, struct gwen_err *err
     m->data = (void *)gw_round_up((size_t)m->map, align);
     if (align == HUGE_PAGE) m->huge_advised = madvise(m->data, bytes, MADV_HUGEPAGE) == 0;
     return GWEN_OK;
+}
+
+void gw_mem_interleave(void *data, size_t bytes) {
+    /* As libnuma does it, without its messages and exits. */
+    unsigned long nodes[MAX_NODES / (8 * sizeof(unsigned long))] = {0};
+    int n = 0;
+    if (bytes == 0 || get_mempolicy(NULL, nodes, MAX_NODES, NULL, MPOL_F_MEMS_ALLOWED) != 0) return;
+    for (size_t i = 0; i < GW_ARRAY_LEN(nodes); i++) n += __builtin_popcountl(nodes[i]);
+    /* A refusal is no error: the pages then lie where they are touched. */
+    if (n > 1) mbind(data, bytes, MPOL_INTERLEAVE, nodes, MAX_NODES, 0);
 }
 
 /* What comes and goes in one piece. */

@@ -22,6 +22,10 @@ static inline void *gw_mem_take(char **at, size_t bytes) {
     *at += gw_round_up(bytes, 64);
     return part;
 }
+/* Spreads pages that have not been touched over the NUMA nodes that the process may use: for what
+ * all threads read alike.  `data` is at the start of a page.  Does nothing where there is one
+ * node. */
+void gw_mem_interleave(void *data, size_t bytes);
 /* Has the kernel hand out the pages of [begin, end) now, huge ones whole: memory that has been
  * touched cannot be lacking later.  Pages that are there stay as they are. */
 enum gwen_status gw_mem_touch(const struct gw_mem *m, size_t begin, size_t end,

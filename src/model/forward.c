@@ -100,7 +100,8 @@ enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv 
     ws->attn = gw_mem_take(&at, s.q);
     ws->act = gw_mem_take(&at, s.act);
     ws->head_x = gw_mem_take(&at, s.head_x);
-    ws->scratch = gw_mem_take(&at, s.scratch);
+    gw_mem_interleave(ws->memory.data, (size_t)(at - (char *)ws->memory.data));
+    ws->scratch = gw_mem_take(&at, s.scratch); /* each thread touches its own */
     ws->scratch_bytes = thread_scratch_bytes(c);
     ws->batch.tokens = gw_mem_take(&at, s.tokens);
     ws->batch.rows = gw_mem_take(&at, s.rows);

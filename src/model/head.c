@@ -36,6 +36,7 @@ enum gwen_status gw_head_create(const struct gw_model *model, struct gw_pool *po
         gw_head_free(h);
         return err != NULL ? err->status : GWEN_ERR_NOMEM;
     }
+    gw_mem_interleave(h->memory.data, h->memory.bytes);
     char *at = h->memory.data;
     h->block_max = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
     h->block_sum = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));

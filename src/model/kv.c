@@ -69,9 +69,11 @@ enum gwen_status gw_kv_create_growing(const struct gw_kv_layout *layout, size_t 
     kv->refs = calloc(n_blocks, sizeof *kv->refs);
     kv->copies = malloc(n_blocks * sizeof *kv->copies);
     size_t first = growth->budget == NULL ? n_blocks : GW_MIN(growth->n_first, n_blocks);
-    if (kv->free_list == NULL || kv->refs == NULL || kv->copies == NULL || kv->touched == NULL ||
-        gw_mem_map(&kv->arena, n_blocks * layout->block_bytes, err) != GWEN_OK ||
-        touch_blocks(kv, 0, first, err) != GWEN_OK) {
+    bool ok = kv->free_list != NULL && kv->refs != NULL && kv->copies != NULL &&
+              kv->touched != NULL &&
+              gw_mem_map(&kv->arena, n_blocks * layout->block_bytes, err) == GWEN_OK;
+    if (ok) gw_mem_interleave(kv->arena.data, kv->arena.bytes);
+    if (!ok || touch_blocks(kv, 0, first, err) != GWEN_OK) {
         gw_kv_free(kv);
         return gw_nomem(err, n_blocks * layout->block_bytes, "the KV arena");
     }

@@ -304,6 +304,7 @@ static void memory(void **state) {
         assert_int_equal(gw_mem_map(&m, sizes[i], &err), GWEN_OK);
         assert_int_equal(m.bytes, sizes[i]);
         assert_int_equal((uintptr_t)m.data % (sizes[i] >= 2 << 20 ? 2 << 20 : 4096), 0);
+        gw_mem_interleave(m.data, m.bytes);
         unsigned char *p = m.data;
         assert_int_equal(p[0], 0);
         assert_int_equal(p[sizes[i] - 1], 0);
