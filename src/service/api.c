@@ -1,4 +1,5 @@
 /* api.c - the public interface over the layers below: checks, defaults and sizes, no arithmetic. */
+#include "base/budget.h"
 #include "base/hw.h"
 #include "model/engine.h"
 #include "model/generation_config.h"
@@ -16,11 +17,18 @@ struct gwen_model {
     struct gw_tokenizer *tokenizer; /* NULL: none */
     struct gw_log log;
     uint64_t max_memory; /* 0: what is free */
+    struct gw_memory_watch watch;
     int32_t eos[GW_CONFIG_MAX_EOS];
     size_t n_eos;
 };
 
 void gwen_free(void *memory) { free(memory); }
+
+/* The budget of the run that begins. */
+static const struct gw_budget *watch_memory(struct gwen_model *m) {
+    gw_memory_watch_init(&m->watch, &(struct gw_hw_opts){0}, m->max_memory != 0, &m->log);
+    return &m->watch.budget;
+}
 
 /* --- models ---------------------------------------------------------------------------------- */
 
@@ -193,7 +201,8 @@ enum gwen_status gwen_score(struct gwen_model *m, struct gwen_sequence *sequence
     struct gw_scorer_opts o = {.rows = SCORE_ROWS,
                                .max_len = longest,
                                .n_blocks = 2 * gw_kv_blocks_for(longest) + SCORE_ROWS / GW_KV_BLOCK,
-                               .temperature = temperature};
+                               .temperature = temperature,
+                               .budget = watch_memory(m)};
     gw_scorer_bytes(&m->model->cfg, m->model->format, &o, gw_pool_threads(m->pool), &kv, &scratch);
     enum gwen_status status = check_memory(m, kv, scratch, err);
     struct gw_scorer *scorer = NULL;
@@ -267,7 +276,8 @@ static enum gwen_status run_sampling(struct gwen_model *m, struct sampling *s,
                                .max_new = s->o.max_tokens,
                                .max_group = s->o.group,
                                .eos = m->eos,
-                               .n_eos = s->o.ignore_eos ? 0 : m->n_eos};
+                               .n_eos = s->o.ignore_eos ? 0 : m->n_eos,
+                               .budget = watch_memory(m)};
     o.slots = GW_MIN(o.slots, s->n_prompts * s->o.group);
     o.n_blocks = gw_engine_good_blocks(o.slots, s->o.group, longest, s->o.max_tokens);
     gw_engine_bytes(&m->model->cfg, m->model->format, &o, gw_pool_threads(m->pool), &kv, &scratch);
