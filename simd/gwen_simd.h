@@ -65,6 +65,20 @@ struct gwen_softmax {
     size_t o_n, o_stride;
 };
 
+/* What one step of AdamW (Loshchilov and Hutter 2019) does to every element, as PyTorch orders it:
+ *     g' = g * clip;  w = w * decay;  m = fma(1 - beta1, g' - m, m)
+ *     v = fma(v, beta2, (g' * g') * (1 - beta2));  w = fma(-step, m / fma(sqrt v, inv_bias2, eps),
+ * w) */
+struct gwen_adamw {
+    float clip;      /* what gradients are multiplied by */
+    float decay;     /* 1 - lr * weight_decay */
+    float one_beta1; /* 1 - beta1 */
+    float beta2, one_beta2;
+    float step;      /* lr / (1 - beta1^t) */
+    float inv_bias2; /* 1 / sqrt(1 - beta2^t) */
+    float eps;
+};
+
 enum gwen_isa {
     GWEN_ISA_REF,
     GWEN_ISA_AVX2,       /* AVX2 + FMA + F16C */

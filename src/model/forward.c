@@ -14,6 +14,8 @@ static size_t qkv_cols(const struct gw_config *c) {
     return (c->n_heads + 2 * c->n_kv_heads) * c->head_dim;
 }
 
+size_t gw_gate_up_cols(const struct gw_config *c) { return 2 * gw_round_up(c->ffn, GWEN_PANEL); }
+
 /* --- memory ------------------------------------------------------------------------------- */
 
 struct sizes {
@@ -166,6 +168,8 @@ struct to_act {
     char *act;
     size_t stride, ffn;
     const float *bias; /* or NULL */
+    float *keep;       /* [rows][gw_gate_up_cols()] or NULL */
+    size_t keep_stride;
 };
 
 static void store_x(const struct gwen_kernels *kern, enum gw_panel_format format, char *x,
@@ -184,6 +188,8 @@ static void done_act(void *ctx, int thread, size_t m0, size_t m, size_t n0, size
     const size_t f = n0 / 2, valid = GW_MIN(n / 2, d->ffn - f);
     for (size_t i = 0; d->bias != NULL && i < m; i++)
         d->kern->add(c + i * c_stride, d->bias + n0, n);
+    for (size_t i = 0; d->keep != NULL && i < m; i++)
+        memcpy(d->keep + (m0 + i) * d->keep_stride + n0, c + i * c_stride, n * sizeof *c);
     d->kern->swiglu(d->act + m0 * d->stride + f * (bf16 ? 2 : 4), d->stride, bf16, c, c_stride, m,
                     valid);
 }
@@ -204,14 +210,15 @@ static void embed(const struct gw_workspace *ws, int thread) {
     gw_profile_mark(ws, GW_OP_EMBED, thread);
 }
 
-/* x[i] = norm(h[rows[i]]) for n rows; rows NULL: all in order. */
+/* x[i] = norm(h[rows[i]]) for n rows; rows NULL: all in order.  keep (or NULL) gets a copy of h. */
 static void norm_rows(const struct gw_workspace *ws, const float *weight, const size_t *rows,
-                      size_t n, char *x, int thread) {
+                      size_t n, char *x, float *keep, int thread) {
     const struct gw_model *m = ws->model;
     size_t hidden = m->cfg.hidden, stride = gw_packed_x_stride(m->format, hidden);
     float *row = (float *)(void *)(ws->scratch + (size_t)thread * ws->scratch_bytes);
     for (size_t i; gw_pool_next(ws->pool, thread, n, &i);) {
         const float *h = ws->h + (rows == NULL ? i : rows[i]) * hidden;
+        if (keep != NULL) memcpy(keep + i * hidden, h, hidden * sizeof *h);
         m->kern.rmsnorm(row, h, weight, hidden, (float)m->cfg.rms_eps);
         store_x(&m->kern, m->format, x + i * stride, 0, row, hidden);
     }
@@ -240,8 +247,8 @@ static void prefetch_heads(const struct gw_workspace *ws, size_t row, size_t kv_
 
 /* Rows of one run and one kv head: finishes its keys and queries, stores keys and values.  A run
  * stays with one thread, because neighbouring tokens share words of the V panels. */
-static void rotate_and_store(const struct gw_workspace *ws, size_t layer, struct gw_span run,
-                             size_t kv_head) {
+static void rotate_and_store(const struct gw_workspace *ws, size_t layer,
+                             const struct gw_saves *saves, struct gw_span run, size_t kv_head) {
     const struct gw_model *m = ws->model;
     const struct gw_config *c = &m->cfg;
     const struct gw_layer *l = &m->layers[layer];
@@ -256,6 +263,11 @@ static void rotate_and_store(const struct gw_workspace *ws, size_t layer, struct
         const float *cosines = ws->rope.cosines + position * half;
         const float *sines = ws->rope.sines + position * half;
         float *q = ws->qkv + r * cols + kv_head * hpk * hd, *k = keys + r * cols;
+        if (saves->qkv != NULL) { /* values are not looked at by the backward pass */
+            float *keep = saves->qkv + r * cols;
+            memcpy(keep + kv_head * hpk * hd, q, hpk * hd * sizeof *q);
+            memcpy(keep + (c->n_heads + kv_head) * hd, k, hd * sizeof *k);
+        }
         m->kern.norm_rope(k, false, k, 1, half, l->k_norm, eps, cosines, sines);
         m->kern.norm_rope(ws->q + r * q_stride + kv_head * hpk * hd * elem,
                           m->format == GW_PANEL_BF16X2, q, hpk, half, l->q_norm, eps, cosines,
@@ -281,8 +293,13 @@ static void prefetch_store(const struct gw_workspace *ws, size_t layer, struct g
                         kv_head, row->position % GW_KV_BLOCK);
 }
 
-static void attend(const struct gw_workspace *ws, size_t layer, struct gw_span item, size_t kv_head,
-                   int thread) {
+/* Where results of attention go. */
+static char *attn_of(const struct gw_workspace *ws, const struct gw_saves *saves) {
+    return saves->attn != NULL ? saves->attn : ws->attn;
+}
+
+static void attend(const struct gw_workspace *ws, size_t layer, const struct gw_saves *saves,
+                   struct gw_span item, size_t kv_head, int thread) {
     const struct gw_model *m = ws->model;
     const struct gw_config *c = &m->cfg;
     size_t hpk = c->n_heads / c->n_kv_heads;
@@ -300,29 +317,35 @@ static void attend(const struct gw_workspace *ws, size_t layer, struct gw_span i
         .n_rows = item.end - item.begin,
         .q = ws->q + at,
         .q_stride = stride,
-        .out = ws->attn + at,
+        .out = attn_of(ws, saves) + at,
         .out_stride = stride,
+        .lse = saves->lse != NULL ? saves->lse + item.begin * c->n_heads + kv_head * hpk : NULL,
+        .lse_stride = c->n_heads,
         .scratch = ws->scratch + (size_t)thread * ws->scratch_bytes,
     });
 }
 
 /* Head by head: the thread that stores a head's keys and values is the one that reads them, while
  * they are in its caches. */
-static void attention(const struct gw_workspace *ws, size_t layer, int thread) {
+static void attention(const struct gw_workspace *ws, size_t layer, const struct gw_saves *saves,
+                      int thread) {
     const size_t heads = ws->model->cfg.n_kv_heads;
     const size_t n_runs = ws->batch.n_runs, n_items = ws->batch.n_items;
     for (size_t i; gw_pool_next(ws->pool, thread, n_runs * heads, &i);) {
         if (i + 1 < n_runs * heads)
             prefetch_store(ws, layer, ws->batch.runs[(i + 1) % n_runs], (i + 1) / n_runs);
-        rotate_and_store(ws, layer, ws->batch.runs[i % n_runs], i / n_runs);
+        rotate_and_store(ws, layer, saves, ws->batch.runs[i % n_runs], i / n_runs);
     }
     gw_profile_mark(ws, GW_OP_ROTATE, thread);
     for (size_t i; gw_pool_next(ws->pool, thread, n_items * heads, &i);)
-        attend(ws, layer, ws->batch.items[i % n_items], i / n_items, thread);
+        attend(ws, layer, saves, ws->batch.items[i % n_items], i / n_items, thread);
     gw_profile_mark(ws, GW_OP_ATTEND, thread);
 }
 
-static void layer_forward(const struct gw_workspace *ws, size_t index, int thread) {
+void gw_forward_layer(const struct gw_workspace *ws, size_t index, const struct gw_saves *keep,
+                      int thread) {
+    static const struct gw_saves nothing = {0};
+    const struct gw_saves *saves = keep != NULL ? keep : &nothing;
     const struct gw_model *m = ws->model;
     const struct gw_config *c = &m->cfg;
     const struct gw_layer *l = &m->layers[index];
@@ -333,13 +356,14 @@ static void layer_forward(const struct gw_workspace *ws, size_t index, int threa
     struct to_float qkv = {&m->kern, ws->qkv, qkv_cols(c), l->qkv_bias, false};
     struct to_float o = {&m->kern, ws->h, c->hidden, l->o_bias, true};
     struct to_float down = {&m->kern, ws->h, c->hidden, l->down_bias, true};
-    struct to_act act = {&m->kern, m->format, ws->act, act_stride, c->ffn, l->gate_up_bias};
+    struct to_act act = {&m->kern, m->format,       ws->act,        act_stride,
+                         c->ffn,   l->gate_up_bias, saves->gate_up, gw_gate_up_cols(c)};
 
-    norm_rows(ws, l->attn_norm, NULL, b->n_rows, ws->x, thread);
+    norm_rows(ws, l->attn_norm, NULL, b->n_rows, ws->x, saves->h_in, thread);
     linear(ws, GW_OP_QKV, &l->qkv, ws->x, x_stride, done_float, &qkv, thread);
-    attention(ws, index, thread);
-    linear(ws, GW_OP_O, &l->o, ws->attn, attn_stride, done_float, &o, thread);
-    norm_rows(ws, l->mlp_norm, NULL, b->n_rows, ws->x, thread);
+    attention(ws, index, saves, thread);
+    linear(ws, GW_OP_O, &l->o, attn_of(ws, saves), attn_stride, done_float, &o, thread);
+    norm_rows(ws, l->mlp_norm, NULL, b->n_rows, ws->x, saves->h_mid, thread);
     linear(ws, GW_OP_GATE_UP, &l->gate_up, ws->x, x_stride, done_act, &act, thread);
     linear(ws, GW_OP_DOWN, &l->down, ws->act, act_stride, done_float, &down, thread);
 }
@@ -361,8 +385,8 @@ void gw_forward(struct gw_workspace *ws, int thread, int n_threads) {
     embed(ws, thread);
     trace(ws, 0, thread);
     for (size_t i = 0; i < m->cfg.n_layers; i++) {
-        layer_forward(ws, i, thread);
+        gw_forward_layer(ws, i, ws->saves != NULL ? &ws->saves[i] : NULL, thread);
         trace(ws, i + 1, thread);
     }
-    norm_rows(ws, m->norm, ws->batch.out_rows, ws->batch.n_out, ws->head_x, thread);
+    norm_rows(ws, m->norm, ws->batch.out_rows, ws->batch.n_out, ws->head_x, ws->keep_out, thread);
 }

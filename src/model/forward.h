@@ -14,11 +14,6 @@
 #include "model/model.h"
 #include "ops/rope.h"
 
-/* Rows [begin, end). */
-struct gw_span {
-    size_t begin, end;
-};
-
 struct gw_batch {
     size_t n_rows;
     int32_t *tokens;          /* [n_rows] */
@@ -61,6 +56,18 @@ struct gw_profile {
     uint64_t ns[GW_OP_COUNT];
 };
 
+/* What a layer leaves for its backward pass, row by row of the batch; NULL: not wanted. */
+struct gw_saves {
+    float *h_in;    /* [rows][hidden] the residual stream before the layer */
+    float *qkv;     /* [rows][(heads + 2 kv_heads) * head_dim] before norms and rotation */
+    char *attn;     /* [rows][x_stride(heads * head_dim)] results of attention */
+    float *lse;     /* [rows][heads] see gw_attn_args */
+    float *h_mid;   /* [rows][hidden] the residual stream before the MLP */
+    float *gate_up; /* [rows][gw_gate_up_cols()] panels alternate, as in the weights */
+};
+/* Columns of gate|up. */
+size_t gw_gate_up_cols(const struct gw_config *cfg);
+
 const char *gw_op_name(enum gw_op op);
 
 struct gw_workspace {
@@ -82,7 +89,9 @@ struct gw_workspace {
      * hidden states after `layer` layers (0: embeddings; n_layers + 1: after the final norm). */
     void (*trace)(void *ctx, size_t layer, const float *h, size_t n_rows);
     void *trace_ctx;
-    struct gw_profile *profile; /* NULL: not measured */
+    struct gw_profile *profile;   /* NULL: not measured */
+    const struct gw_saves *saves; /* [n_layers] for training; NULL: nothing is kept */
+    float *keep_out; /* [max_out][hidden] for training: what the final norm gets; or NULL */
     struct gw_mem memory;
 };
 
@@ -104,5 +113,9 @@ void gw_profile_mark(const struct gw_workspace *ws, enum gw_op op, int thread);
  * returns all of that is done, but threads that came late may still have to pass through: the batch
  * may be changed after a barrier. */
 void gw_forward(struct gw_workspace *ws, int thread, int n_threads);
+/* One layer over ws->h, keeping what saves asks for (NULL: nothing); done when it returns.  Running
+ * it again over the same rows gives the same bits. */
+void gw_forward_layer(const struct gw_workspace *ws, size_t index, const struct gw_saves *saves,
+                      int thread);
 
 #endif

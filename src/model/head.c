@@ -16,7 +16,7 @@ static size_t blocks_of(const struct gw_config *c) {
 }
 
 size_t gw_head_bytes(const struct gw_config *c, size_t max_rows, bool keep) {
-    size_t per_row = 3 * blocks_of(c) * sizeof(float) + 64;
+    size_t per_row = 4 * blocks_of(c) * sizeof(float) + 64;
     if (keep) per_row += gw_round_up(c->vocab_size, 16) * sizeof(float);
     return max_rows * per_row + 16 * 64;
 }
@@ -41,12 +41,14 @@ enum gwen_status gw_head_create(const struct gw_model *model, struct gw_pool *po
     h->block_max = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
     h->block_sum = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
     h->block_weight = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
+    h->block_mean = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
     h->temperature = gw_mem_take(&at, max_rows * sizeof(float));
     h->target = gw_mem_take(&at, max_rows * sizeof(int32_t));
     h->target_z = gw_mem_take(&at, max_rows * sizeof(float));
     h->max = gw_mem_take(&at, max_rows * sizeof(float));
     h->sum = gw_mem_take(&at, max_rows * sizeof(double));
     h->log_sum_exp = gw_mem_take(&at, max_rows * sizeof(double));
+    h->row_entropy = gw_mem_take(&at, max_rows * sizeof(float));
     if (keep) h->z = gw_mem_take(&at, max_rows * h->z_stride * sizeof(float));
     *out = h;
     return GWEN_OK;
@@ -69,8 +71,14 @@ static void done_block(void *ctx, int thread, size_t m0, size_t m, size_t n0, si
     const size_t stat = m0 * h->n_blocks + n0 / GW_VOCAB_BLOCK;
     kern->block_stats(c, c_stride, m, n, h->block_max + stat, h->block_sum + stat, h->n_blocks);
     for (size_t i = 0; i < m; i++) {
-        const float *z = c + i * c_stride;
+        float *z = c + i * c_stride;
         const size_t row = m0 + i, target = (size_t)h->target[row]; /* -1: beyond every block */
+        if (h->entropy) {
+            float p[GW_VOCAB_BLOCK];
+            const size_t at = stat + i * h->n_blocks;
+            kern->exp_sub(p, z, h->block_max[at], n);
+            h->block_mean[at] = kern->dot(p, z, n);
+        }
         if (target >= n0 && target < n0 + n) h->target_z[row] = z[target - n0];
         if (h->keep) memcpy(h->z + row * h->z_stride + n0, z, n * sizeof *z);
     }
@@ -86,6 +94,11 @@ static void finish_row(struct gw_head *h, size_t row) {
     for (size_t b = 0; b < h->n_blocks; b++) sum += (double)s[b] * (double)w[b];
     h->sum[row] = sum;
     h->log_sum_exp[row] = (double)h->max[row] + gwen_log(sum);
+    if (!h->entropy) return;
+    const float *e = h->block_mean + row * h->n_blocks;
+    double mean = 0;
+    for (size_t b = 0; b < h->n_blocks; b++) mean += (double)e[b] * (double)w[b];
+    h->row_entropy[row] = (float)(h->log_sum_exp[row] - mean / sum);
 }
 
 void gw_head_run(struct gw_head *h, const char *x, size_t x_stride, size_t n_rows, void *scratch,

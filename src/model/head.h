@@ -17,16 +17,19 @@ struct gw_head {
     struct gw_pool *pool;
     size_t max_rows, n_blocks, z_stride;
     bool keep;           /* z is there */
+    bool entropy;        /* entropies are wanted: set by the owner before a run */
     float *z;            /* [max_rows][z_stride] logits / temperature */
     float *block_max;    /* [max_rows][n_blocks] */
     float *block_sum;    /* [max_rows][n_blocks] */
     float *block_weight; /* [max_rows][n_blocks] exp(m_b - M) */
+    float *block_mean;   /* [max_rows][n_blocks] sum of exp(z - m_b) z, with entropies */
     float *temperature;  /* [max_rows] in: > 0 */
     int32_t *target;     /* [max_rows] in: token whose z is wanted; -1: none */
     float *target_z;     /* [max_rows] out */
     float *max;          /* [max_rows] out: M */
     double *sum;         /* [max_rows] out: S; not finite or 0 when a logit was not finite */
     double *log_sum_exp; /* [max_rows] out */
+    float *row_entropy;  /* [max_rows] out, of softmax(z), with entropies */
     struct gw_mem memory;
 };
 

@@ -11,7 +11,9 @@
 
 struct packer {
     struct gw_model *m;
-    const struct gw_safetensors *st;
+    const struct gw_safetensors *st; /* the source: a file, or ... */
+    const struct gw_params *params;  /* ... master weights: */
+    struct gw_tensor *tensors;       /* params->list as tensors of float */
     size_t max_k;
     pthread_mutex_t lock; /* guards status and *err */
     enum gwen_status status;
@@ -170,6 +172,7 @@ static void pack_vector(struct packer *p, const struct gw_tensor *t, float *dst,
 static const struct gw_tensor *find(const struct packer *p, enum gw_tensor_kind kind,
                                     size_t layer) {
     struct gw_tensor_spec spec;
+    if (p->params != NULL) return &p->tensors[gw_params_index(p->params, kind, layer)];
     gw_config_tensor(&p->m->cfg, kind, layer, &spec);
     return gw_safetensors_find(p->st, spec.name);
 }
@@ -247,24 +250,69 @@ static void pack_region(void *ctx, int thread, int n_threads) {
         if (!failed(p)) pack_matrix(p, &plan, buffer, thread, n_threads);
         /* All threads are done with the sources: their pages can go. */
         gw_pool_barrier(r->pool);
-        for (size_t s = 0; thread == 0 && s < plan.n_src; s++)
+        for (size_t s = 0; thread == 0 && p->st != NULL && s < plan.n_src; s++)
             gw_safetensors_release(p->st, plan.src[s]);
     }
 }
 
-enum gwen_status gw_pack_model(struct gw_model *m, const struct gw_safetensors *st,
-                               struct gw_pool *pool, struct gwen_err *err) {
-    const struct gw_config *c = &m->cfg;
-    size_t k = GW_MAX(GW_MAX(c->hidden, c->ffn), (c->n_heads + 2 * c->n_kv_heads) * c->head_dim);
-    struct packer p = {.m = m, .st = st, .max_k = k, .status = GWEN_OK, .err = err};
-    struct region r = {.p = &p, .pool = pool};
-    r.buffer_bytes = (GWEN_PANEL + 1) * gw_round_up(k * sizeof(float), 64);
+static enum gwen_status pack(struct packer *p, struct gw_pool *pool) {
+    const struct gw_config *c = &p->m->cfg;
+    p->max_k = GW_MAX(GW_MAX(c->hidden, c->ffn), (c->n_heads + 2 * c->n_kv_heads) * c->head_dim);
+    struct region r = {.p = p, .pool = pool};
+    r.buffer_bytes = (GWEN_PANEL + 1) * gw_round_up(p->max_k * sizeof(float), 64);
     r.buffers = aligned_alloc(64, r.buffer_bytes * (size_t)gw_pool_threads(pool));
     if (r.buffers == NULL)
-        return gw_nomem(err, r.buffer_bytes * (size_t)gw_pool_threads(pool), "packing");
-    pthread_mutex_init(&p.lock, NULL);
+        return gw_nomem(p->err, r.buffer_bytes * (size_t)gw_pool_threads(pool), "packing");
+    pthread_mutex_init(&p->lock, NULL);
     gw_pool_run(pool, pack_region, &r);
-    pthread_mutex_destroy(&p.lock);
+    pthread_mutex_destroy(&p->lock);
     free(r.buffers);
-    return p.status;
+    return p->status;
+}
+
+enum gwen_status gw_pack_model(struct gw_model *m, const struct gw_safetensors *st,
+                               struct gw_pool *pool, struct gwen_err *err) {
+    struct packer p = {.m = m, .st = st, .status = GWEN_OK, .err = err};
+    return pack(&p, pool);
+}
+
+enum gwen_status gw_pack_update(struct gw_model *m, const struct gw_params *params,
+                                const float *master, struct gw_pool *pool, struct gwen_err *err) {
+    struct packer p = {.m = m, .params = params, .status = GWEN_OK, .err = err};
+    p.tensors = calloc(params->n, sizeof *p.tensors);
+    if (p.tensors == NULL) return gw_nomem(err, params->n * sizeof *p.tensors, "packing");
+    for (size_t i = 0; i < params->n; i++) {
+        const struct gw_param *t = &params->list[i];
+        p.tensors[i] = (struct gw_tensor){.name = t->name,
+                                          .dtype = GW_DTYPE_F32,
+                                          .rank = t->rank,
+                                          .shape = {t->shape[0], t->shape[1]},
+                                          .n_elem = t->n,
+                                          .bytes = t->n * sizeof *master,
+                                          .data = master + t->offset};
+    }
+    enum gwen_status status = pack(&p, pool);
+    free(p.tensors);
+    return status;
+}
+
+enum gwen_status gw_master_read(const struct gw_params *params, const struct gw_safetensors *st,
+                                const struct gwen_kernels *kern, float *master,
+                                struct gwen_err *err) {
+    enum { PIECE = 1024 };
+    uint16_t aligned[PIECE];
+    for (size_t i = 0; i < params->n; i++) {
+        const struct gw_param *p = &params->list[i];
+        const struct gw_tensor *t;
+        GW_TRY(gw_safetensors_get(st, p->name, GW_DTYPE_NONE, p->rank, p->shape, &t, err));
+        if (t->dtype == GW_DTYPE_F32) {
+            memcpy(master + p->offset, t->data, p->n * sizeof *master);
+        } else {
+            for (size_t at = 0; at < p->n; at += PIECE)
+                to_float(kern, t, at, GW_MIN((size_t)PIECE, p->n - at), master + p->offset + at,
+                         aligned);
+        }
+        gw_safetensors_release(st, t);
+    }
+    return GWEN_OK;
 }

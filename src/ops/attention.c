@@ -3,6 +3,8 @@
  * running softmax and adds the weighted values in a second product. */
 #include "ops/attention.h"
 
+#include "ref/math.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -140,6 +142,15 @@ static void store_v(const struct gwen_kernels *kern, const struct gw_kv_layout *
 
 static char *head_at(const struct gw_kv_layout *l, char *block, size_t layer, size_t kv_head) {
     return block + layer * l->layer_bytes + kv_head * (l->k_bytes + l->v_bytes);
+}
+
+void gw_kv_matrices(const struct gw_kv_layout *l, char *block, size_t layer, size_t kv_head,
+                    struct gw_packed *k, struct gw_packed *v) {
+    char *head = head_at(l, block, layer, kv_head);
+    gw_packed_init(k, l->format, GW_KV_BLOCK, l->head_dim, head);
+    k->panel_stride = l->k_panel_bytes;
+    gw_packed_init(v, l->format, l->head_dim, GW_KV_BLOCK, head + l->k_bytes);
+    v->panel_stride = l->v_panel_bytes;
 }
 
 void gw_kv_store(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *block,
@@ -317,6 +328,8 @@ static void write_outputs(const struct gw_attn_args *a, const struct work *w) {
         float *o = w->o + i * o_stride;
         size_t r = i / a->heads_per_kv, h = i % a->heads_per_kv;
         char *dst = a->out + r * a->out_stride + h * hd * gw_packed_x_elem(a->layout->format);
+        if (a->lse != NULL)
+            a->lse[r * a->lse_stride + h] = (float)((double)w->m[i] + gwen_log((double)w->l[i]));
         a->kern->divide(o, w->l[i], hd);
         if (a->layout->format == GW_PANEL_BF16X2)
             a->kern->f32_to_bf16((struct gwen_bf16 *)(void *)dst, o, hd);

@@ -66,6 +66,9 @@ struct gw_attn_args {
     size_t q_stride;
     char *out; /* same shape and type as q */
     size_t out_stride;
+    float *lse; /* [n_rows] rows lse_stride floats apart, [heads_per_kv]: log of the sum of
+                   exp(scale * q k), for the backward pass; NULL: not wanted */
+    size_t lse_stride;
     void *scratch; /* gw_attn_scratch_bytes(), 64-byte aligned */
 };
 
@@ -73,5 +76,10 @@ struct gw_attn_args {
  * that share a block read it once, in one product. */
 void gw_attention(const struct gw_attn_args *args);
 size_t gw_attn_scratch_bytes(size_t head_dim, size_t heads_per_kv);
+
+/* Where K and V of one (layer, kv head) of a block lie, as matrices: K is [GW_KV_BLOCK, head_dim],
+ * V is [head_dim, GW_KV_BLOCK]. */
+void gw_kv_matrices(const struct gw_kv_layout *l, char *block, size_t layer, size_t kv_head,
+                    struct gw_packed *k, struct gw_packed *v);
 
 #endif

@@ -52,6 +52,11 @@ struct gw_packed {
     const struct gw_linear_tuning *tuning; /* not owned; gw_packed_init sets the default */
 };
 
+/* Rows [begin, end). */
+struct gw_span {
+    size_t begin, end;
+};
+
 size_t gw_panel_bytes(enum gw_panel_format format, size_t k);
 /* Bytes of a packed [n, k] matrix. */
 size_t gw_packed_bytes(enum gw_panel_format format, size_t n, size_t k);

@@ -19,7 +19,7 @@ static const struct kind {
     {"tokenizer", "tokenizer", golden_tokenizer},
     {"chat", "chat", golden_chat},
     {"stories", "stories", golden_stories},
-    {"train", "train", NULL},
+    {"train", "train", golden_train},
     {"lora", "lora", NULL},
     {"grpo", "grpo", NULL},
 };

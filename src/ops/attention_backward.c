@@ -1,0 +1,205 @@
+/* attention_backward.c - see attention_backward.h.  Rows are taken in tiles as the forward pass
+ * takes them; what a tile needs of its queries is packed once and used for all its blocks. */
+#include "ops/attention_backward.h"
+
+#include "ops/linear_backward.h"
+
+#include <string.h>
+
+/* Scratch of one tile: M = rows x heads_per_kv query rows. */
+struct work {
+    char *q, *d_o;               /* [M][head_dim] operands */
+    char *q_panels, *d_o_panels; /* the same as panels over M */
+    float *lse, *delta;          /* [M]; delta = rowsum(dO O) */
+    float *p, *ds;               /* [M][GW_KV_BLOCK] */
+    char *p_op, *ds_op; /* the same as operands; p and ds themselves when these are float */
+    char *p_t, *ds_t;   /* [GW_KV_BLOCK][M] operands */
+    float *dq;          /* [M][head_dim rounded up] */
+    char *k_t;          /* panels of K^T: columns head_dim, over tokens */
+    char *v_t;          /* panels of V^T: columns tokens, over head_dim */
+};
+
+size_t gw_attn_back_stride(size_t head_dim) { return gw_round_up(head_dim, GWEN_PANEL); }
+
+static size_t row_bytes(enum gw_panel_format format, size_t head_dim) {
+    return gw_round_up(head_dim * gw_packed_x_elem(format), 4);
+}
+
+/* Bytes between rows of a transposed operand of m elements. */
+static size_t t_stride(enum gw_panel_format format, size_t m) {
+    return gw_packed_x_stride(gw_token_format(format), gw_most_padded_tokens(m, 1));
+}
+
+static size_t carve(struct work *w, char *at, enum gw_panel_format format, size_t head_dim,
+                    size_t heads_per_kv) {
+    const size_t M = (size_t)GW_ATTN_MAX_ROWS * heads_per_kv, hd = gw_attn_back_stride(head_dim);
+    const enum gw_panel_format token = gw_token_format(format);
+    const size_t over_m = hd / GWEN_PANEL * gw_panel_bytes(token, gw_most_padded_tokens(M, 1));
+    const size_t scores = M * GW_KV_BLOCK * sizeof(float);
+    size_t used = 0;
+#define TAKE(field, bytes)                                                                         \
+    do {                                                                                           \
+        if (w != NULL) w->field = (void *)(at + used);                                             \
+        used += gw_round_up(bytes, 64);                                                            \
+    } while (0)
+    TAKE(q, M * row_bytes(format, head_dim));
+    TAKE(d_o, M * row_bytes(format, head_dim));
+    TAKE(q_panels, over_m);
+    TAKE(d_o_panels, over_m);
+    TAKE(lse, M * sizeof(float));
+    TAKE(delta, M * sizeof(float));
+    TAKE(p, scores);
+    TAKE(ds, scores);
+    TAKE(p_op, scores);
+    TAKE(ds_op, scores);
+    TAKE(p_t, GW_KV_BLOCK * t_stride(format, M));
+    TAKE(ds_t, GW_KV_BLOCK * t_stride(format, M));
+    TAKE(dq, M * hd * sizeof(float));
+    TAKE(k_t, hd / GWEN_PANEL * gw_panel_bytes(format, GW_KV_BLOCK));
+    TAKE(v_t, GW_KV_BLOCK / GWEN_PANEL * gw_panel_bytes(format, hd));
+#undef TAKE
+    if (w != NULL && token == GW_PANEL_F32) {
+        w->p_op = (char *)w->p;
+        w->ds_op = (char *)w->ds;
+    }
+    return used;
+}
+
+size_t gw_attn_back_scratch_bytes(enum gw_panel_format format, size_t head_dim,
+                                  size_t heads_per_kv) {
+    return carve(NULL, NULL, format, head_dim, heads_per_kv);
+}
+
+/* Floats as operands of `format`. */
+static void to_operand(const struct gwen_kernels *kern, enum gw_panel_format format, char *dst,
+                       const float *src, size_t n) {
+    if (format == GW_PANEL_BF16X2)
+        kern->f32_to_bf16((struct gwen_bf16 *)(void *)dst, src, n);
+    else
+        memcpy(dst, src, n * sizeof *src);
+}
+
+/* Queries, dO, log-sum-exp and delta of rows r0.. of the call, n of them. */
+static void gather(const struct gw_attn_back *a, const struct work *w, size_t r0, size_t n) {
+    const struct gwen_kernels *kern = a->kern;
+    const enum gw_panel_format format = a->layout->format;
+    const size_t hd = a->layout->head_dim, stride = row_bytes(format, hd);
+    const size_t elem = gw_packed_x_elem(format);
+    float *o = w->p; /* free until the first block */
+    for (size_t i = 0; i < n * a->heads_per_kv; i++) {
+        const size_t r = r0 + i / a->heads_per_kv, h = i % a->heads_per_kv;
+        const float *d_out = a->d_out + r * a->d_out_stride + h * hd;
+        const char *out = a->out + r * a->q_stride + h * hd * elem;
+        memcpy(w->q + i * stride, a->q + r * a->q_stride + h * hd * elem, hd * elem);
+        to_operand(kern, format, w->d_o + i * stride, d_out, hd);
+        w->lse[i] = a->lse[r * a->lse_stride + h];
+        float sum = 0;
+        for (size_t at = 0; at < hd; at += GW_KV_BLOCK) { /* heads may be longer than a row of p */
+            const size_t len = GW_MIN(hd - at, (size_t)GW_KV_BLOCK);
+            if (format == GW_PANEL_BF16X2)
+                kern->bf16_to_f32(o, (const struct gwen_bf16 *)(const void *)out + at, len);
+            else
+                memcpy(o, (const float *)(const void *)out + at, len * sizeof *o);
+            sum += kern->dot(d_out + at, o, len);
+        }
+        w->delta[i] = sum;
+    }
+}
+
+/* P and dS of row i from scores and dP, over n slots of which `seen` are visible. */
+static void finish_row(const struct gw_attn_back *a, const struct work *w, size_t i, size_t n,
+                       size_t seen) {
+    float *p = w->p + i * GW_KV_BLOCK, *ds = w->ds + i * GW_KV_BLOCK;
+    a->kern->scale(p, a->scale, seen);
+    a->kern->exp_sub(p, p, w->lse[i], seen);
+    memset(p + seen, 0, (n - seen) * sizeof *p);
+    memset(ds + seen, 0, (n - seen) * sizeof *ds);
+    for (size_t c = 0; c < seen; c++) ds[c] = p[c] * (ds[c] - w->delta[i]) * a->scale;
+    if (gw_token_format(a->layout->format) == GW_PANEL_F32) return;
+    const size_t at = i * GW_KV_BLOCK * sizeof(struct gwen_bf16);
+    to_operand(a->kern, a->layout->format, w->p_op + at, p, n);
+    to_operand(a->kern, a->layout->format, w->ds_op + at, ds, n);
+}
+
+/* A product of m rows of k elements with n panels, whose result has rows c_stride floats apart. */
+static void product(const struct gwen_kernels *kern, enum gw_panel_format format, size_t m,
+                    size_t n, size_t k, const char *x, size_t x_stride, const void *w,
+                    size_t panel_stride, float *c, size_t c_stride, bool accumulate) {
+    gw_small_gemm(kern, format,
+                  &(struct gwen_tile){.m = m,
+                                      .nv = n,
+                                      .k = k,
+                                      .x = x,
+                                      .x_stride = x_stride,
+                                      .w = w,
+                                      .panel_stride = panel_stride,
+                                      .c = c,
+                                      .c_stride = c_stride,
+                                      .accumulate = accumulate});
+}
+
+/* Block j of the sequence for rows r0..r0+n of the call. */
+static void block_backward(const struct gw_attn_back *a, const struct work *w,
+                           const struct gw_token_pack *over_m, size_t j, size_t r0, size_t n) {
+    const struct gw_kv_layout *l = a->layout;
+    const struct gwen_kernels *kern = a->kern;
+    const enum gw_panel_format format = l->format, token = over_m->format;
+    const size_t hd = l->head_dim, hd_panels = gw_attn_back_stride(hd) / GWEN_PANEL;
+    const size_t hpk = a->heads_per_kv, m = n * hpk, begin = j * GW_KV_BLOCK;
+    const size_t end = a->position + r0 + n; /* the last row sees the positions before it */
+    const size_t slots = gw_round_up(GW_MIN(end - begin, (size_t)GW_KV_BLOCK), GWEN_PANEL);
+    const size_t q_stride = row_bytes(format, hd), s_panels = slots / GWEN_PANEL;
+    const size_t op_stride = GW_KV_BLOCK * gw_packed_x_elem(format);
+    const size_t k_t_stride = gw_panel_bytes(format, GW_KV_BLOCK);
+    const size_t v_t_stride = gw_panel_bytes(format, gw_round_up(hd, GWEN_PANEL));
+    const size_t over_stride = gw_panel_bytes(token, over_m->n_padded);
+    const size_t t = t_stride(format, m), kv_stride = gw_attn_back_stride(hd);
+    struct gw_packed k, v;
+    gw_kv_matrices(l, a->base + (size_t)a->blocks[j] * l->block_bytes, a->layer, a->kv_head, &k,
+                   &v);
+    gw_transpose_panels(kern, &k, 0, hd_panels, w->k_t, k_t_stride);
+    gw_transpose_panels(kern, &v, 0, s_panels, w->v_t, v_t_stride);
+
+    product(kern, format, m, s_panels, hd, w->q, q_stride, k.data, k.panel_stride, w->p,
+            GW_KV_BLOCK, false);
+    product(kern, format, m, s_panels, hd, w->d_o, q_stride, w->v_t, v_t_stride, w->ds, GW_KV_BLOCK,
+            false);
+    for (size_t i = 0; i < m; i++) { /* the first rows may end before the block begins */
+        const size_t seen = a->position + r0 + i / hpk + 1;
+        finish_row(a, w, i, slots, seen > begin ? GW_MIN(seen - begin, slots) : 0);
+    }
+    product(kern, format, m, hd_panels, slots, w->ds_op, op_stride, w->k_t, k_t_stride, w->dq,
+            kv_stride, j > 0);
+    gw_transpose_tokens(over_m, w->p_op, op_stride, 0, slots, w->p_t, t, 0, 1);
+    gw_transpose_tokens(over_m, w->ds_op, op_stride, 0, slots, w->ds_t, t, 0, 1);
+    product(kern, token, slots, hd_panels, over_m->n_padded, w->p_t, t, w->d_o_panels, over_stride,
+            a->dv + j * GW_KV_BLOCK * kv_stride, kv_stride, true);
+    product(kern, token, slots, hd_panels, over_m->n_padded, w->ds_t, t, w->q_panels, over_stride,
+            a->dk + j * GW_KV_BLOCK * kv_stride, kv_stride, true);
+}
+
+static void write_dq(const struct gw_attn_back *a, const struct work *w, size_t r0, size_t n) {
+    const size_t hd = a->layout->head_dim, hpk = a->heads_per_kv;
+    for (size_t i = 0; i < n * hpk; i++)
+        memcpy(a->dq + (r0 + i / hpk) * a->dq_stride + i % hpk * hd,
+               w->dq + i * gw_attn_back_stride(hd), hd * sizeof *a->dq);
+}
+
+void gw_attention_backward(const struct gw_attn_back *a) {
+    const enum gw_panel_format format = a->layout->format, token = gw_token_format(format);
+    const size_t hd = a->layout->head_dim, stride = row_bytes(format, hd);
+    struct work w;
+    carve(&w, a->scratch, format, hd, a->heads_per_kv);
+    for (size_t r0 = 0, n; r0 < a->n_rows; r0 += n) {
+        n = GW_MIN(a->n_rows - r0, (size_t)GW_ATTN_MAX_ROWS);
+        const struct gw_span all = {0, n * a->heads_per_kv};
+        const struct gw_token_pack over_m = {a->kern, token, &all, 1,
+                                             gw_padded_tokens(token, &all, 1)};
+        gather(a, &w, r0, n);
+        gw_pack_tokens(&over_m, w.q, stride, 0, hd, w.q_panels, 0, 1);
+        gw_pack_tokens(&over_m, w.d_o, stride, 0, hd, w.d_o_panels, 0, 1);
+        for (size_t j = 0; j * GW_KV_BLOCK <= a->position + r0 + n - 1; j++)
+            block_backward(a, &w, &over_m, j, r0, n);
+        write_dq(a, &w, r0, n);
+    }
+}
