@@ -15,13 +15,10 @@ static const struct kind {
     const char *folder; /* of DIR, where the cases are */
     golden_kind_fn *run;
 } KINDS[] = {
-    {"models", "models", golden_models},
-    {"tokenizer", "tokenizer", golden_tokenizer},
-    {"chat", "chat", golden_chat},
-    {"stories", "stories", golden_stories},
-    {"train", "train", golden_train},
-    {"lora", "lora", NULL},
-    {"grpo", "grpo", NULL},
+    {"models", "models", golden_models}, {"tokenizer", "tokenizer", golden_tokenizer},
+    {"chat", "chat", golden_chat},       {"stories", "stories", golden_stories},
+    {"train", "train", golden_train},    {"lora", "lora", NULL},
+    {"grpo", "grpo", golden_grpo},
 };
 
 /* --- counting --------------------------------------------------------------------------------- */
