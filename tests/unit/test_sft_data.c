@@ -131,7 +131,8 @@ static void a_template_that_differs(void **state) {
     read_ok("{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\","
             "\"content\":\"r\"}]}",
             &o, &d);
-    is_row(&d.rows[0], "<user>q<|end|><assistant>[r<|end|>]"); /* "<assistant>!" with the prompt */
+    /* "<assistant>!" begins an answer; the toy template writes its "!" behind this one as well. */
+    is_row(&d.rows[0], "<user>q<|end|><assistant>[r<|end|>]!");
     gw_sft_free(&d);
     json_decref((json_t *)(uintptr_t)prompt_opts.chat_args);
     prompt_opts.chat_args = NULL;
