@@ -109,6 +109,20 @@ static void show(struct gw_str *s, const cJSON *v, size_t limit) {
     gw_str_putc(s, cJSON_IsArray(v) ? ']' : '}');
 }
 
+bool gw_json_put_scalar(struct gw_json_node n, struct gw_str *out) {
+    if (gw_json_is_string(n)) {
+        gw_str_puts(out, n.v->valuestring);
+    } else if (gw_json_is_bool(n)) {
+        gw_str_puts(out, cJSON_IsTrue(n.v) ? "true" : "false");
+    } else if (gw_json_is_number(n)) {
+        double v = n.v->valuedouble;
+        gw_str_printf(out, fabs(v) < 0x1p53 && v == floor(v) ? "%.0f" : "%.17g", v);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 void gw_json_show(struct gw_json_node n, char *buf, size_t cap) {
     struct gw_str s = {0};
     show(&s, n.v, cap);

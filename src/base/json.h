@@ -97,6 +97,9 @@ struct gw_json_node gw_json_next(struct gw_json_node child);
 const char *gw_json_key(struct gw_json_node member); /* its name; "" in an array */
 size_t gw_json_size(struct gw_json_node n);          /* children; walks them */
 
+/* Appends a string, a number or a boolean as it would stand on a command line; false, with nothing
+ * appended, for anything else. */
+bool gw_json_put_scalar(struct gw_json_node n, struct gw_str *out);
 /* The value as one short line of JSON for messages, cut off with "..." (truncates to cap). */
 void gw_json_show(struct gw_json_node n, char *buf, size_t cap);
 

@@ -3,7 +3,6 @@
 
 #include "base/json.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,14 +15,11 @@ static const char *keep(struct gw_cli *cli, const char *text) {
 
 /* A scalar as it would stand on the command line; NULL when it is none. */
 static const char *as_text(struct gw_cli *cli, struct gw_json_node n) {
-    char number[40];
-    if (gw_json_is_string(n)) return keep(cli, n.v->valuestring);
-    if (gw_json_is_bool(n)) return cJSON_IsTrue(n.v) ? "true" : "false";
-    if (!gw_json_is_number(n)) return NULL;
-    double value = n.v->valuedouble;
-    snprintf(number, sizeof number,
-             fabs(value) < 0x1p53 && value == floor(value) ? "%.0f" : "%.17g", value);
-    return keep(cli, number);
+    struct gw_str s = {0};
+    const char *text = NULL;
+    if (gw_json_put_scalar(n, &s)) text = keep(cli, s.data != NULL ? s.data : "");
+    gw_str_free(&s);
+    return text;
 }
 
 static bool apply_scalar(struct gw_cli *cli, struct gw_json_node n, size_t slot,

@@ -1,32 +1,13 @@
 /* value.c - from the text of an option's value to its variable, and back for -h. */
 #include "cli/cli.h"
 
+#include "base/parse.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Decimal digits alone; false also when it does not fit. */
-static bool parse_u64(const char *text, uint64_t *out) {
-    uint64_t value = 0;
-    if (*text == '\0') return false;
-    for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9') return false;
-        if (__builtin_mul_overflow(value, (uint64_t)10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
-            return false;
-    }
-    *out = value;
-    return true;
-}
-
-static bool parse_double(const char *text, double *out) {
-    char *end;
-    if (strspn(text, "0123456789+-.eE") != strlen(text)) return false;
-    *out = strtod(text, &end);
-    return end != text && *end == '\0' && isfinite(*out);
-}
 
 /* 1073741824, 1G, 1.5G, 1GiB, 1GB: powers of 1024 whatever the spelling. */
 static bool parse_bytes(const char *text, uint64_t *out) {
@@ -47,7 +28,7 @@ static bool parse_bytes(const char *text, uint64_t *out) {
         if (*suffix == 'i') suffix++;
     }
     if (*suffix == 'B') suffix++;
-    if (*suffix != '\0' || !parse_double(number, &value)) return false;
+    if (*suffix != '\0' || !gw_parse_real(number, &value)) return false;
     value *= scale;
     if (value < 1 || value > 0x1p62) return false;
     *out = (uint64_t)value;
@@ -60,7 +41,8 @@ static bool in_range(const struct gw_option *o, double value) {
 
 static bool parse_count(const struct gw_option *o, const char *text, size_t *out) {
     uint64_t value;
-    if (!parse_u64(text, &value) || value > SIZE_MAX || !in_range(o, (double)value)) return false;
+    if (!gw_parse_u64(text, &value) || value > SIZE_MAX || !in_range(o, (double)value))
+        return false;
     *out = (size_t)value;
     return true;
 }
@@ -90,25 +72,9 @@ static void add_word(struct gw_cli *cli, struct gw_words *words, const char *tex
     *words = (struct gw_words){items, words->n + 1};
 }
 
-/* Index of `text` among words written a|b|c, -1: not one of them. */
-static int find_choice(const char *words, const char *text) {
-    size_t len = strlen(text);
-    for (int i = 0;; i++) {
-        size_t n = strcspn(words, "|");
-        if (n == len && memcmp(words, text, n) == 0) return i;
-        if (words[n] == '\0') return -1;
-        words += n + 1;
-    }
-}
-
-static bool parse_flag(const char *text, bool *out) {
-    *out = strcmp(text, "true") == 0;
-    return *out || strcmp(text, "false") == 0;
-}
-
 static bool parse_value(struct gw_cli *cli, const struct gw_option *o, const char *text) {
     switch (o->kind) {
-    case GW_OPTION_FLAG: return parse_flag(text, o->value);
+    case GW_OPTION_FLAG: return gw_parse_flag(text, o->value);
     case GW_OPTION_STRING: *(const char **)o->value = text; return true;
     case GW_OPTION_WORDS: add_word(cli, o->value, text); return true;
     case GW_OPTION_BYTES: return parse_bytes(text, o->value);
@@ -118,10 +84,10 @@ static bool parse_value(struct gw_cli *cli, const struct gw_option *o, const cha
         *(size_t *)o->value = 0;
         return true;
     case GW_OPTION_COUNTS: return parse_counts(cli, o, text);
-    case GW_OPTION_U64: return parse_u64(text, o->value);
-    case GW_OPTION_REAL: return parse_double(text, o->value) && in_range(o, *(double *)o->value);
+    case GW_OPTION_U64: return gw_parse_u64(text, o->value);
+    case GW_OPTION_REAL: return gw_parse_real(text, o->value) && in_range(o, *(double *)o->value);
     case GW_OPTION_CHOICE:
-        *(int *)o->value = find_choice(o->arg, text);
+        *(int *)o->value = gw_parse_choice(o->arg, text);
         return *(int *)o->value >= 0;
     }
     return false;
