@@ -104,10 +104,11 @@ struct gw_common {
     int bind;            /* enum gw_bind */
     uint64_t memory;     /* bytes; 0: what the machine gives */
     uint64_t seed;
-    bool json, quiet, verbose;
+    bool json, quiet, verbose, no_tune;
     enum gwen_isa isa_cap;  /* from GWEN_ISA; GWEN_ISA_COUNT: no cap */
     const char *cache_root; /* of Hugging Face, from the environment; NULL: none known */
     const char *sysroot;    /* from GWEN_SYSROOT: put before /proc and /sys; NULL: nothing */
+    const char *tune_dir;   /* of profiles, likewise */
 };
 
 struct gw_owned;

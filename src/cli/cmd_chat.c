@@ -39,7 +39,7 @@ static enum gwen_status choose_sizes(struct chat *c, struct gwen_err *err) {
     for (;; window /= 2) {
         size_t max_tokens = GW_MAX(GW_MIN(most, window / 2), (size_t)1);
         enum gwen_status status =
-            gw_talk_plan(&base, &rt->kern, &c->opts, window, max_tokens, rt->budget, &c->plan, err);
+            gw_talk_plan(&base, &c->opts, window, max_tokens, rt->budget, &c->plan, err);
         if (status == GWEN_ERR_NOMEM && !asked && window / 2 >= LEAST_WINDOW) continue;
         if (status != GWEN_OK) return status;
         c->prompt.max_tokens = max_tokens;

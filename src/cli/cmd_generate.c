@@ -95,8 +95,10 @@ static enum gwen_status generate(struct generate *g, struct gwen_err *err) {
     g->opts = gw_prompting_rollout(&g->p, g->n);
     g->opts.file_order = true;
     const struct gw_plan_options base = gw_runtime_plan(rt);
-    GW_TRY(gw_rollout_plan(&base, &rt->kern, &g->prompts, &g->opts, g->batch, rt->budget, &g->plan,
-                           err));
+    struct gw_speed speed;
+    if (g->batch == 0) gw_runtime_speed(rt, &speed);
+    GW_TRY(
+        gw_rollout_plan(&base, &speed, &g->prompts, &g->opts, g->batch, rt->budget, &g->plan, err));
     GW_TRY(gw_runtime_load(rt, &g->plan.options, err));
     return sample_all(g, err);
 }

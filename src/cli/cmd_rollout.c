@@ -154,15 +154,6 @@ static enum gwen_status finish_output(struct rollout *r, struct gwen_err *err) {
 /* --- the run ------------------------------------------------------------------------------------
  */
 
-/* "uniform:LO-HI" */
-static bool parse_lengths(const char *text, size_t *lo, size_t *hi) {
-    int used = 0;
-    if (strspn(text, "uniform:0123456789-") != strlen(text) ||
-        sscanf(text, "uniform:%7zu-%7zu%n", lo, hi, &used) != 2)
-        return false;
-    return text[used] == 0 && *lo >= 1 && *lo <= *hi;
-}
-
 static void log_plan(const struct rollout *r) {
     const struct gw_engine_opts *e = &r->plan.options.engine;
     struct gw_plan plan;
@@ -216,8 +207,10 @@ static enum gwen_status rollout(struct rollout *r, struct gwen_err *err) {
     r->opts.length_hi = hi;
     r->opts.file_order = streams(r);
     const struct gw_plan_options base = gw_runtime_plan(rt);
-    GW_TRY(gw_rollout_plan(&base, &rt->kern, &r->prompts, &r->opts, r->batch, rt->budget, &r->plan,
-                           err));
+    struct gw_speed speed;
+    if (r->batch == 0) gw_runtime_speed(rt, &speed);
+    GW_TRY(
+        gw_rollout_plan(&base, &speed, &r->prompts, &r->opts, r->batch, rt->budget, &r->plan, err));
     log_plan(r);
     GW_TRY(gw_runtime_load(rt, &r->plan.options, err));
     GW_TRY(open_output(r, err));
@@ -289,7 +282,7 @@ int gw_cmd_rollout(struct gw_cli *cli, int argc, char **argv) {
     if (r.resume && r.overwrite) return gw_cli_usage(cli, "give --resume or --overwrite, not both");
     if ((r.resume || r.overwrite) && streams(&r))
         return gw_cli_usage(cli, "--resume and --overwrite need --out FILE");
-    if (r.lengths != NULL && !parse_lengths(r.lengths, &r.opts.length_lo, &r.opts.length_hi))
+    if (r.lengths != NULL && !gw_prompting_lengths(r.lengths, &r.opts.length_lo, &r.opts.length_hi))
         return gw_cli_usage(cli, "--lengths %s: expected uniform:LO-HI", r.lengths);
     if (!gw_prompting_check(&r.p, cli, &code)) return code;
     struct gwen_err err;

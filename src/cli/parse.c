@@ -69,6 +69,7 @@ static void add_common(struct gw_cli *cli) {
         GW_OPT_U64("seed", 0, &c->seed, "seed of every random draw"),
         GW_OPT_STRING("config", 0, &cli->config, "FILE.json", "options from a JSON object"),
         GW_OPT_WORDS("set", 0, &cli->sets, "KEY=VALUE", "an option as in --config; repeatable"),
+        GW_OPT_FLAG("no-tune", 0, &c->no_tune, "leave aside what tune found"),
         GW_OPT_FLAG("json", 0, &c->json, "output for programs"),
         GW_OPT_FLAG("quiet", 'q', &c->quiet, "only errors and warnings"),
         GW_OPT_FLAG("verbose", 'v', &c->verbose, "say what was chosen and why"),
@@ -228,11 +229,20 @@ static const char *find_cache(struct gw_cli *cli) {
     return NULL;
 }
 
+/* Where `tune` keeps what it found. */
+static const char *find_tune_dir(struct gw_cli *cli) {
+    const char *value;
+    if ((value = env("XDG_CACHE_HOME")) != NULL) return join(cli, value, "/gwen-cpu/tune");
+    if ((value = env("HOME")) != NULL) return join(cli, value, "/.cache/gwen-cpu/tune");
+    return NULL;
+}
+
 static bool read_environment(struct gw_cli *cli) {
     const char *isa = env("GWEN_ISA");
     cli->common.isa_cap = GWEN_ISA_COUNT;
     cli->common.cache_root = find_cache(cli);
     cli->common.sysroot = env("GWEN_SYSROOT");
+    cli->common.tune_dir = find_tune_dir(cli);
     if (isa == NULL) return true;
     struct gw_str names = {0};
     bool ok = parse_isa(isa, &cli->common.isa_cap, &names);

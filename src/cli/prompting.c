@@ -6,6 +6,8 @@
 #include "service/generate.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 bool gw_prompting_check(const struct gw_prompting *p, struct gw_cli *cli, int *code) {
@@ -25,6 +27,14 @@ bool gw_prompting_check(const struct gw_prompting *p, struct gw_cli *cli, int *c
     else if (p->date != NULL && !gw_tokenize_parse_date(p->date, &date))
         *code = gw_cli_usage(cli, "--date %s: expected a date as YYYY-MM-DD", p->date);
     return *code == 0;
+}
+
+bool gw_prompting_lengths(const char *text, size_t *lo, size_t *hi) {
+    int used = 0;
+    if (strspn(text, "uniform:0123456789-") != strlen(text) ||
+        sscanf(text, "uniform:%7zu-%7zu%n", lo, hi, &used) != 2)
+        return false;
+    return text[used] == 0 && *lo >= 1 && *lo <= *hi;
 }
 
 /* The date was checked when the options were read. */

@@ -41,6 +41,8 @@ struct gw_prompting {
 
 /* Looks at the options once they are parsed.  False after a message: *code is the exit status. */
 bool gw_prompting_check(const struct gw_prompting *p, struct gw_cli *cli, int *code);
+/* Parses "uniform:LO-HI". */
+bool gw_prompting_lengths(const char *text, size_t *lo, size_t *hi);
 /* Opens the runtime, finds the model, loads its tokenizer if it has one, and its template. */
 enum gwen_status gw_prompting_open(struct gw_prompting *p, struct gw_cli *cli,
                                    struct gwen_err *err);

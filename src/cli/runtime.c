@@ -1,5 +1,5 @@
 /* runtime.c - see runtime.h. */
-#include "cli/runtime.h"
+#include "cli/tuned.h"
 
 #include "base/clock.h"
 #include "model/hub.h"
@@ -142,12 +142,26 @@ static enum gwen_status find_dtype(struct gw_runtime *rt, struct gwen_err *err) 
     return GWEN_OK;
 }
 
+/* Threads that were asked for are part of the profile's key: it names others only where none
+ * were. */
+static enum gwen_status take_tuned_threads(struct gw_runtime *rt, struct gwen_err *err) {
+    const int threads = (int)GW_MIN(rt->profile.threads, (size_t)rt->hw.n_pus);
+    if (!rt->is_tuned || threads == rt->n_threads) return GWEN_OK;
+    gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "threads: %d (tuned)", threads);
+    gw_pool_free(rt->pool);
+    rt->pool = NULL;
+    rt->n_threads = threads;
+    return gw_pool_create(threads, &rt->pool, err);
+}
+
 enum gwen_status gw_runtime_find(struct gw_runtime *rt, struct gwen_err *err) {
     GW_TRY(gw_model_dir(rt->cli, &rt->dir, err));
     GW_TRY(gw_config_load(rt->dir.data, &rt->cfg, err));
     GW_TRY(gw_generation_config_load(rt->dir.data, &rt->generation, err));
     rt->n_eos = gw_generation_eos(&rt->generation, &rt->cfg, rt->eos);
-    return find_dtype(rt, err);
+    GW_TRY(find_dtype(rt, err));
+    gw_tuned_read(rt);
+    return take_tuned_threads(rt, err);
 }
 
 const char *gw_runtime_class(const struct gw_runtime *rt) {
@@ -163,7 +177,19 @@ struct gw_plan_options gw_runtime_plan(const struct gw_runtime *rt) {
                                     .kind = GW_PLAN_WEIGHTS,
                                     .other = (size_t)held,
                                     .engine.budget = &rt->watch.budget,
+                                    .engine.prefill_rows =
+                                        rt->is_tuned ? rt->profile.prefill_rows : 0,
                                     .scorer.budget = &rt->watch.budget};
+}
+
+void gw_runtime_speed(const struct gw_runtime *rt, struct gw_speed *speed) {
+    const struct gw_plan_options plan = gw_runtime_plan(rt);
+    gw_speed_assume(&plan, &rt->kern, speed);
+    if (rt->is_tuned && rt->profile.has_curve) {
+        gw_speed_set_curve(speed, &rt->profile.curve);
+        return;
+    }
+    gw_speed_measure(speed, &rt->kern, rt->format, rt->pool, rt->budget / 4);
 }
 
 static void log_plan(const struct gw_runtime *rt, const struct gw_plan *plan) {
@@ -226,6 +252,7 @@ enum gwen_status gw_runtime_load(struct gw_runtime *rt, const struct gw_plan_opt
     if (gw_log_on(&rt->cli->log, GWEN_LOG_DEBUG)) log_weights(rt, gw_seconds_since(start));
     /* What reading the files did to the limits is over. */
     gw_memory_watch_init(&rt->watch, &rt->watch.hw, rt->watch.given, &rt->cli->log);
+    if (rt->is_tuned) gw_model_tune(rt->model, &rt->profile.linear);
     return GWEN_OK;
 }
 

@@ -18,6 +18,7 @@
 #include "model/generation_config.h"
 #include "model/plan.h"
 #include "model/tokenizer.h"
+#include "service/tune_profile.h"
 
 struct gw_runtime {
     struct gw_cli *cli;
@@ -38,6 +39,8 @@ struct gw_runtime {
     enum gw_panel_format format;
     size_t stored_bytes; /* of the checkpoint's tensors */
     size_t planned;      /* bytes, 0: no plan was made */
+    bool is_tuned;       /* and how: */
+    struct gw_tune_profile profile;
     /* after gw_runtime_load, gw_runtime_tokenizer */
     struct gw_model *model;
     struct gw_tokenizer *tokenizer;
@@ -49,6 +52,9 @@ enum gwen_status gw_runtime_find(struct gw_runtime *rt, struct gwen_err *err);
 /* Options of a plan for this machine and model: kind GW_PLAN_WEIGHTS, for the command to go on
  * from.  What the process holds already counts as scratch. */
 struct gw_plan_options gw_runtime_plan(const struct gw_runtime *rt);
+/* How long steps take: as the machine was tuned, else by its peaks, measured now (a fraction of a
+ * second; small models: assumed). */
+void gw_runtime_speed(const struct gw_runtime *rt, struct gw_speed *speed);
 /* Logs the plan and checks it against the budget: for a command that takes memory without loading
  * weights, or before it loads them. */
 enum gwen_status gw_runtime_check(struct gw_runtime *rt, const struct gw_plan_options *plan,

@@ -26,7 +26,7 @@ struct gw_talk {
     struct gw_str answer;
 };
 
-enum gwen_status gw_talk_plan(const struct gw_plan_options *base, const struct gwen_kernels *kern,
+enum gwen_status gw_talk_plan(const struct gw_plan_options *base,
                               const struct gw_rollout_opts *opts, size_t window, size_t max_tokens,
                               size_t budget_bytes, struct gw_rollout_plan *plan,
                               struct gwen_err *err) {
@@ -34,7 +34,7 @@ enum gwen_status gw_talk_plan(const struct gw_plan_options *base, const struct g
                                        .n_tokens = window,
                                        .max_prompt = window > max_tokens ? window - max_tokens : 1,
                                        .max_tokens = max_tokens};
-    return gw_rollout_plan(base, kern, &longest, opts, 1, budget_bytes, plan, err);
+    return gw_rollout_plan(base, NULL, &longest, opts, 1, budget_bytes, plan, err);
 }
 
 enum gwen_status gw_talk_new(const struct gw_talk_opts *opts, struct gw_talk **out,

@@ -42,7 +42,7 @@ struct gw_talk_listener {
 struct gw_talk;
 
 /* Sizes for conversations of up to `window` tokens, the answer's max_tokens included. */
-enum gwen_status gw_talk_plan(const struct gw_plan_options *base, const struct gwen_kernels *kern,
+enum gwen_status gw_talk_plan(const struct gw_plan_options *base,
                               const struct gw_rollout_opts *opts, size_t window, size_t max_tokens,
                               size_t budget_bytes, struct gw_rollout_plan *plan,
                               struct gwen_err *err);

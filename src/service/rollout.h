@@ -14,6 +14,7 @@
 #include "model/plan.h"
 #include "model/tokenizer.h"
 #include "service/prompts.h"
+#include "service/queue.h"
 
 struct gw_rollout_opts {
     size_t groups;               /* samples of each prompt */
@@ -39,14 +40,41 @@ struct gw_rollout_plan {
 };
 
 /* Chooses the engine's sizes for `prompts` so that everything, weights included, takes at most
- * budget_bytes.  `base` tells model and threads, `kern` how fast they may be.  batch 0: as large as
- * a simple model of the machine finds worth while; no batch is larger than the number of samples.
- * GWEN_ERR_NOMEM says which options would lower the need. */
-enum gwen_status gw_rollout_plan(const struct gw_plan_options *base,
-                                 const struct gwen_kernels *kern, const struct gw_prompts *prompts,
+ * budget_bytes.  `base` tells model and threads, and in engine.prefill_rows those rows (0: the
+ * usual number).  batch 0: as large as *speed (not looked at otherwise) finds worth while; no batch
+ * is larger than the number of samples.  GWEN_ERR_NOMEM says which options would lower the need. */
+enum gwen_status gw_rollout_plan(const struct gw_plan_options *base, const struct gw_speed *speed,
+                                 const struct gw_prompts *prompts,
                                  const struct gw_rollout_opts *opts, size_t batch,
                                  size_t budget_bytes, struct gw_rollout_plan *plan,
                                  struct gwen_err *err);
+
+/* The same work as a queue to be played: where nothing says how long samples are, any length up to
+ * the limit is as likely as any other. */
+struct gw_queue_opts gw_rollout_queue(const struct gw_prompts *prompts,
+                                      const struct gw_rollout_opts *opts);
+
+enum { GW_ROLLOUT_CANDIDATES = 32 };
+
+/* A batch size that is worth comparing. */
+struct gw_rollout_choice {
+    size_t batch, bytes; /* of everything */
+    bool fits;           /* into the budget; else the rest is not there */
+    double tok_s, busy;  /* as the queue went */
+};
+
+/* Plays `queue` (of these prompts) with ascending batch sizes; *n are told, of which only the last
+ * may not fit.  Other arguments as for gw_rollout_plan. */
+enum gwen_status gw_rollout_compare(const struct gw_plan_options *base,
+                                    const struct gw_speed *speed, const struct gw_prompts *prompts,
+                                    const struct gw_rollout_opts *opts,
+                                    const struct gw_queue *queue, size_t budget_bytes, size_t *n,
+                                    struct gw_rollout_choice choices[GW_ROLLOUT_CANDIDATES],
+                                    struct gwen_err *err);
+/* What better a larger batch has to be to be taken: a share of its speed. */
+#define GW_ROLLOUT_NOISE 0.02
+/* The first choice whose speed is within `noise` (a share) of the best. */
+size_t gw_rollout_choose(const struct gw_rollout_choice *choices, size_t n, double noise);
 
 /* --- running ------------------------------------------------------------------------------ */
 

@@ -1,129 +1,35 @@
 /* rollout_plan.c - how many samples to decode together, and the memory that takes.
  *
- * A decode step reads all weights once and the KV of its rows, and computes 2 flops per parameter
- * and row, in tiles of several rows: few rows are bound by memory, many by arithmetic.  Beyond the
- * ridge a larger batch gains little and makes the ragged end longer, so the smallest batch is taken
- * whose estimated time is within 2 % of the best.  Peaks are assumed, from measurements of one
- * machine; a wrong guess costs some speed, never another result. */
+ * Few rows in a step are bound by memory, many by arithmetic; beyond the ridge a larger batch
+ * gains little and makes the ragged end longer.  So the queue is played through (service/queue.h)
+ * with several sizes, and the smallest is taken that comes within 2 % of the best.  A wrong guess
+ * costs some speed, never another result. */
 #include "service/rollout.h"
 
-#include <math.h>
+#include "service/queue.h"
+
 #include <stdio.h>
 
 enum { MAX_AUTO_BATCH = 256 };
 
-/* Barriers and the schedule, per layer and step. */
-static const double LAYER_SECONDS = 20e-6;
+/* Batch sizes up to `most` that are worth comparing where `fits` of them have room. */
+static size_t candidates(size_t fits, size_t most, size_t out[GW_ROLLOUT_CANDIDATES]) {
+    static const size_t sizes[] = {1,  2,  3,  4,  5,  6,  8,  10,  12,  14,  16,  20,  24, 28,
+                                   32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256};
+    size_t n = 0;
+    for (size_t i = 0; i < GW_ARRAY_LEN(sizes) && sizes[i] + 1 < fits; i++)
+        if (sizes[i] < most) out[n++] = sizes[i];
+    /* Near the limit each size counts; the first that does not fit shows where it is. */
+    for (size_t b = fits > 2 ? fits - 1 : 1; b <= GW_MIN(fits + 1, most); b++) out[n++] = b;
+    return n;
+}
 
-struct machine {
-    double flops_s, bytes_s;
-    double tile_rows; /* rows that cost as much as one */
+/* What is to be planned for. */
+struct load {
+    const struct gw_prompts *prompts;
+    const struct gw_rollout_opts *opts;
+    size_t samples, other, budget; /* bytes, but for samples */
 };
-
-/* Per core: 2 x Zen 5 gave 130 (AVX2), 260 (AVX-512) and 520 (VDPBF16PS) GFLOP/s; reading 40 GB/s
- * with one core, 48 with two. */
-static struct machine assume_machine(const struct gwen_kernels *kern, enum gw_panel_format format,
-                                     int n_threads) {
-    double gflops = 4;
-    switch (kern->isa) {
-    case GWEN_ISA_AVX2: gflops = 130; break;
-    case GWEN_ISA_AVX512:
-    case GWEN_ISA_AVX512BF16: gflops = 260; break;
-    case GWEN_ISA_NEON:
-    case GWEN_ISA_NEONFP16:
-    case GWEN_ISA_NEONBF16: gflops = 60; break;
-    case GWEN_ISA_REF:
-    case GWEN_ISA_COUNT: break;
-    }
-    if (format == GW_PANEL_BF16X2 && kern->isa != GWEN_ISA_REF) gflops *= 2;
-    double gb = 30 + 10 * (double)GW_MIN(n_threads, 32);
-    const struct gwen_tile_shape *tile = format == GW_PANEL_F32    ? &kern->tile_f32
-                                         : format == GW_PANEL_F16  ? &kern->tile_f16
-                                         : format == GW_PANEL_BF16 ? &kern->tile_bf16
-                                                                   : &kern->tile_bf16dot;
-    return (struct machine){gflops * 1e9 * n_threads, gb * 1e9,
-                            (double)GW_MAX(tile->rows[tile->nv], 1)};
-}
-
-/* What the estimate is made from. */
-struct work {
-    struct machine machine;
-    double weight_bytes, params, layers;
-    double kv_token_bytes, attn_flops; /* per row and token attended */
-    double prompt_tokens, new_tokens;  /* of one sample */
-    double samples, groups;
-};
-
-/* Seconds of one step of `batch` rows; *compute tells which side bounds it. */
-static double step_seconds(const struct work *w, double batch, bool *compute) {
-    double prompts = batch < w->groups ? 1 : batch / w->groups;
-    double own = w->new_tokens / 2;
-    double bytes = w->weight_bytes + w->kv_token_bytes * (prompts * w->prompt_tokens + batch * own);
-    double tiles = ceil(batch / w->machine.tile_rows) * w->machine.tile_rows;
-    double flops = tiles * 2 * w->params + batch * w->attn_flops * (w->prompt_tokens + own);
-    double t_bytes = bytes / w->machine.bytes_s, t_flops = flops / w->machine.flops_s;
-    *compute = t_flops > t_bytes;
-    /* They overlap, not quite perfectly. */
-    return GW_MAX(t_bytes, t_flops) + 0.1 * GW_MIN(t_bytes, t_flops) + w->layers * LAYER_SECONDS;
-}
-
-/* Slots are refilled as samples end, so they are all busy but for about one sample's length, while
- * the batch fills at the start and runs dry at the end. */
-static double total_seconds(const struct work *w, size_t batch) {
-    bool compute;
-    double steps = w->new_tokens * (w->samples / (double)batch + 1);
-    return steps * step_seconds(w, (double)batch, &compute);
-}
-
-static struct work make_work(const struct gw_plan_options *o, const struct gwen_kernels *kern,
-                             const struct gw_prompts *prompts, size_t groups) {
-    const struct gw_config *c = o->cfg;
-    struct gw_kv_layout layout;
-    gw_kv_layout_init(&layout, o->format, c->n_layers, c->n_kv_heads, c->head_dim);
-    return (struct work){
-        .machine = assume_machine(kern, o->format, o->n_threads),
-        .weight_bytes = (double)gw_model_bytes(c, o->format),
-        .params = (double)gw_config_n_params(c),
-        .layers = (double)c->n_layers,
-        .kv_token_bytes = (double)gw_kv_bytes(&layout, 1) / GW_KV_BLOCK,
-        .attn_flops = 4.0 * (double)(c->n_layers * c->n_heads * c->head_dim),
-        .prompt_tokens = (double)prompts->n_tokens / (double)GW_MAX(prompts->n, (size_t)1),
-        .new_tokens = (double)o->engine.max_new,
-        .samples = (double)prompts->n * (double)groups,
-        .groups = (double)groups,
-    };
-}
-
-/* The smallest batch up to `most` that is within 2 % of the best. */
-static size_t worthwhile(const struct work *w, size_t most) {
-    double best = total_seconds(w, 1);
-    for (size_t b = 2; b <= most; b++) best = GW_MIN(best, total_seconds(w, b));
-    for (size_t b = 1; b < most; b++)
-        if (total_seconds(w, b) <= 1.02 * best) return b;
-    return most;
-}
-
-static void choose_batch(struct gw_rollout_plan *plan, const struct gwen_kernels *kern,
-                         const struct gw_prompts *prompts, size_t groups, size_t samples,
-                         size_t budget) {
-    struct gw_plan_options *o = &plan->options;
-    size_t most = GW_MIN(samples, (size_t)MAX_AUTO_BATCH);
-    size_t fits = gw_plan_largest(o, GW_KNOB_ROLLOUT_BATCH, most, budget);
-    if (fits == 0) {
-        o->engine.slots = 1;
-        snprintf(plan->why, sizeof plan->why, "auto: memory allows no more");
-        return;
-    }
-    struct work w = make_work(o, kern, prompts, groups);
-    bool compute;
-    o->engine.slots = worthwhile(&w, fits);
-    step_seconds(&w, (double)o->engine.slots, &compute);
-    snprintf(plan->why, sizeof plan->why,
-             "auto: %zu samples, memory allows %zu%s; bound by %s at an assumed %.0f GB/s and "
-             "%.0f GFLOP/s",
-             samples, fits, fits == most && most < samples ? " or more" : "",
-             compute ? "arithmetic" : "memory", w.machine.bytes_s * 1e-9, w.machine.flops_s * 1e-9);
-}
 
 /* Blocks that keep all slots busy, but no more than all samples together can use. */
 static size_t wanted_blocks(const struct gw_engine_opts *e, size_t n_prompts, size_t samples) {
@@ -154,39 +60,163 @@ static void choose_blocks(struct gw_plan_options *o, size_t wanted, size_t least
     e->n_blocks = fits;
 }
 
-enum gwen_status gw_rollout_plan(const struct gw_plan_options *base,
-                                 const struct gwen_kernels *kern, const struct gw_prompts *prompts,
+/* Sets the engine's sizes for `batch` slots.  False when they do not fit. */
+static bool set_batch(const struct load *load, size_t batch, struct gw_plan_options *o,
+                      size_t *bytes) {
+    struct gw_plan made;
+    o->engine.slots = batch;
+    /* The groups in flight. */
+    o->other = load->other + 2 * load->opts->groups * batch *
+                                 (sizeof(struct gw_want) + 2 * sizeof(struct gw_stop_text *));
+    /* A batch is not cut down behind the user's back; but one sample at a time needs no second
+     * prompt's blocks. */
+    const size_t wanted = wanted_blocks(&o->engine, load->prompts->n, load->samples);
+    const size_t least =
+        batch > 1 ? wanted : gw_engine_min_blocks(o->engine.max_prompt, o->engine.max_new);
+    choose_blocks(o, wanted, least, load->budget);
+    gw_plan_make(o, &made);
+    *bytes = made.total;
+    return made.total <= load->budget;
+}
+
+struct gw_queue_opts gw_rollout_queue(const struct gw_prompts *prompts,
+                                      const struct gw_rollout_opts *opts) {
+    const size_t most = GW_MAX(prompts->max_tokens, (size_t)1);
+    struct gw_queue_opts q = {
+        .n_prompts = prompts->n,
+        .groups = opts->groups,
+        .prompt_tokens = GW_MAX(prompts->n_tokens / GW_MAX(prompts->n, (size_t)1), (size_t)1),
+        .max_new = most,
+        .length_lo = 1,
+        .length_hi = most,
+        .seed = opts->seed};
+    if (opts->length_hi > 0) {
+        q.lengths_known = true;
+        q.length_hi = GW_MIN(most, opts->length_hi);
+        q.length_lo = GW_MIN(q.length_hi, opts->length_lo);
+    } else if (opts->n_eos == 0 && opts->n_stops == 0) {
+        q.lengths_known = true;
+        q.length_lo = most;
+    }
+    return q;
+}
+
+static const char *source_text(const struct gw_speed *speed, char *buf, size_t size) {
+    if (speed->source == GW_SPEED_CURVE) return "by the steps that tune measured";
+    snprintf(buf, size, "by %s %.0f GB/s and %.0f GFLOP/s",
+             speed->source == GW_SPEED_PEAKS ? "measured" : "assumed", speed->bytes_s * 1e-9,
+             speed->flops_s * 1e-9);
+    return buf;
+}
+
+/* Plays `queue` with every candidate; *n of them are told, the last one perhaps not fitting. */
+static enum gwen_status compare(const struct load *load, const struct gw_speed *speed,
+                                const struct gw_queue *queue, struct gw_plan_options *o, size_t *n,
+                                struct gw_rollout_choice choices[GW_ROLLOUT_CANDIDATES],
+                                struct gwen_err *err) {
+    const size_t most = GW_MAX(GW_MIN(load->samples, (size_t)MAX_AUTO_BATCH), (size_t)1);
+    size_t sizes[GW_ROLLOUT_CANDIDATES];
+    o->engine.n_blocks = 0;
+    const size_t fits = gw_plan_largest(o, GW_KNOB_ROLLOUT_BATCH, most, load->budget);
+    const size_t n_sizes = candidates(fits, most, sizes);
+    for (*n = 0; *n < n_sizes;) {
+        struct gw_rollout_choice *c = &choices[(*n)++];
+        struct gw_queue_result result;
+        *c = (struct gw_rollout_choice){.batch = sizes[*n - 1]};
+        c->fits = set_batch(load, c->batch, o, &c->bytes);
+        if (!c->fits) break;
+        GW_TRY(gw_queue_run(queue, &o->engine, speed, &result, err));
+        c->tok_s = result.tokens / result.seconds;
+        c->busy = result.busy;
+    }
+    return GWEN_OK;
+}
+
+size_t gw_rollout_choose(const struct gw_rollout_choice *choices, size_t n, double noise) {
+    double best = 0;
+    for (size_t i = 0; i < n; i++) best = GW_MAX(best, choices[i].tok_s);
+    for (size_t i = 0; i < n; i++)
+        if (choices[i].fits && choices[i].tok_s >= (1 - noise) * best) return i;
+    return 0;
+}
+
+static enum gwen_status choose_batch(const struct load *load, const struct gw_speed *speed,
+                                     struct gw_rollout_plan *plan, struct gwen_err *err) {
+    const struct gw_queue_opts queue_opts = gw_rollout_queue(load->prompts, load->opts);
+    struct gw_rollout_choice choices[GW_ROLLOUT_CANDIDATES];
+    struct gw_queue *queue;
+    size_t n, bytes, within = 1;
+    char buf[80];
+    GW_TRY(gw_queue_create(&queue_opts, &queue, err));
+    enum gwen_status status = compare(load, speed, queue, &plan->options, &n, choices, err);
+    gw_queue_free(queue);
+    GW_TRY(status);
+    const size_t chosen = gw_rollout_choose(choices, n, GW_ROLLOUT_NOISE);
+    for (size_t i = 0; i < n; i++)
+        if (choices[i].fits) within = choices[i].batch;
+    set_batch(load, choices[chosen].batch, &plan->options, &bytes);
+    snprintf(plan->why, sizeof plan->why, "auto: %zu samples, memory for %zu at a time%s; %s",
+             load->samples, within, within == choices[n - 1].batch ? " or more" : "",
+             source_text(speed, buf, sizeof buf));
+    return GWEN_OK;
+}
+
+/* What is to be planned for, and the options of a plan with no batch size yet. */
+static enum gwen_status prepare(const struct gw_plan_options *base,
+                                const struct gw_prompts *prompts,
+                                const struct gw_rollout_opts *opts, size_t budget_bytes,
+                                struct load *load, struct gw_plan_options *o,
+                                struct gwen_err *err) {
+    size_t max_new = prompts->max_tokens, prefill = base->engine.prefill_rows;
+    *load = (struct load){.prompts = prompts, .opts = opts, .budget = budget_bytes};
+    if (!gw_mul_size(prompts->n, opts->groups, &load->samples) || load->samples > SIZE_MAX / 64)
+        return gw_fail(err, GWEN_ERR_ARGUMENT, "%zu prompts of %zu samples are too many",
+                       prompts->n, opts->groups);
+    if (opts->length_hi > 0) max_new = GW_MIN(max_new, opts->length_hi);
+    if (prefill == 0) prefill = GW_ENGINE_PREFILL_ROWS;
+    *o = *base;
+    o->kind = GW_PLAN_ROLLOUT;
+    o->engine = (struct gw_engine_opts){.slots = 1,
+                                        .prefill_rows = GW_MIN(prompts->n_tokens + 1, prefill),
+                                        .max_prompt = GW_MAX(prompts->max_prompt, (size_t)1),
+                                        .max_new = GW_MAX(max_new, (size_t)1),
+                                        .max_group = opts->groups,
+                                        .budget = base->engine.budget};
+    /* The index of samples.  (The prompts are there already.) */
+    load->other = base->other + load->samples * 16;
+    o->other = load->other;
+    return GWEN_OK;
+}
+
+enum gwen_status gw_rollout_compare(const struct gw_plan_options *base,
+                                    const struct gw_speed *speed, const struct gw_prompts *prompts,
+                                    const struct gw_rollout_opts *opts,
+                                    const struct gw_queue *queue, size_t budget_bytes, size_t *n,
+                                    struct gw_rollout_choice choices[GW_ROLLOUT_CANDIDATES],
+                                    struct gwen_err *err) {
+    struct load load;
+    struct gw_plan_options o;
+    *n = 0;
+    GW_TRY(prepare(base, prompts, opts, budget_bytes, &load, &o, err));
+    return compare(&load, speed, queue, &o, n, choices, err);
+}
+
+enum gwen_status gw_rollout_plan(const struct gw_plan_options *base, const struct gw_speed *speed,
+                                 const struct gw_prompts *prompts,
                                  const struct gw_rollout_opts *opts, size_t batch,
                                  size_t budget_bytes, struct gw_rollout_plan *plan,
                                  struct gwen_err *err) {
     struct gw_plan_options *o = &plan->options;
-    size_t samples, max_new = prompts->max_tokens;
-    if (!gw_mul_size(prompts->n, opts->groups, &samples) || samples > SIZE_MAX / 64)
-        return gw_fail(err, GWEN_ERR_ARGUMENT, "%zu prompts of %zu samples are too many",
-                       prompts->n, opts->groups);
-    if (opts->length_hi > 0) max_new = GW_MIN(max_new, opts->length_hi);
-    *plan = (struct gw_rollout_plan){.options = *base};
-    o->kind = GW_PLAN_ROLLOUT;
-    o->engine = (struct gw_engine_opts){
-        .slots = GW_MIN(GW_MAX(batch, (size_t)1), GW_MAX(samples, (size_t)1)),
-        .prefill_rows = GW_MIN(prompts->n_tokens + 1, (size_t)GW_ENGINE_PREFILL_ROWS),
-        .max_prompt = GW_MAX(prompts->max_prompt, (size_t)1),
-        .max_new = GW_MAX(max_new, (size_t)1),
-        .max_group = opts->groups,
-        .budget = base->engine.budget};
-    /* The index of samples, and the groups in flight.  (The prompts are there already.) */
-    o->other += samples * 16 + 2 * opts->groups * o->engine.slots *
-                                   (sizeof(struct gw_want) + 2 * sizeof(struct gw_stop_text *));
-    if (batch == 0)
-        choose_batch(plan, kern, prompts, opts->groups, samples, budget_bytes);
-    else
+    struct load load;
+    size_t bytes;
+    *plan = (struct gw_rollout_plan){0};
+    GW_TRY(prepare(base, prompts, opts, budget_bytes, &load, o, err));
+    if (batch == 0) {
+        GW_TRY(choose_batch(&load, speed, plan, err));
+    } else {
+        set_batch(&load, GW_MIN(batch, GW_MAX(load.samples, (size_t)1)), o, &bytes);
         snprintf(plan->why, sizeof plan->why, "as asked for");
-    /* A batch that was asked for is not cut down behind the user's back; but one sample at a time
-     * needs no second prompt's blocks. */
-    size_t wanted = wanted_blocks(&o->engine, prompts->n, samples), least = wanted;
-    if (batch == 0 || o->engine.slots == 1)
-        least = gw_engine_min_blocks(o->engine.max_prompt, o->engine.max_new);
-    choose_blocks(o, wanted, least, budget_bytes);
+    }
     struct gw_plan made;
     gw_plan_make(o, &made);
     if (made.total <= budget_bytes) return GWEN_OK;

@@ -21,6 +21,7 @@ for test in "$@"; do
     [ "$name" = run ] && continue
     export T=$work/$name
     mkdir "$T"
+    export XDG_CACHE_HOME=$T/.cache # no profile of this machine
     bash -u "$test" >"$work/out" 2>"$work/err" </dev/null
     status=$?
     if [ $status -eq 77 ]; then

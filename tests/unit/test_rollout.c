@@ -137,7 +137,7 @@ static enum gwen_status run(const struct machine *m, const struct gw_prompts *p,
     struct gw_rollout *rollout;
     const struct gw_plan_options base = {
         .cfg = &m->model->cfg, .format = m->model->format, .n_threads = gw_pool_threads(m->pool)};
-    if (gw_rollout_plan(&base, &m->model->kern, p, o, batch, SIZE_MAX, &plan, err) != GWEN_OK)
+    if (gw_rollout_plan(&base, NULL, p, o, batch, SIZE_MAX, &plan, err) != GWEN_OK)
         fail_msg("%s", err->message);
     if (gw_rollout_create(m->model, m->pool, NULL, o, &plan, &rollout, err) != GWEN_OK)
         fail_msg("%s", err->message);
@@ -367,8 +367,7 @@ static void skipped_samples_are_left_out(void **state) {
     struct gw_rollout *rollout;
     const struct gw_plan_options base = {
         .cfg = &f.m.model->cfg, .format = f.m.model->format, .n_threads = 2};
-    assert_int_equal(gw_rollout_plan(&base, &f.m.model->kern, &f.p, &o, 4, SIZE_MAX, &plan, &err),
-                     GWEN_OK);
+    assert_int_equal(gw_rollout_plan(&base, NULL, &f.p, &o, 4, SIZE_MAX, &plan, &err), GWEN_OK);
     assert_int_equal(gw_rollout_create(f.m.model, f.m.pool, NULL, &o, &plan, &rollout, &err),
                      GWEN_OK);
     part.model = f.m.model;
@@ -546,8 +545,7 @@ static void samples_follow_the_models_distribution(void **state) {
     f.p.rows[3].max_tokens = 1;
     const struct gw_plan_options base = {
         .cfg = &f.m.model->cfg, .format = f.m.model->format, .n_threads = 2};
-    assert_int_equal(gw_rollout_plan(&base, &f.m.model->kern, &one, &o, 16, SIZE_MAX, &plan, &err),
-                     GWEN_OK);
+    assert_int_equal(gw_rollout_plan(&base, NULL, &one, &o, 16, SIZE_MAX, &plan, &err), GWEN_OK);
     assert_int_equal(gw_rollout_create(f.m.model, f.m.pool, NULL, &o, &plan, &rollout, &err),
                      GWEN_OK);
     const struct gw_rollout_sink sink = {.ctx = count, .sample = count_first};
@@ -587,16 +585,17 @@ static void plans_obey_the_budget(void **state) {
     open_fixture(&f);
     const struct gw_plan_options base = {
         .cfg = &f.m.model->cfg, .format = f.m.model->format, .n_threads = 2};
-    assert_int_equal(gw_rollout_plan(&base, &f.m.model->kern, &f.p, &o, 0, SIZE_MAX, &plan, &err),
-                     GWEN_OK);
+    struct gw_speed speed;
+    gw_speed_assume(&base, &f.m.model->kern, &speed);
+    assert_int_equal(gw_rollout_plan(&base, &speed, &f.p, &o, 0, SIZE_MAX, &plan, &err), GWEN_OK);
     assert_in_range(plan.options.engine.slots, 1, N_PROMPTS * GROUPS);
     assert_non_null(strstr(plan.why, "auto"));
+    assert_int_equal(gw_rollout_plan(&base, NULL, &f.p, &o, 24, SIZE_MAX, &plan, &err), GWEN_OK);
     gw_plan_make(&plan.options, &made);
     size_t most = made.total, refused = 0, last = 0;
     for (size_t i = 1; i <= 40; i++) {
         size_t budget = most / 40 * i;
-        enum gwen_status status =
-            gw_rollout_plan(&base, &f.m.model->kern, &f.p, &o, 24, budget, &plan, &err);
+        enum gwen_status status = gw_rollout_plan(&base, NULL, &f.p, &o, 24, budget, &plan, &err);
         if (status != GWEN_OK) {
             assert_int_equal(status, GWEN_ERR_NOMEM);
             assert_int_equal(last, 0); /* more memory is never worse */
