@@ -594,7 +594,7 @@ static void plans_obey_the_budget(void **state) {
     gw_plan_make(&plan.options, &made);
     size_t most = made.total, refused = 0, last = 0;
     for (size_t i = 1; i <= 40; i++) {
-        size_t budget = most / 40 * i;
+        size_t budget = most * i / 40;
         enum gwen_status status = gw_rollout_plan(&base, NULL, &f.p, &o, 24, budget, &plan, &err);
         if (status != GWEN_OK) {
             assert_int_equal(status, GWEN_ERR_NOMEM);
