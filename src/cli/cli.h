@@ -123,7 +123,7 @@ struct gw_cli_spec {
     bool needs_model; /* wrong usage without --model */
 };
 
-enum { GW_CLI_N_COMMON = 12 };
+enum { GW_CLI_N_COMMON = 13 };
 
 /* The program while one command runs. */
 struct gw_cli {

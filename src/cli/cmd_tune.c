@@ -89,6 +89,8 @@ static struct gw_tune_opts tune_opts(struct tune *t) {
     struct gw_tune_opts o = {.model = rt->model,
                              .base = t->base,
                              .pool = rt->pool,
+                             .hw = &rt->hw,
+                             .bind = (enum gw_bind)t->cli->common.bind,
                              .budget_bytes = rt->budget,
                              .seconds = t->seconds,
                              .start_ns = t->start_ns,

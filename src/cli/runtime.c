@@ -87,14 +87,19 @@ static void read_budget(struct gw_runtime *rt) {
     gw_memory_watch_init(&rt->watch, &hw, common->memory != 0, &rt->cli->log);
 }
 
+static enum gwen_status open_pool(struct gw_runtime *rt, struct gwen_err *err) {
+    GW_TRY(gw_pool_create(rt->n_threads, &rt->pool, err));
+    gw_pool_bind(rt->pool, &rt->hw, (enum gw_bind)rt->cli->common.bind);
+    return GWEN_OK;
+}
+
 enum gwen_status gw_runtime_open(struct gw_runtime *rt, struct gw_cli *cli, struct gwen_err *err) {
     *rt = (struct gw_runtime){.cli = cli};
     const struct gw_hw_opts hw = {.root = cli->common.sysroot};
     GW_TRY(gw_hw_query(&hw, &rt->hw, err));
     rt->n_threads = cli->common.threads != 0 ? (int)cli->common.threads : rt->hw.default_threads;
     gwen_kernels_init(&rt->kern, cli->common.isa_cap);
-    GW_TRY(gw_pool_create(rt->n_threads, &rt->pool, err));
-    gw_pool_bind(rt->pool, &rt->hw, (enum gw_bind)cli->common.bind);
+    GW_TRY(open_pool(rt, err));
     read_budget(rt);
     log_machine(rt);
     return GWEN_OK;
@@ -151,7 +156,7 @@ static enum gwen_status take_tuned_threads(struct gw_runtime *rt, struct gwen_er
     gw_pool_free(rt->pool);
     rt->pool = NULL;
     rt->n_threads = threads;
-    return gw_pool_create(threads, &rt->pool, err);
+    return open_pool(rt, err);
 }
 
 enum gwen_status gw_runtime_find(struct gw_runtime *rt, struct gwen_err *err) {

@@ -38,6 +38,8 @@ struct gw_tune_opts {
     struct gw_plan_options base;
     size_t threads[4], n_threads; /* candidates; the first is that of `pool` */
     struct gw_pool *pool;
+    const struct gw_hw *hw; /* other pools are bound to; NULL: not bound */
+    enum gw_bind bind;
     size_t budget_bytes; /* of everything, weights included */
     double seconds;      /* to spend, from start_ns on */
     uint64_t start_ns;

@@ -63,6 +63,7 @@ static enum gwen_status open_teams(struct gw_tune *t, struct team *teams, struct
         const struct gw_steps_opts s = steps_opts(&half, THREAD_ROWS, 0, 2, o->threads[i]);
         if (s.rows == 0) return GWEN_OK;
         GW_TRY(gw_pool_create((int)o->threads[i], &teams[i].pool, err));
+        if (o->hw != NULL) gw_pool_bind(teams[i].pool, o->hw, o->bind);
         GW_TRY(gw_steps_open(o->model, teams[i].pool, &s, &teams[i].steps, err));
     }
     return GWEN_OK;
