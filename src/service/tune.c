@@ -209,37 +209,43 @@ static size_t finalists(const struct gw_tune_result *r, size_t out[FINALISTS]) {
     return n;
 }
 
-/* Real runs correct the candidates' speeds: their own for those that were run, the mean of those
- * for the others. */
+/* Real runs correct the candidates' speeds: all by the mean of the ratios; a candidate that was run
+ * by its own, where that differs by more than the noise of its runs. */
 static void correct(struct gw_tune_result *r, const size_t *final, const struct gw_series *ratios,
                     size_t n, const struct gw_log *log) {
-    double sum = 0, count = 0, noise = 0;
+    struct gw_series all = {0};
+    double noise = 0, mean, spread, error;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < ratios[i].n; k++) gw_series_add(&all, ratios[i].values[k]);
+    if (all.n == 0) return;
+    mean = mean_of(all.values, 0, all.n, &spread);
     for (size_t i = 0; i < n; i++) {
-        if (ratios[i].n == 0) continue;
-        double error;
-        const double ratio = mean_of(ratios[i].values, 0, ratios[i].n, &error);
-        struct gw_tune_candidate *c = &r->candidates[final[i]];
-        gw_log(log, GWEN_LOG_DEBUG, "batch %zu: a real run is %.1f %% faster than played",
-               c->choice.batch, 100 * (ratio - 1));
-        if (ratios[i].n > 1) noise = GW_MAX(noise, error / ratio);
-        c->choice.tok_s *= ratio;
-        c->real = true;
-        sum += ratio;
-        count++;
+        if (ratios[i].n < 2) continue;
+        mean_of(ratios[i].values, 0, ratios[i].n, &error);
+        noise = GW_MAX(noise, error);
     }
     for (size_t i = 0; i < r->n_candidates; i++) {
         struct gw_tune_candidate *c = &r->candidates[i];
-        if (count > 0 && !c->real) c->choice.tok_s *= sum / count;
-        c->tok_s_std =
-            c->choice.tok_s * sqrt(noise * noise + pow(curve_noise(&r->speed, c->choice.batch), 2));
+        double ratio = mean;
+        for (size_t k = 0; k < n; k++) {
+            if (final[k] != i || ratios[k].n == 0) continue;
+            const double own = mean_of(ratios[k].values, 0, ratios[k].n, &error);
+            gw_log(log, GWEN_LOG_DEBUG, "batch %zu: real runs have %.1f %% of the speed played",
+                   c->choice.batch, 100 * own);
+            c->real = true;
+            if (ratios[k].n > 1 && fabs(own - mean) > 2 * noise) ratio = own;
+        }
+        c->choice.tok_s *= ratio;
+        c->tok_s_std = c->choice.tok_s * hypot(all.n > 1 ? spread / mean : 0,
+                                               curve_noise(&r->speed, c->choice.batch));
     }
     /* What the engine does between steps, the curve is to know too. */
     struct gw_speed_curve *curve = &r->speed.curve;
-    for (size_t i = 0; count > 0 && i < curve->n_points; i++) {
-        curve->points[i].near_s *= count / sum;
-        curve->points[i].far_s *= count / sum;
+    for (size_t i = 0; i < curve->n_points; i++) {
+        curve->points[i].near_s /= mean;
+        curve->points[i].far_s /= mean;
     }
-    if (count > 0) curve->prefill_s *= count / sum;
+    curve->prefill_s /= mean;
 }
 
 /* How much shorter the samples of a real run of about `seconds` have to be; 0: too short to say

@@ -65,6 +65,24 @@ sed 's/"prefill_rows": 12/"prefill_rows": "many"/' "$T/changed" | spoil kind
 sed 's/"key": "/"key": "old /' "$T/changed" | spoil stale
 head -c 100000 /dev/zero | spoil zeros
 
+# In a container of 1 CPU and 3 GiB: one thread, and no more memory than that.
+root=$T/root group=$T/root/sys/fs/cgroup/job
+mkdir -p "$root/proc/self" "$group"
+printf 'MemTotal: 8388608 kB\nMemAvailable: 6291456 kB\n' >"$root/proc/meminfo"
+echo '30 22 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw' >"$root/proc/self/mountinfo"
+echo 0::/job >"$root/proc/self/cgroup"
+echo 100000 100000 >"$group/cpu.max"
+echo 3221225472 >"$group/memory.max"
+echo 104857600 >"$group/memory.current"
+(
+    [ -n "${SANITIZE:-}" ] || ulimit -v 3145728
+    GWEN_SYSROOT=$root "$GWEN" tune --model "$T/model" $work --json >"$T/out" 2>"$T/err"
+) || { cat "$T/err"; exit 1; }
+tail -n 1 "$T/out" | grep -q '"threads":1,' || { echo 'not 1 thread'; exit 1; }
+budget=$(tail -n 1 "$T/out" | sed 's/.*"budget_bytes":\([0-9]*\).*/\1/')
+[ "$budget" -gt 1073741824 ] && [ "$budget" -lt 3221225472 ] || { echo "budget $budget"; exit 1; }
+[ "$(ls "$XDG_CACHE_HOME"/gwen-cpu/tune | wc -l)" -eq 2 ] || exit 1
+
 # Nothing fits.
 "$GWEN" tune --model "$T/model" $work --memory 1M --json >"$T/out" 2>"$T/err"
 echo "-> $?"
