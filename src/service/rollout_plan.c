@@ -31,17 +31,30 @@ struct load {
     size_t samples, other, budget; /* bytes, but for samples */
 };
 
+/* Blocks of a sample beside the prompt's full ones: they begin with the partial one, at worst one
+ * token short. */
+static size_t own_blocks(const struct gw_engine_opts *e) {
+    return gw_kv_blocks_for(GW_MIN(e->max_prompt, (size_t)GW_KV_BLOCK - 1) + e->max_new);
+}
+
 /* Blocks that keep all slots busy, but no more than all samples together can use. */
 static size_t wanted_blocks(const struct gw_engine_opts *e, size_t n_prompts, size_t samples) {
     size_t good = gw_engine_good_blocks(e->slots, e->max_group, e->max_prompt, e->max_new);
     size_t least = gw_engine_min_blocks(e->max_prompt, e->max_new);
     size_t prompt = gw_kv_blocks_for(e->max_prompt), all;
-    /* A sample's own blocks begin with the prompt's partial one: at worst one token short. */
-    size_t own = gw_kv_blocks_for(GW_MIN(e->max_prompt, (size_t)GW_KV_BLOCK - 1) + e->max_new);
     if (samples == 1) return least;
     /* Beyond what they hold, the next prompt is fetched only while `least` blocks are spare. */
-    all = n_prompts * prompt + samples * own + least + 1;
+    all = n_prompts * prompt + samples * own_blocks(e) + least + 1;
     return GW_MAX(GW_MIN(good, all), least);
+}
+
+/* Blocks with which all slots can be busy, though not always are: the next prompt may have to wait
+ * until samples have ended. */
+static size_t least_blocks(const struct gw_engine_opts *e) {
+    const size_t prompts = (e->slots + e->max_group - 1) / e->max_group + 1;
+    const size_t busy = prompts * gw_kv_blocks_for(e->max_prompt) + e->slots * own_blocks(e) + 1;
+    const size_t least = gw_engine_min_blocks(e->max_prompt, e->max_new);
+    return e->slots == 1 ? least : GW_MAX(busy, least);
 }
 
 /* Sets the number of blocks: as many as wanted, or as fit, at least `least`. */
@@ -68,15 +81,25 @@ static bool set_batch(const struct load *load, size_t batch, struct gw_plan_opti
     /* The groups in flight. */
     o->other = load->other + 2 * load->opts->groups * batch *
                                  (sizeof(struct gw_want) + 2 * sizeof(struct gw_stop_text *));
-    /* A batch is not cut down behind the user's back; but one sample at a time needs no second
-     * prompt's blocks. */
+    /* A batch is not cut down behind the user's back. */
     const size_t wanted = wanted_blocks(&o->engine, load->prompts->n, load->samples);
-    const size_t least =
-        batch > 1 ? wanted : gw_engine_min_blocks(o->engine.max_prompt, o->engine.max_new);
-    choose_blocks(o, wanted, least, load->budget);
+    choose_blocks(o, wanted, GW_MIN(least_blocks(&o->engine), wanted), load->budget);
     gw_plan_make(o, &made);
     *bytes = made.total;
     return made.total <= load->budget;
+}
+
+/* The largest batch up to `most` that fits; 0: none. */
+static size_t largest(const struct load *load, struct gw_plan_options *o, size_t most) {
+    size_t fits = 0, above = most + 1, bytes;
+    while (above - fits > 1) {
+        const size_t middle = fits + (above - fits) / 2;
+        if (set_batch(load, middle, o, &bytes))
+            fits = middle;
+        else
+            above = middle;
+    }
+    return fits;
 }
 
 struct gw_queue_opts gw_rollout_queue(const struct gw_prompts *prompts,
@@ -116,9 +139,7 @@ static enum gwen_status compare(const struct load *load, const struct gw_speed *
                                 struct gwen_err *err) {
     const size_t most = GW_MAX(GW_MIN(load->samples, (size_t)MAX_AUTO_BATCH), (size_t)1);
     size_t sizes[GW_ROLLOUT_CANDIDATES];
-    o->engine.n_blocks = 0;
-    const size_t fits = gw_plan_largest(o, GW_KNOB_ROLLOUT_BATCH, most, load->budget);
-    const size_t n_sizes = candidates(fits, most, sizes);
+    const size_t n_sizes = candidates(largest(load, o, most), most, sizes);
     for (*n = 0; *n < n_sizes;) {
         struct gw_rollout_choice *c = &choices[(*n)++];
         struct gw_queue_result result;

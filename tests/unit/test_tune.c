@@ -366,7 +366,7 @@ static void roll_out(struct gw_pool *pool, size_t batch, size_t prefill_rows, st
     const struct gw_rollout_sink sink = {.ctx = parts, .sample = keep_row};
     struct gw_plan_options base = plan_base();
     struct gw_rollout_plan plan;
-    struct gw_rollout *r;
+    struct gw_rollout *r = NULL;
     struct gwen_err err;
     base.engine.prefill_rows = prefill_rows;
     base.n_threads = gw_pool_threads(pool);
