@@ -83,13 +83,8 @@ static enum gwen_status compare_teams(struct gw_tune *t, struct team *teams, siz
     }
     if (teams[0].series.n < LEAST_ROUNDS) return GWEN_OK;
     size_t best = 0;
-    for (size_t i = 1; i < n; i++) {
-        const bool more = t->opts->threads[i] > t->opts->threads[best];
-        /* Of two that are equally fast the one with fewer threads. */
-        if (more ? is_faster(&teams[best].series, &teams[i].series)
-                 : !is_faster(&teams[i].series, &teams[best].series))
-            best = i;
-    }
+    for (size_t i = 1; i < n; i++)
+        if (is_faster(&teams[best].series, &teams[i].series)) best = i;
     *chosen = best;
     return GWEN_OK;
 }
