@@ -325,6 +325,13 @@ static void attend(const struct gw_workspace *ws, size_t layer, const struct gw_
     });
 }
 
+/* Rows that attend together read the blocks they share once, but many threads want several pieces
+ * of work each: into how many parts an item is cut. */
+static size_t parts_of_items(size_t n_items, int n_threads) {
+    const size_t wanted = n_threads > 1 ? 4 * (size_t)n_threads : 1;
+    return GW_MIN((wanted + n_items - 1) / n_items, (size_t)GW_ATTN_MAX_ROWS / 4);
+}
+
 /* Head by head: the thread that stores a head's keys and values is the one that reads them, while
  * they are in its caches. */
 static void attention(const struct gw_workspace *ws, size_t layer, const struct gw_saves *saves,
@@ -337,8 +344,16 @@ static void attention(const struct gw_workspace *ws, size_t layer, const struct 
         rotate_and_store(ws, layer, saves, ws->batch.runs[i % n_runs], i / n_runs);
     }
     gw_profile_mark(ws, GW_OP_ROTATE, thread);
-    for (size_t i; gw_pool_next(ws->pool, thread, n_items * heads, &i);)
-        attend(ws, layer, saves, ws->batch.items[i % n_items], i / n_items, thread);
+    const size_t parts = parts_of_items(n_items * heads, gw_pool_threads(ws->pool));
+    for (size_t i; gw_pool_next(ws->pool, thread, n_items * heads * parts, &i);) {
+        const struct gw_span all = ws->batch.items[i / parts % n_items];
+        struct gw_span part;
+        gw_share(all.end - all.begin, (int)(i % parts), (int)parts, &part.begin, &part.end);
+        if (part.begin == part.end) continue;
+        part.begin += all.begin;
+        part.end += all.begin;
+        attend(ws, layer, saves, part, i / parts / n_items, thread);
+    }
     gw_profile_mark(ws, GW_OP_ATTEND, thread);
 }
 
