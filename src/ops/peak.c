@@ -22,7 +22,10 @@ struct measurement {
     void *ctx;
     double seconds; /* to spend */
     double best;    /* amount per second of all threads together */
-    double amounts[1024];
+    struct {
+        uint64_t start; /* when the thread began: any of them may be held up before it does */
+        double amount;
+    } parts[1024];
     bool stop; /* written by thread 0 between barriers */
 };
 
@@ -33,12 +36,19 @@ static void measure_thread(void *arg, int thread, int n_threads) {
         gw_pool_barrier(m->pool);
         const uint64_t start = gw_now_ns();
         const double amount = m->work(m->ctx, round, thread, n_threads);
-        if ((size_t)thread < GW_ARRAY_LEN(m->amounts)) m->amounts[thread] = amount;
+        if ((size_t)thread < GW_ARRAY_LEN(m->parts)) {
+            m->parts[thread].start = start;
+            m->parts[thread].amount = amount;
+        }
         gw_pool_barrier(m->pool);
         if (thread == 0) {
-            double total = 0, elapsed = gw_seconds_since(start);
-            for (int i = 0; i < GW_MIN(n_threads, (int)GW_ARRAY_LEN(m->amounts)); i++)
-                total += m->amounts[i];
+            uint64_t first = start;
+            double total = 0;
+            for (int i = 0; i < GW_MIN(n_threads, (int)GW_ARRAY_LEN(m->parts)); i++) {
+                total += m->parts[i].amount;
+                first = GW_MIN(first, m->parts[i].start);
+            }
+            const double elapsed = gw_seconds_since(first);
             if (elapsed > 0 && total / elapsed > m->best) m->best = total / elapsed;
             m->stop = round + 1 >= MIN_ROUNDS && gw_seconds_since(begin) > m->seconds;
         }
