@@ -48,8 +48,9 @@ void gwen_ref_swiglu_back(float *d_gate, float *d_up, const float *dy, const flo
     }
 }
 
-void gwen_ref_logprob_back(float *dz, const float *z, float lse, float w, size_t target, size_t n) {
-    for (size_t i = 0; i < n; i++) dz[i] = 0.0f - w * gwen_exp(z[i] - lse);
+void gwen_ref_logprob_back(float *dz, const float *z, float max, float p, float w, size_t target,
+                           size_t n) {
+    for (size_t i = 0; i < n; i++) dz[i] = 0.0f - p * gwen_exp(z[i] - max);
     if (target < n) dz[target] = w + dz[target];
 }
 

@@ -34,7 +34,7 @@ static void my_rows(const struct step *s, struct gw_span *mine) {
 }
 
 static float *grad(const struct step *s, enum gw_tensor_kind kind) {
-    return s->t->grads + gw_params_offset(&s->t->params, kind, s->layer);
+    return s->t->grads + gw_params_offset(s->t->params, kind, s->layer);
 }
 
 /* Rows of floats as operands; ends with a barrier. */
@@ -82,31 +82,84 @@ static void done_rows(void *ctx, int thread, size_t m0, size_t m, size_t n0, siz
     }
 }
 
-/* y = x W^T + bias again, for all rows. */
-static void product_again(const struct step *s, const struct gw_packed *w, const float *bias,
-                          float *y, size_t y_stride) {
-    const size_t x_stride = gw_packed_x_stride(s->format, w->k), r0 = s->rows.begin;
-    struct to_rows to = {s->kern, y + r0 * y_stride, y_stride, bias};
-    gw_linear(s->kern, w, s->rows.end - r0, s->t->ws->x + r0 * x_stride, x_stride, done_rows, &to,
+/* The adapter on one of the layer's matrices, or NULL. */
+static const struct gw_lora_site *site_of(const struct step *s, enum gw_site site) {
+    const struct gw_lora *lora = s->t->model->lora;
+    return lora != NULL && lora->sites[s->layer][site].width > 0 ? &lora->sites[s->layer][site]
+                                                                 : NULL;
+}
+
+static size_t u_stride(const struct step *s) {
+    return gw_packed_x_stride(s->format, s->c->lora_width);
+}
+
+/* U = scale x A^T again, for all rows. */
+static void u_again(const struct step *s, const struct gw_lora_site *site, const char *x,
+                    size_t x_stride) {
+    const size_t r0 = s->rows.begin, stride = u_stride(s);
+    struct gw_lora_u to = {s->kern, s->format, s->t->model->lora->scale, s->t->lora_u + r0 * stride,
+                           stride};
+    gw_linear(s->kern, &site->a, s->rows.end - r0, x + r0 * x_stride, x_stride, gw_lora_take_u, &to,
               gw_trainer_scratch(s->t, s->thread), s->t->pool, s->thread);
 }
 
-/* dX = dY W for all rows; dy [rows][w->n] operands. */
-static void dx_product(const struct step *s, const struct gw_packed *w, const char *dy,
-                       size_t dy_stride, gw_linear_done *done, void *ctx) {
+/* y = x W^T + bias (and the adapter's part) again, for all rows. */
+static void product_again(const struct step *s, enum gw_site which, const struct gw_packed *w,
+                          const float *bias, float *y, size_t y_stride) {
+    const size_t x_stride = gw_packed_x_stride(s->format, w->k), r0 = s->rows.begin;
+    const struct gw_lora_site *site = site_of(s, which);
+    struct to_rows to = {s->kern, y + r0 * y_stride, y_stride, bias};
+    struct gw_lora_add add = {.kern = s->kern,
+                              .lora = s->t->model->lora,
+                              .site = site,
+                              .u = s->t->lora_u + r0 * u_stride(s),
+                              .u_stride = u_stride(s),
+                              .then = done_rows,
+                              .ctx = &to};
+    if (site != NULL) u_again(s, site, s->t->ws->x, x_stride);
+    gw_linear(s->kern, w, s->rows.end - r0, s->t->ws->x + r0 * x_stride, x_stride,
+              site != NULL ? gw_lora_add : done_rows, site != NULL ? (void *)&add : (void *)&to,
+              gw_trainer_scratch(s->t, s->thread), s->t->pool, s->thread);
+}
+
+/* dX = dY W for all rows, from `start` (or NULL) on; dy [rows][w->n] operands. */
+static void plain_dx(const struct step *s, const struct gw_packed *w, const char *dy,
+                     size_t dy_stride, const float *start, gw_linear_done *done, void *ctx) {
+    const size_t r0 = s->rows.begin;
     const struct gw_linear_dx a = {.kern = s->kern,
                                    .w = w,
-                                   .m = s->rows.end - s->rows.begin,
-                                   .dy = dy + s->rows.begin * dy_stride,
-                                   .dy_stride = dy_stride};
+                                   .m = s->rows.end - r0,
+                                   .dy = dy + r0 * dy_stride,
+                                   .dy_stride = dy_stride,
+                                   .start = start != NULL ? start + r0 * w->k : NULL,
+                                   .start_stride = w->k};
     gw_linear_dx(&a, done, ctx, gw_trainer_scratch(s->t, s->thread), s->thread, s->n_threads);
     barrier(s);
 }
 
-static void dx_rows(const struct step *s, const struct gw_packed *w, const char *dy,
-                    size_t dy_stride, float *dx) {
+/* dX = dY W + scale (dY B) A: the adapter's dU = scale dY B is left in lora_du, its product with A
+ * goes on from the base's. */
+static void dx_product(const struct step *s, enum gw_site which, const struct gw_packed *w,
+                       const char *dy, size_t dy_stride, gw_linear_done *done, void *ctx) {
+    struct gw_trainer *t = s->t;
+    const struct gw_lora_site *site = site_of(s, which);
+    if (site == NULL) {
+        plain_dx(s, w, dy, dy_stride, NULL, done, ctx);
+        return;
+    }
+    const size_t r0 = s->rows.begin, stride = u_stride(s);
+    struct gw_lora_u du = {s->kern, s->format, t->model->lora->scale, t->lora_du + r0 * stride,
+                           stride};
+    struct to_rows to = {s->kern, t->lora_dx + r0 * w->k, w->k, NULL};
+    plain_dx(s, &site->b, dy, dy_stride, NULL, gw_lora_take_u, &du);
+    plain_dx(s, w, dy, dy_stride, NULL, done_rows, &to);
+    plain_dx(s, &site->a, t->lora_du, stride, t->lora_dx, done, ctx);
+}
+
+static void dx_rows(const struct step *s, enum gw_site which, const struct gw_packed *w,
+                    const char *dy, size_t dy_stride, float *dx) {
     struct to_rows to = {s->kern, dx + s->rows.begin * w->k, w->k, NULL};
-    dx_product(s, w, dy, dy_stride, done_rows, &to);
+    dx_product(s, which, w, dy, dy_stride, done_rows, &to);
 }
 
 void gw_backward_dw(const struct gw_trainer *t, const struct gw_backward_dw *a, int thread,
@@ -116,17 +169,18 @@ void gw_backward_dw(const struct gw_trainer *t, const struct gw_backward_dw *a, 
     const struct gw_token_pack pack = {kern, format, a->spans, a->n_spans,
                                        gw_padded_tokens(format, a->spans, a->n_spans)};
     const size_t t_stride = gw_packed_x_stride(format, t->max_padded);
-    const size_t n = a->alternate ? 2 * a->n : a->n;
+    const size_t first = a->halves.begin, n_halves = a->halves.end - first;
+    const size_t n = a->alternate ? n_halves * a->n : a->n;
     gw_pack_tokens(&pack, a->x, a->x_stride, 0, a->k, t->x_panels, thread, n_threads);
     if (a->alternate) {
         size_t begin, end;
         gw_share((a->n + GWEN_PANEL - 1) / GWEN_PANEL, thread, n_threads, &begin, &end);
         for (size_t b = begin; b < end; b++)
-            for (size_t half = 0; half < 2; half++)
-                gw_transpose_tokens(&pack, a->dy, a->dy_stride, a->c0 + (2 * b + half) * GWEN_PANEL,
-                                    GW_MIN((size_t)GWEN_PANEL, a->n - b * GWEN_PANEL),
-                                    t->dy_t + (half * a->n + b * GWEN_PANEL) * t_stride, t_stride,
-                                    0, 1);
+            for (size_t half = 0; half < n_halves; half++)
+                gw_transpose_tokens(
+                    &pack, a->dy, a->dy_stride, a->c0 + (2 * b + first + half) * GWEN_PANEL,
+                    GW_MIN((size_t)GWEN_PANEL, a->n - b * GWEN_PANEL),
+                    t->dy_t + (half * a->n + b * GWEN_PANEL) * t_stride, t_stride, 0, 1);
     } else {
         gw_transpose_tokens(&pack, a->dy, a->dy_stride, a->c0, n, t->dy_t, t_stride, thread,
                             n_threads);
@@ -169,23 +223,85 @@ static void add_bias_grad(const struct step *s, const char *dy, size_t dy_stride
         }
 }
 
-/* The layer's gradient of a matrix and its bias. */
-static void weight_grad(const struct step *s, const char *dy, size_t dy_stride, size_t n,
-                        const char *x, size_t x_stride, size_t k, enum gw_tensor_kind weight,
-                        enum gw_tensor_kind bias, bool has_bias) {
+/* Gradients of an adapter: dA from what lora_dx left, dB from U. */
+static void lora_grad(const struct step *s, const struct gw_lora_site *site, const char *dy,
+                      size_t dy_stride, const char *x, size_t x_stride) {
     const struct gw_trainer *t = s->t;
+    struct gw_backward_dw a = {.dy = t->lora_du,
+                               .dy_stride = u_stride(s),
+                               .n = site->width,
+                               .x = x,
+                               .x_stride = x_stride,
+                               .k = site->a.k,
+                               .dw = t->grads + site->a_offset,
+                               .spans = t->spans,
+                               .n_spans = t->n_spans};
+    gw_backward_dw(t, &a, s->thread, s->n_threads);
+    u_again(s, site, x, x_stride);
+    for (size_t i = 0; i < site->n_parts; i++) {
+        const struct gw_lora_part *p = &site->parts[i];
+        const bool up = p->module == GW_LORA_UP;
+        a.dy = dy;
+        a.dy_stride = dy_stride;
+        a.c0 = p->row0;
+        a.n = p->rows;
+        a.alternate = up || p->module == GW_LORA_GATE;
+        a.halves = (struct gw_span){up ? 1 : 0, up ? 2 : 1};
+        a.x = t->lora_u + p->col0 * gw_packed_x_elem(s->format);
+        a.x_stride = u_stride(s);
+        a.k = t->model->lora->opts.r;
+        a.dw = t->grads + p->b_offset;
+        gw_backward_dw(t, &a, s->thread, s->n_threads);
+    }
+}
+
+static void bias_grad(const struct step *s, enum gw_site which, const char *dy, size_t dy_stride) {
+    const struct gw_config *c = s->c;
+    const size_t ffn = c->ffn;
+    switch (which) {
+    case GW_SITE_QKV:
+        if (c->qkv_bias) add_bias_grad(s, dy, dy_stride, 0, s->l->qkv.n, grad(s, GW_TENSOR_Q_BIAS));
+        break;
+    case GW_SITE_O:
+        if (c->o_bias) add_bias_grad(s, dy, dy_stride, 0, c->hidden, grad(s, GW_TENSOR_O_BIAS));
+        break;
+    case GW_SITE_DOWN:
+        if (c->mlp_bias)
+            add_bias_grad(s, dy, dy_stride, 0, c->hidden, grad(s, GW_TENSOR_DOWN_BIAS));
+        break;
+    default:
+        for (size_t f = 0; c->mlp_bias && f < ffn; f += GWEN_PANEL) {
+            const size_t n = GW_MIN((size_t)GWEN_PANEL, ffn - f);
+            add_bias_grad(s, dy, dy_stride, 2 * f, n, grad(s, GW_TENSOR_GATE_BIAS) + f);
+            add_bias_grad(s, dy, dy_stride, 2 * f + GWEN_PANEL, n, grad(s, GW_TENSOR_UP_BIAS) + f);
+        }
+    }
+}
+
+/* The gradient of one of the layer's matrices and its bias, or of its adapter. */
+static void weight_grad(const struct step *s, enum gw_site which, const struct gw_packed *w,
+                        const char *dy, size_t dy_stride, const char *x, size_t x_stride) {
+    static const enum gw_tensor_kind kinds[GW_SITES] = {GW_TENSOR_Q, GW_TENSOR_O, GW_TENSOR_GATE,
+                                                        GW_TENSOR_DOWN};
+    const struct gw_trainer *t = s->t;
+    const struct gw_lora_site *site = site_of(s, which);
+    const bool gate_up = which == GW_SITE_GATE_UP;
+    if (site != NULL) lora_grad(s, site, dy, dy_stride, x, x_stride);
+    if (t->model->lora != NULL) return;
     gw_backward_dw(t,
                    &(struct gw_backward_dw){.dy = dy,
                                             .dy_stride = dy_stride,
-                                            .n = n,
+                                            .n = gate_up ? s->c->ffn : w->n,
+                                            .alternate = gate_up,
+                                            .halves = {0, 2},
                                             .x = x,
                                             .x_stride = x_stride,
-                                            .k = k,
-                                            .dw = grad(s, weight),
+                                            .k = w->k,
+                                            .dw = grad(s, kinds[which]),
                                             .spans = t->spans,
                                             .n_spans = t->n_spans},
                    s->thread, s->n_threads);
-    if (has_bias) add_bias_grad(s, dy, dy_stride, 0, n, grad(s, bias));
+    bias_grad(s, which, dy, dy_stride);
 }
 
 /* --- norms -------------------------------------------------------------------------------------
@@ -217,6 +333,7 @@ static void norm_backward(const struct step *s, const float *h, const float *wei
         t->inv[r] = s->kern->rmsnorm_back(t->dh + r * hidden, t->dx + r * hidden, h + r * hidden,
                                           weight, hidden, (float)s->c->rms_eps);
     barrier(s);
+    if (t->model->lora != NULL) return;
     gw_backward_norm_weight(t, grad(s, kind), hidden, 1, t->dx, hidden, h, hidden, t->inv, 1,
                             t->spans, t->n_spans, s->thread, s->n_threads);
     barrier(s);
@@ -271,31 +388,13 @@ static void mlp_backward(const struct step *s) {
     to_operands(s, t->dh, hidden, t->dy);
     norm_again(s, s->v.h_mid, s->l->mlp_norm);
     if (t->opts.recompute == GW_RECOMPUTE_ATTN)
-        product_again(s, &s->l->gate_up, s->l->gate_up_bias, s->v.gate_up, cols);
+        product_again(s, GW_SITE_GATE_UP, &s->l->gate_up, s->l->gate_up_bias, s->v.gate_up, cols);
     act_again(s);
     struct to_gate_up to = {s, t->d_wide, wide_stride, s->rows.begin};
-    dx_product(s, &s->l->down, t->dy, x_stride, done_gate_up, &to);
-    weight_grad(s, t->dy, x_stride, hidden, t->ws->act, act_stride, ffn, GW_TENSOR_DOWN,
-                GW_TENSOR_DOWN_BIAS, s->c->mlp_bias);
-    dx_rows(s, &s->l->gate_up, t->d_wide, wide_stride, t->dx);
-    gw_backward_dw(t,
-                   &(struct gw_backward_dw){.dy = t->d_wide,
-                                            .dy_stride = wide_stride,
-                                            .n = ffn,
-                                            .alternate = true,
-                                            .x = t->ws->x,
-                                            .x_stride = x_stride,
-                                            .k = hidden,
-                                            .dw = grad(s, GW_TENSOR_GATE),
-                                            .spans = t->spans,
-                                            .n_spans = t->n_spans},
-                   s->thread, s->n_threads);
-    for (size_t f = 0; s->c->mlp_bias && f < ffn; f += GWEN_PANEL) {
-        const size_t n = GW_MIN((size_t)GWEN_PANEL, ffn - f);
-        add_bias_grad(s, t->d_wide, wide_stride, 2 * f, n, grad(s, GW_TENSOR_GATE_BIAS) + f);
-        add_bias_grad(s, t->d_wide, wide_stride, 2 * f + GWEN_PANEL, n,
-                      grad(s, GW_TENSOR_UP_BIAS) + f);
-    }
+    dx_product(s, GW_SITE_DOWN, &s->l->down, t->dy, x_stride, done_gate_up, &to);
+    weight_grad(s, GW_SITE_DOWN, &s->l->down, t->dy, x_stride, t->ws->act, act_stride);
+    dx_rows(s, GW_SITE_GATE_UP, &s->l->gate_up, t->d_wide, wide_stride, t->dx);
+    weight_grad(s, GW_SITE_GATE_UP, &s->l->gate_up, t->d_wide, wide_stride, t->ws->x, x_stride);
     norm_backward(s, s->v.h_mid, s->l->mlp_norm, GW_TENSOR_MLP_NORM);
 }
 
@@ -346,8 +445,8 @@ static void attend_back(const struct step *s, const struct gw_train_seg *seg, si
                                .q = t->ws->q + at,
                                .out = s->v.attn + at,
                                .q_stride = stride,
-                               .lse = s->v.lse + r0 * c->n_heads + kv_head * hpk,
-                               .lse_stride = c->n_heads,
+                               .stats = s->v.stats + r0 * c->n_heads + kv_head * hpk,
+                               .stats_stride = c->n_heads,
                                .d_out = t->d_attn + r0 * c->n_heads * c->head_dim + kv_head * width,
                                .d_out_stride = c->n_heads * c->head_dim,
                                .dq = t->d_qkv + r0 * gw_qkv_cols(c) + kv_head * width,
@@ -465,7 +564,7 @@ static void heads_back(const struct step *s) {
         gw_store_operand(s->kern, s->format, out, n_qk * hd, d + n_qk * hd, c->n_kv_heads * hd);
     }
     barrier(s);
-    if (s->l->q_norm == NULL) return;
+    if (s->l->q_norm == NULL || t->model->lora != NULL) return;
     gw_backward_norm_weight(t, grad(s, GW_TENSOR_Q_NORM), hd, c->n_heads, t->d_qkv, cols, s->v.qkv,
                             cols, t->inv, n_qk, t->spans, t->n_spans, s->thread, s->n_threads);
     const size_t k = c->n_heads * hd;
@@ -483,18 +582,16 @@ static void attention_backward(const struct step *s) {
     const size_t attn_stride = gw_packed_x_stride(s->format, width);
     const size_t wide_stride = gw_packed_x_stride(s->format, cols);
     to_operands(s, t->dh, hidden, t->dy);
-    dx_rows(s, &s->l->o, t->dy, x_stride, t->d_attn);
-    weight_grad(s, t->dy, x_stride, hidden, s->v.attn, attn_stride, width, GW_TENSOR_O,
-                GW_TENSOR_O_BIAS, c->o_bias);
+    dx_rows(s, GW_SITE_O, &s->l->o, t->dy, x_stride, t->d_attn);
+    weight_grad(s, GW_SITE_O, &s->l->o, t->dy, x_stride, s->v.attn, attn_stride);
     norm_again(s, s->v.h_in, s->l->attn_norm);
     if (t->opts.recompute == GW_RECOMPUTE_ATTN)
-        product_again(s, &s->l->qkv, s->l->qkv_bias, s->v.qkv, cols);
+        product_again(s, GW_SITE_QKV, &s->l->qkv, s->l->qkv_bias, s->v.qkv, cols);
     queries_again(s);
     attention_back(s);
     heads_back(s);
-    dx_rows(s, &s->l->qkv, t->d_wide, wide_stride, t->dx);
-    weight_grad(s, t->d_wide, wide_stride, cols, t->ws->x, x_stride, hidden, GW_TENSOR_Q,
-                GW_TENSOR_Q_BIAS, c->qkv_bias);
+    dx_rows(s, GW_SITE_QKV, &s->l->qkv, t->d_wide, wide_stride, t->dx);
+    weight_grad(s, GW_SITE_QKV, &s->l->qkv, t->d_wide, wide_stride, t->ws->x, x_stride);
     norm_backward(s, s->v.h_in, s->l->attn_norm, GW_TENSOR_ATTN_NORM);
 }
 
@@ -514,7 +611,7 @@ static void layer_again(struct step *s) {
     from_first_row.h_in = NULL;
     from_first_row.qkv += r0 * gw_qkv_cols(s->c);
     from_first_row.attn += r0 * gw_packed_x_stride(s->format, s->c->n_heads * s->c->head_dim);
-    from_first_row.lse += r0 * s->c->n_heads;
+    from_first_row.stats += r0 * s->c->n_heads;
     from_first_row.h_mid += r0 * hidden;
     from_first_row.gate_up += r0 * gw_gate_up_cols(s->c);
     gw_forward_layer(t->ws, s->layer, &from_first_row, s->thread);
@@ -534,7 +631,7 @@ void gw_backward_layer(struct gw_trainer *t, size_t layer, int thread, int n_thr
                      .n_threads = n_threads};
     if (kept->qkv == NULL) s.v.qkv = t->live.qkv;
     if (kept->attn == NULL) s.v.attn = t->live.attn;
-    if (kept->lse == NULL) s.v.lse = t->live.lse;
+    if (kept->stats == NULL) s.v.stats = t->live.stats;
     if (kept->h_mid == NULL) s.v.h_mid = t->live.h_mid;
     if (kept->gate_up == NULL) s.v.gate_up = t->live.gate_up;
     if (t->opts.recompute == GW_RECOMPUTE_LAYER) layer_again(&s);

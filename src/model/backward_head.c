@@ -30,7 +30,9 @@ static void done_logits(void *ctx, int thread, size_t m0, size_t m, size_t n0, s
         float *z = c + i * c_stride;
         const size_t row = m0 + i, target = (size_t)t->out_targets[row] - k->v0 - n0;
         if (temperature != 1.0f) kern->divide(z, temperature, n);
-        kern->logprob_back(z, z, t->out_lse[row], t->out_dlogprob[row], target, n);
+        kern->logprob_back(z, z, t->out_max[row],
+                           (float)((double)t->out_dlogprob[row] / t->out_sum[row]),
+                           t->out_dlogprob[row], target, n);
         if (temperature != 1.0f) kern->divide(z, temperature, n);
         gw_store_operand(kern, t->model->format, t->d_wide + row * k->stride, n0, z, n);
     }
@@ -68,6 +70,10 @@ static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_th
                                     .start = v0 > 0 ? t->dx : NULL,
                                     .start_stride = hidden};
     gw_linear_dx(&dx, done_sums, &to, gw_trainer_scratch(t, thread), thread, n_threads);
+    if (m->lora != NULL) {
+        gw_pool_barrier(t->pool);
+        return;
+    }
     enum gw_tensor_kind kind = m->cfg.tie_word_embeddings ? GW_TENSOR_EMBED : GW_TENSOR_LM_HEAD;
     gw_backward_dw(t,
                    &(struct gw_backward_dw){.dy = t->d_wide,
@@ -77,7 +83,7 @@ static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_th
                                             .x_stride = x_stride,
                                             .k = hidden,
                                             .dw = t->grads + v0 * hidden +
-                                                  gw_params_offset(&t->params, kind, 0),
+                                                  gw_params_offset(t->params, kind, 0),
                                             .spans = t->out_spans + t->n_prefix_segs,
                                             .n_spans = t->n_segs - t->n_prefix_segs},
                    thread, n_threads);
@@ -98,9 +104,9 @@ void gw_backward_head(struct gw_trainer *t, int thread, int n_threads) {
             m->kern.rmsnorm_back(t->dh + t->out_rows[i] * hidden, t->dx + i * hidden,
                                  t->h_out + i * hidden, m->norm, hidden, (float)m->cfg.rms_eps);
     gw_pool_barrier(t->pool);
+    if (m->lora != NULL) return;
     const struct gw_span all = {0, t->n_out};
-    gw_backward_norm_weight(t, t->grads + gw_params_offset(&t->params, GW_TENSOR_NORM, 0), hidden,
-                            1, t->dx, hidden, t->h_out, hidden, t->inv, 1, &all, 1, thread,
-                            n_threads);
+    gw_backward_norm_weight(t, t->grads + gw_params_offset(t->params, GW_TENSOR_NORM, 0), hidden, 1,
+                            t->dx, hidden, t->h_out, hidden, t->inv, 1, &all, 1, thread, n_threads);
     gw_pool_barrier(t->pool);
 }

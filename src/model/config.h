@@ -43,6 +43,8 @@ struct gw_config {
     int32_t eos_ids[GW_CONFIG_MAX_EOS];
     size_t n_eos;
     int32_t bos_id, pad_id; /* -1: none */
+    size_t lora_width;      /* not of the file: the most ranks that an adapter puts on one packed
+                               matrix (lora.h); 0: no adapter */
 };
 
 /* Reads DIR/config.json. */

@@ -5,6 +5,7 @@
 #include "model/forward.h"
 
 #include "base/clock.h"
+#include "model/lora.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ size_t gw_gate_up_cols(const struct gw_config *c) { return 2 * gw_round_up(c->ff
 /* --- memory ------------------------------------------------------------------------------- */
 
 struct sizes {
-    size_t h, x, qkv, q, act, head_x, scratch, tokens, rows, spans, out_rows;
+    size_t h, x, qkv, q, act, lora_u, head_x, scratch, tokens, rows, spans, out_rows;
 };
 
 static size_t thread_scratch_bytes(const struct gw_config *c) {
@@ -36,6 +37,7 @@ static size_t measure(const struct gw_config *c, enum gw_panel_format f, size_t 
         .qkv = rows * qkv_cols(c) * sizeof(float),
         .q = rows * gw_packed_x_stride(f, c->n_heads * c->head_dim),
         .act = rows * gw_packed_x_stride(f, c->ffn),
+        .lora_u = c->lora_width > 0 ? rows * gw_packed_x_stride(f, c->lora_width) : 0,
         .head_x = out * gw_packed_x_stride(f, c->hidden),
         .scratch = (size_t)n_threads * thread_scratch_bytes(c),
         .tokens = rows * sizeof(int32_t),
@@ -43,8 +45,9 @@ static size_t measure(const struct gw_config *c, enum gw_panel_format f, size_t 
         .spans = rows * sizeof(struct gw_span),
         .out_rows = rows * sizeof(size_t),
     };
-    const size_t all[] = {s->h,       s->x,      s->qkv,  s->q,     s->q,     s->act,     s->head_x,
-                          s->scratch, s->tokens, s->rows, s->spans, s->spans, s->out_rows};
+    const size_t all[] = {s->h,    s->x,      s->qkv,    s->q,       s->q,
+                          s->act,  s->lora_u, s->head_x, s->scratch, s->tokens,
+                          s->rows, s->spans,  s->spans,  s->out_rows};
     size_t total = 0;
     for (size_t i = 0; i < GW_ARRAY_LEN(all); i++) total += gw_round_up(all[i], 64);
     return total;
@@ -101,6 +104,7 @@ enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv 
     ws->q = gw_mem_take(&at, s.q);
     ws->attn = gw_mem_take(&at, s.q);
     ws->act = gw_mem_take(&at, s.act);
+    ws->lora_u = gw_mem_take(&at, s.lora_u);
     ws->head_x = gw_mem_take(&at, s.head_x);
     gw_mem_interleave(ws->memory.data, (size_t)(at - (char *)ws->memory.data));
     ws->scratch = gw_mem_take(&at, s.scratch); /* each thread touches its own */
@@ -194,10 +198,25 @@ static void done_act(void *ctx, int thread, size_t m0, size_t m, size_t n0, size
                     valid);
 }
 
-static void linear(const struct gw_workspace *ws, enum gw_op op, const struct gw_packed *w,
-                   const char *x, size_t x_stride, gw_linear_done *done, void *ctx, int thread) {
-    gw_linear(&ws->model->kern, w, ws->batch.n_rows, x, x_stride, done, ctx,
-              ws->scratch + (size_t)thread * ws->scratch_bytes, ws->pool, thread);
+/* A layer's product and, where it has an adapter, what that adds (lora.h). */
+static void linear(const struct gw_workspace *ws, enum gw_op op, size_t layer, enum gw_site site,
+                   const struct gw_packed *w, const char *x, size_t x_stride, gw_linear_done *done,
+                   void *ctx, int thread) {
+    const struct gw_model *m = ws->model;
+    const struct gw_lora *lora = m->lora;
+    char *scratch = ws->scratch + (size_t)thread * ws->scratch_bytes;
+    struct gw_lora_add add = {.kern = &m->kern, .lora = lora, .then = done, .ctx = ctx};
+    if (lora != NULL && lora->sites[layer][site].width > 0) {
+        add.site = &lora->sites[layer][site];
+        add.u = ws->lora_u;
+        add.u_stride = gw_packed_x_stride(m->format, m->cfg.lora_width);
+        struct gw_lora_u u = {&m->kern, m->format, lora->scale, ws->lora_u, add.u_stride};
+        gw_linear(&m->kern, &add.site->a, ws->batch.n_rows, x, x_stride, gw_lora_take_u, &u,
+                  scratch, ws->pool, thread);
+        done = gw_lora_add;
+        ctx = &add;
+    }
+    gw_linear(&m->kern, w, ws->batch.n_rows, x, x_stride, done, ctx, scratch, ws->pool, thread);
     gw_profile_mark(ws, op, thread);
 }
 
@@ -319,8 +338,9 @@ static void attend(const struct gw_workspace *ws, size_t layer, const struct gw_
         .q_stride = stride,
         .out = attn_of(ws, saves) + at,
         .out_stride = stride,
-        .lse = saves->lse != NULL ? saves->lse + item.begin * c->n_heads + kv_head * hpk : NULL,
-        .lse_stride = c->n_heads,
+        .stats =
+            saves->stats != NULL ? saves->stats + item.begin * c->n_heads + kv_head * hpk : NULL,
+        .stats_stride = c->n_heads,
         .scratch = ws->scratch + (size_t)thread * ws->scratch_bytes,
     });
 }
@@ -375,12 +395,15 @@ void gw_forward_layer(const struct gw_workspace *ws, size_t index, const struct 
                          c->ffn,   l->gate_up_bias, saves->gate_up, gw_gate_up_cols(c)};
 
     norm_rows(ws, l->attn_norm, NULL, b->n_rows, ws->x, saves->h_in, thread);
-    linear(ws, GW_OP_QKV, &l->qkv, ws->x, x_stride, done_float, &qkv, thread);
+    linear(ws, GW_OP_QKV, index, GW_SITE_QKV, &l->qkv, ws->x, x_stride, done_float, &qkv, thread);
     attention(ws, index, saves, thread);
-    linear(ws, GW_OP_O, &l->o, attn_of(ws, saves), attn_stride, done_float, &o, thread);
+    linear(ws, GW_OP_O, index, GW_SITE_O, &l->o, attn_of(ws, saves), attn_stride, done_float, &o,
+           thread);
     norm_rows(ws, l->mlp_norm, NULL, b->n_rows, ws->x, saves->h_mid, thread);
-    linear(ws, GW_OP_GATE_UP, &l->gate_up, ws->x, x_stride, done_act, &act, thread);
-    linear(ws, GW_OP_DOWN, &l->down, ws->act, act_stride, done_float, &down, thread);
+    linear(ws, GW_OP_GATE_UP, index, GW_SITE_GATE_UP, &l->gate_up, ws->x, x_stride, done_act, &act,
+           thread);
+    linear(ws, GW_OP_DOWN, index, GW_SITE_DOWN, &l->down, ws->act, act_stride, done_float, &down,
+           thread);
 }
 
 static void trace(const struct gw_workspace *ws, size_t layer, int thread) {

@@ -58,12 +58,12 @@ struct gw_profile {
 
 /* What a layer leaves for its backward pass, row by row of the batch; NULL: not wanted. */
 struct gw_saves {
-    float *h_in;    /* [rows][hidden] the residual stream before the layer */
-    float *qkv;     /* [rows][(heads + 2 kv_heads) * head_dim] before norms and rotation */
-    char *attn;     /* [rows][x_stride(heads * head_dim)] results of attention */
-    float *lse;     /* [rows][heads] see gw_attn_args */
-    float *h_mid;   /* [rows][hidden] the residual stream before the MLP */
-    float *gate_up; /* [rows][gw_gate_up_cols()] panels alternate, as in the weights */
+    float *h_in; /* [rows][hidden] the residual stream before the layer */
+    float *qkv;  /* [rows][(heads + 2 kv_heads) * head_dim] before norms and rotation */
+    char *attn;  /* [rows][x_stride(heads * head_dim)] results of attention */
+    struct gw_attn_stats *stats; /* [rows][heads] */
+    float *h_mid;                /* [rows][hidden] the residual stream before the MLP */
+    float *gate_up;              /* [rows][gw_gate_up_cols()] panels alternate, as in the weights */
 };
 /* Columns of gate|up. */
 size_t gw_gate_up_cols(const struct gw_config *cfg);
@@ -82,6 +82,7 @@ struct gw_workspace {
     float *qkv;     /* [max_rows][(heads + 2 kv_heads) * head_dim] */
     char *q, *attn; /* [max_rows][x_stride(heads * head_dim)] */
     char *act;      /* [max_rows][x_stride(ffn)] */
+    char *lora_u;   /* [max_rows][x_stride(lora_width)] of an adapter: U of lora.h */
     char *head_x;   /* [max_out][x_stride(hidden)] final normed rows, in out_rows order */
     char *scratch;  /* per thread */
     size_t scratch_bytes;

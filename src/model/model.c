@@ -1,6 +1,7 @@
 /* model.c - layout of a model's memory and the load itself; packing is in pack.c. */
 #include "model/model.h"
 
+#include "model/lora.h"
 #include "model/pack.h"
 #include "model/safetensors.h"
 
@@ -135,6 +136,7 @@ void gw_model_tune(struct gw_model *m, const struct gw_linear_tuning *tuning) {
 
 void gw_model_free(struct gw_model *model) {
     if (model == NULL) return;
+    gw_lora_free(model->lora);
     gw_mem_unmap(&model->memory);
     free(model->layers);
     free(model);

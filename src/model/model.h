@@ -32,6 +32,7 @@ struct gw_model {
     struct gw_packed embed;         /* [vocab, hidden]; the same panels as head when tied */
     struct gw_packed head;          /* [vocab, hidden] */
     struct gw_mem memory;           /* everything above */
+    struct gw_lora *lora;           /* an adapter (lora.h), or NULL; freed with the model */
     struct gw_linear_tuning tuning; /* that all its matrices are cut by */
 };
 

@@ -68,7 +68,7 @@ static void carve_saves(struct carver *k, const struct gw_config *c, enum gw_pan
     const size_t floats = rows * sizeof(float);
     if (attn) {
         s->attn = carve(k, rows * gw_packed_x_stride(f, c->n_heads * c->head_dim));
-        s->lse = carve(k, floats * c->n_heads);
+        s->stats = carve(k, rows * c->n_heads * sizeof *s->stats);
         s->h_mid = carve(k, floats * c->hidden);
     }
     if (wide) {
@@ -100,14 +100,16 @@ static void lay_out_scratch(struct carver *k, const struct gw_config *c, enum gw
     const size_t rows = o->max_rows, segs = max_segs(o), chunk = gw_trainer_vocab_chunk(c);
     const size_t width = c->n_heads * c->head_dim, floats = rows * sizeof(float);
     const size_t wide = GW_MAX(GW_MAX(gw_gate_up_cols(c), gw_qkv_cols(c)), chunk);
-    const size_t tall = GW_MAX(wide, c->hidden), deep = GW_MAX(GW_MAX(c->hidden, c->ffn), width);
+    const size_t tall = GW_MAX(GW_MAX(wide, c->hidden), c->lora_width),
+                 deep = GW_MAX(GW_MAX(c->hidden, c->ffn), width);
     const size_t padded = gw_most_padded_tokens(rows, segs);
     const enum gw_panel_format token = gw_token_format(f);
     TAKE(h_out, floats * c->hidden);
     TAKE(out_rows, rows * sizeof(size_t));
     TAKE(out_spans, segs * sizeof(struct gw_span));
     TAKE(out_targets, rows * sizeof(int32_t));
-    TAKE(out_lse, floats);
+    TAKE(out_max, floats);
+    TAKE(out_sum, rows * sizeof(double));
     TAKE(out_dlogprob, floats);
     TAKE(dh, floats * c->hidden);
     TAKE(dx, floats * c->hidden);
@@ -123,8 +125,13 @@ static void lay_out_scratch(struct carver *k, const struct gw_config *c, enum gw
                                             gw_attn_back_stride(c->head_dim)
                                       : 0);
     TAKE(scratch, (size_t)n_threads * scratch_bytes(c, f, o));
-    TAKE(embed_rows, o->max_step_tokens * c->hidden * sizeof(float));
-    TAKE(embed_tokens, o->max_step_tokens * sizeof(int32_t));
+    const bool lora = c->lora_width > 0;
+    const size_t u_stride = lora ? gw_packed_x_stride(f, c->lora_width) : 0;
+    TAKE(lora_u, rows * u_stride);
+    TAKE(lora_du, rows * u_stride);
+    TAKE(lora_dx, lora ? floats * deep : 0);
+    TAKE(embed_rows, lora ? 0 : o->max_step_tokens * c->hidden * sizeof(float));
+    TAKE(embed_tokens, lora ? 0 : o->max_step_tokens * sizeof(int32_t));
     TAKE(segs, segs * sizeof(struct gw_train_seg));
     TAKE(parts, segs * sizeof(struct gw_train_part));
     TAKE(spans, segs * sizeof(struct gw_span));
@@ -145,20 +152,18 @@ void gw_trainer_bytes(const struct gw_config *c, enum gw_panel_format f,
                    gw_workspace_bytes(c, f, o->max_rows, o->max_rows, o->max_len, n_threads) +
                    gw_head_bytes(c, GW_MIN((size_t)HEAD_ROWS, o->max_rows), false),
         .kv = gw_kv_bytes(&layout, n_blocks(o)),
-        .gradients = gw_params_floats(c) * sizeof(float)};
+        .gradients = c->lora_width > 0 ? 0 : gw_params_floats(c) * sizeof(float)};
 }
 
 static enum gwen_status create_memory(struct gw_trainer *t, struct gwen_err *err) {
     const struct gw_config *c = &t->model->cfg;
     const enum gw_panel_format f = t->model->format;
     const int n_threads = gw_pool_threads(t->pool);
-    struct gw_trainer_bytes bytes;
     struct carver k = {0};
-    gw_trainer_bytes(c, f, &t->opts, n_threads, &bytes);
     lay_out_activations(&k, c, f, &t->opts, NULL);
     lay_out_scratch(&k, c, f, &t->opts, n_threads, NULL);
     const size_t grads = k.used;
-    GW_TRY(gw_mem_map(&t->memory, grads + bytes.gradients, err));
+    GW_TRY(gw_mem_map(&t->memory, grads + t->params->n_floats * sizeof(float), err));
     k = (struct carver){t->memory.data, 0};
     lay_out_activations(&k, c, f, &t->opts, t);
     lay_out_scratch(&k, c, f, &t->opts, n_threads, t);
@@ -175,7 +180,8 @@ static enum gwen_status create_parts(struct gw_trainer *t, struct gwen_err *err)
     if (t->saves == NULL || t->window == NULL)
         return gw_nomem(err, 2 * c->n_layers * sizeof *t->saves, "the trainer");
     gw_kv_layout_init(&layout, t->model->format, c->n_layers, c->n_kv_heads, c->head_dim);
-    GW_TRY(gw_params_of_model(c, &t->params, err));
+    if (t->model->lora == NULL) GW_TRY(gw_params_of_model(c, &t->model_params, err));
+    t->params = t->model->lora != NULL ? &t->model->lora->params : &t->model_params;
     GW_TRY(create_memory(t, err));
     GW_TRY(gw_kv_create(&layout, n_blocks(o), max_blocks(o), &t->kv, err));
     GW_TRY(gw_workspace_create(t->model, t->kv, t->pool, o->max_rows, o->max_rows, o->max_len,
@@ -220,14 +226,14 @@ void gw_trainer_free(struct gw_trainer *t) {
     gw_head_free(t->head);
     gw_workspace_free(t->ws);
     gw_kv_free(t->kv);
-    gw_params_free(&t->params);
+    gw_params_free(&t->model_params);
     gw_mem_unmap(&t->memory);
     free(t->saves);
     free(t->window);
     free(t);
 }
 
-const struct gw_params *gw_trainer_params(const struct gw_trainer *t) { return &t->params; }
+const struct gw_params *gw_trainer_params(const struct gw_trainer *t) { return t->params; }
 float *gw_trainer_grads(struct gw_trainer *t) { return t->grads; }
 
 /* --- a pass -------------------------------------------------------------------------------------
@@ -244,12 +250,13 @@ static void keep_from(struct gw_trainer *t, size_t row) {
     t->ws->saves = t->backward ? t->window : NULL;
     for (size_t i = 0; i < c->n_layers; i++) {
         const struct gw_saves *s = &t->saves[i];
-        t->window[i] = (struct gw_saves){.h_in = row_of(s->h_in, row, c->hidden),
-                                         .qkv = row_of(s->qkv, row, gw_qkv_cols(c)),
-                                         .attn = s->attn != NULL ? s->attn + row * stride : NULL,
-                                         .lse = row_of(s->lse, row, c->n_heads),
-                                         .h_mid = row_of(s->h_mid, row, c->hidden),
-                                         .gate_up = row_of(s->gate_up, row, gw_gate_up_cols(c))};
+        t->window[i] =
+            (struct gw_saves){.h_in = row_of(s->h_in, row, c->hidden),
+                              .qkv = row_of(s->qkv, row, gw_qkv_cols(c)),
+                              .attn = s->attn != NULL ? s->attn + row * stride : NULL,
+                              .stats = s->stats != NULL ? s->stats + row * c->n_heads : NULL,
+                              .h_mid = row_of(s->h_mid, row, c->hidden),
+                              .gate_up = row_of(s->gate_up, row, gw_gate_up_cols(c))};
     }
 }
 
@@ -281,7 +288,8 @@ static void take_row(struct gw_trainer *t, const struct gw_train_sample *s, size
     }
     s->logprobs[token] = logprob;
     if (s->entropy != NULL) s->entropy[token] = h->row_entropy[i];
-    t->out_lse[out] = (float)h->log_sum_exp[i];
+    t->out_max[out] = h->max[i];
+    t->out_sum[out] = h->sum[i];
 }
 
 /* Output rows [first, first + n) have gone through the head. */
@@ -354,7 +362,7 @@ static void keep_embed_rows(struct gw_trainer *t) {
 static void backward_pass(struct gw_trainer *t, int thread, int n_threads) {
     gw_backward_head(t, thread, n_threads);
     for (size_t i = t->model->cfg.n_layers; i-- > 0;) gw_backward_layer(t, i, thread, n_threads);
-    if (thread == 0) keep_embed_rows(t);
+    if (thread == 0 && t->model->lora == NULL) keep_embed_rows(t);
 }
 
 static void region(void *ctx, int thread, int n_threads) {
@@ -412,7 +420,7 @@ enum gwen_status gw_trainer_forward(struct gw_trainer *t, struct gw_train_group 
 static void finish_region(void *ctx, int thread, int n_threads) {
     struct gw_trainer *t = ctx;
     const size_t hidden = t->model->cfg.hidden;
-    float *embed = t->grads + gw_params_offset(&t->params, GW_TENSOR_EMBED, 0);
+    float *embed = t->grads + gw_params_offset(t->params, GW_TENSOR_EMBED, 0);
     size_t begin, end;
     gw_share(hidden, thread, n_threads, &begin, &end);
     for (size_t i = 0; i < t->n_embed; i++)
@@ -421,14 +429,14 @@ static void finish_region(void *ctx, int thread, int n_threads) {
 }
 
 void gw_trainer_finish(struct gw_trainer *t) {
-    gw_pool_run(t->pool, finish_region, t);
+    if (t->n_embed > 0) gw_pool_run(t->pool, finish_region, t);
     t->n_embed = 0;
 }
 
 static void zero_region(void *ctx, int thread, int n_threads) {
     struct gw_trainer *t = ctx;
     size_t begin, end;
-    gw_share(t->params.n_floats, thread, n_threads, &begin, &end);
+    gw_share(t->params->n_floats, thread, n_threads, &begin, &end);
     memset(t->grads + begin, 0, (end - begin) * sizeof *t->grads);
 }
 

@@ -60,7 +60,8 @@ struct gw_trainer;
 /* Rows that a pass needs for one sample of the longest group. */
 size_t gw_trainer_min_rows(const struct gw_trainer_opts *opts);
 
-/* Bytes that gw_trainer_create takes: activations and scratch, keys and values, gradients. */
+/* Bytes that gw_trainer_create takes: activations and scratch, keys and values, gradients (of the
+ * whole model; with an adapter 0: they are params.n_floats floats of it). */
 struct gw_trainer_bytes {
     size_t activations, scratch, kv, gradients;
 };
@@ -68,7 +69,8 @@ void gw_trainer_bytes(const struct gw_config *cfg, enum gw_panel_format format,
                       const struct gw_trainer_opts *opts, int n_threads,
                       struct gw_trainer_bytes *bytes);
 
-/* All is allocated here.  Gradients are zero. */
+/* All is allocated here.  Gradients are zero.  With an adapter on the model (model->lora) it alone
+ * is trained. */
 enum gwen_status gw_trainer_create(const struct gw_model *model, struct gw_pool *pool,
                                    const struct gw_trainer_opts *opts, struct gw_trainer **out,
                                    struct gwen_err *err);

@@ -10,6 +10,7 @@
 #ifndef GW_TRAINER_IMPL_H
 #define GW_TRAINER_IMPL_H
 
+#include "model/lora.h"
 #include "model/trainer.h"
 #include "ops/attention_backward.h"
 #include "ops/linear_backward.h"
@@ -36,7 +37,8 @@ struct gw_trainer {
     const struct gw_model *model;
     struct gw_pool *pool;
     struct gw_trainer_opts opts;
-    struct gw_params params;
+    struct gw_params model_params;  /* of all weights; empty with an adapter */
+    const struct gw_params *params; /* the trained ones: those, or the adapter's */
     struct gw_kv *kv;
     struct gw_workspace *ws;
     struct gw_head *head;
@@ -49,7 +51,8 @@ struct gw_trainer {
     size_t *out_rows;          /* [max_rows] rows of the pass */
     struct gw_span *out_spans; /* per sample: its places among the output rows */
     int32_t *out_targets;
-    float *out_lse, *out_dlogprob; /* [max_rows] */
+    float *out_max, *out_dlogprob; /* [max_rows] */
+    double *out_sum;               /* [max_rows] see gw_head */
     size_t n_out;
     /* --- scratch of the backward pass */
     float *dh;             /* [max_rows][hidden] gradient of the residual stream */
@@ -65,6 +68,10 @@ struct gw_trainer {
     size_t scratch_bytes, acc_floats;
     size_t max_padded; /* tokens of a pass, with a zero for each segment */
     size_t vocab_chunk;
+    /* --- of an adapter: U and what U's gradient is, as operand rows of lora_width, and what they
+     * give for dX, [max_rows][widest k] */
+    char *lora_u, *lora_du;
+    float *lora_dx;
     /* --- input side of the embedding, until the finish */
     float *embed_rows; /* [max_step_tokens][hidden] */
     int32_t *embed_tokens;
@@ -119,7 +126,8 @@ void gw_backward_norm_weight(const struct gw_trainer *t, float *dw, size_t n, si
 struct gw_backward_dw {
     const char *dy;
     size_t dy_stride, c0, n;
-    bool alternate; /* dy's columns alternate by panels of 16 (gate|up): n of each half */
+    bool alternate;        /* dy's columns alternate by panels of 16 (gate|up), n of each: */
+    struct gw_span halves; /* {0, 1} is gate, {1, 2} up, {0, 2} both */
     const char *x;
     size_t x_stride, k;
     float *dw;

@@ -3,8 +3,6 @@
  * running softmax and adds the weighted values in a second product. */
 #include "ops/attention.h"
 
-#include "ref/math.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -328,8 +326,8 @@ static void write_outputs(const struct gw_attn_args *a, const struct work *w) {
         float *o = w->o + i * o_stride;
         size_t r = i / a->heads_per_kv, h = i % a->heads_per_kv;
         char *dst = a->out + r * a->out_stride + h * hd * gw_packed_x_elem(a->layout->format);
-        if (a->lse != NULL)
-            a->lse[r * a->lse_stride + h] = (float)((double)w->m[i] + gwen_log((double)w->l[i]));
+        if (a->stats != NULL)
+            a->stats[r * a->stats_stride + h] = (struct gw_attn_stats){w->m[i], w->l[i]};
         a->kern->divide(o, w->l[i], hd);
         if (a->layout->format == GW_PANEL_BF16X2)
             a->kern->f32_to_bf16((struct gwen_bf16 *)(void *)dst, o, hd);

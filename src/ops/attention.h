@@ -52,6 +52,12 @@ struct gw_attn_row {
     size_t position;
 };
 
+/* A row's largest score max = max(scale * q k) and sum = sum of exp(scale * q k - max).  Together
+ * they are its log-sum-exp, without the rounding of max + log(sum). */
+struct gw_attn_stats {
+    float max, sum;
+};
+
 struct gw_attn_args {
     const struct gwen_kernels *kern;
     const struct gw_kv_layout *layout;
@@ -66,9 +72,9 @@ struct gw_attn_args {
     size_t q_stride;
     char *out; /* same shape and type as q */
     size_t out_stride;
-    float *lse; /* [n_rows] rows lse_stride floats apart, [heads_per_kv]: log of the sum of
-                   exp(scale * q k), for the backward pass; NULL: not wanted */
-    size_t lse_stride;
+    /* For the backward pass, NULL: not wanted.  [n_rows][heads_per_kv], rows stats_stride apart. */
+    struct gw_attn_stats *stats;
+    size_t stats_stride;
     void *scratch; /* gw_attn_scratch_bytes(), 64-byte aligned */
 };
 

@@ -10,7 +10,8 @@
 struct work {
     char *q, *d_o;               /* [M][head_dim] operands */
     char *q_panels, *d_o_panels; /* the same as panels over M */
-    float *lse, *delta;          /* [M]; delta = rowsum(dO O) */
+    struct gw_attn_stats *stats; /* [M] */
+    float *delta;                /* [M] rowsum(dO O) */
     float *p, *ds;               /* [M][GW_KV_BLOCK] */
     char *p_op, *ds_op; /* the same as operands; p and ds themselves when these are float */
     char *p_t, *ds_t;   /* [GW_KV_BLOCK][M] operands */
@@ -46,7 +47,7 @@ static size_t carve(struct work *w, char *at, enum gw_panel_format format, size_
     TAKE(d_o, M * row_bytes(format, head_dim));
     TAKE(q_panels, over_m);
     TAKE(d_o_panels, over_m);
-    TAKE(lse, M * sizeof(float));
+    TAKE(stats, M * sizeof(struct gw_attn_stats));
     TAKE(delta, M * sizeof(float));
     TAKE(p, scores);
     TAKE(ds, scores);
@@ -79,7 +80,7 @@ static void to_operand(const struct gwen_kernels *kern, enum gw_panel_format for
         memcpy(dst, src, n * sizeof *src);
 }
 
-/* Queries, dO, log-sum-exp and delta of rows r0.. of the call, n of them. */
+/* Queries, dO, statistics and delta of rows r0.. of the call, n of them. */
 static void gather(const struct gw_attn_back *a, const struct work *w, size_t r0, size_t n) {
     const struct gwen_kernels *kern = a->kern;
     const enum gw_panel_format format = a->layout->format;
@@ -92,7 +93,7 @@ static void gather(const struct gw_attn_back *a, const struct work *w, size_t r0
         const char *out = a->out + r * a->q_stride + h * hd * elem;
         memcpy(w->q + i * stride, a->q + r * a->q_stride + h * hd * elem, hd * elem);
         to_operand(kern, format, w->d_o + i * stride, d_out, hd);
-        w->lse[i] = a->lse[r * a->lse_stride + h];
+        w->stats[i] = a->stats[r * a->stats_stride + h];
         float sum = 0;
         for (size_t at = 0; at < hd; at += GW_KV_BLOCK) { /* heads may be longer than a row of p */
             const size_t len = GW_MIN(hd - at, (size_t)GW_KV_BLOCK);
@@ -111,7 +112,8 @@ static void finish_row(const struct gw_attn_back *a, const struct work *w, size_
                        size_t seen) {
     float *p = w->p + i * GW_KV_BLOCK, *ds = w->ds + i * GW_KV_BLOCK;
     a->kern->scale(p, a->scale, seen);
-    a->kern->exp_sub(p, p, w->lse[i], seen);
+    a->kern->exp_sub(p, p, w->stats[i].max, seen);
+    a->kern->divide(p, w->stats[i].sum, seen);
     memset(p + seen, 0, (n - seen) * sizeof *p);
     memset(ds + seen, 0, (n - seen) * sizeof *ds);
     for (size_t c = 0; c < seen; c++) ds[c] = p[c] * (ds[c] - w->delta[i]) * a->scale;

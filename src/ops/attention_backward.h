@@ -1,10 +1,12 @@
 /* attention_backward.h - the backward pass of ops/attention.h, on the same blocks and kernels.
  *
- * Probabilities are computed again, block by block, from the log-sum-exp that the forward pass
- * left: P = exp(scale Q K^T - lse)      dV += P^T dO        dP = dO V^T dS = scale P (dP -
- * rowsum(dO O))        dQ = dS K         dK += dS^T Q K and V are those in the cache, rounded to
- * its type.  Each sum is one chain: dQ over the blocks in ascending order, dK and dV over the rows
- * (and their heads) in ascending order. */
+ * Probabilities are computed again, block by block, from the statistics the forward pass left:
+ *
+ *     P = exp(scale Q K^T - max) / sum            dV += P^T dO        dP = dO V^T
+ *     dS = scale P (dP - rowsum(dO O))            dQ = dS K           dK += dS^T Q
+ *
+ * K and V are those in the cache, rounded to its type.  Each sum is one chain: dQ over the blocks
+ * in ascending order, dK and dV over the rows (and their heads) in ascending order. */
 #ifndef GW_ATTENTION_BACKWARD_H
 #define GW_ATTENTION_BACKWARD_H
 
@@ -22,8 +24,8 @@ struct gw_attn_back {
     size_t n_rows;
     const char *q, *out; /* as in struct gw_attn_args: queries (rotated) and results */
     size_t q_stride;     /* bytes, of both */
-    const float *lse;
-    size_t lse_stride;
+    const struct gw_attn_stats *stats;
+    size_t stats_stride;
     const float *d_out; /* [n_rows][heads_per_kv * head_dim], rows d_out_stride floats apart */
     size_t d_out_stride;
     float *dq; /* written, same shape */

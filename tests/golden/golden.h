@@ -17,7 +17,7 @@ struct golden_counts {
 
 typedef void golden_kind_fn(const char *dir, struct golden_counts *counts);
 golden_kind_fn golden_models, golden_tokenizer, golden_chat, golden_stories, golden_train,
-    golden_grpo;
+    golden_lora, golden_grpo;
 
 /* Counts one case; a failed one is printed: "FAIL what: ...". */
 void golden_case(struct golden_counts *counts, bool ok, const char *fmt, ...) GW_PRINTF(3, 4);

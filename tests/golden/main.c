@@ -17,7 +17,7 @@ static const struct kind {
 } KINDS[] = {
     {"models", "models", golden_models}, {"tokenizer", "tokenizer", golden_tokenizer},
     {"chat", "chat", golden_chat},       {"stories", "stories", golden_stories},
-    {"train", "train", golden_train},    {"lora", "lora", NULL},
+    {"train", "train", golden_train},    {"lora", "lora", golden_lora},
     {"grpo", "grpo", golden_grpo},
 };
 

@@ -1,0 +1,342 @@
+/* lora.c - see lora.h; the files are in lora_file.c. */
+#include "model/lora.h"
+
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    enum gw_tensor_kind kind;
+    enum gw_site site;
+} modules[GW_LORA_MODULES] = {
+    [GW_LORA_Q] = {GW_TENSOR_Q, GW_SITE_QKV},
+    [GW_LORA_K] = {GW_TENSOR_K, GW_SITE_QKV},
+    [GW_LORA_V] = {GW_TENSOR_V, GW_SITE_QKV},
+    [GW_LORA_O] = {GW_TENSOR_O, GW_SITE_O},
+    [GW_LORA_GATE] = {GW_TENSOR_GATE, GW_SITE_GATE_UP},
+    [GW_LORA_UP] = {GW_TENSOR_UP, GW_SITE_GATE_UP},
+    [GW_LORA_DOWN] = {GW_TENSOR_DOWN, GW_SITE_DOWN},
+};
+
+static const struct gw_packed *base_of(const struct gw_layer *l, enum gw_site site) {
+    const struct gw_packed *all[GW_SITES] = {&l->qkv, &l->o, &l->gate_up, &l->down};
+    return all[site];
+}
+
+/* --- layout -------------------------------------------------------------------------------------
+ */
+
+static void add_param(struct gw_params *p, const struct gw_config *cfg, size_t layer,
+                      enum gw_lora_module module, char which, size_t rows, size_t cols,
+                      size_t offset) {
+    struct gw_tensor_spec spec;
+    gw_config_tensor(cfg, modules[module].kind, layer, &spec);
+    struct gw_param *t = &p->list[p->n++];
+    *t = (struct gw_param){
+        .rank = 2, .shape = {rows, cols}, .offset = offset, .n = rows * cols, .decay = true};
+    /* "model.layers.0.self_attn.q_proj.weight" */
+    const int stem = (int)(strlen(spec.name) - strlen("weight"));
+    snprintf(t->name, sizeof t->name, "base_model.model.%.*slora_%c.weight", stem, spec.name,
+             which);
+}
+
+/* One site: its parts, its place in the flat arrays and in memory (base NULL: only sizes). */
+static void lay_out_site(struct gw_lora *l, const struct gw_model *m, size_t layer,
+                         enum gw_site index, char *base, size_t *used) {
+    struct gw_lora_site *site = &l->sites[layer][index];
+    const struct gw_packed *w = base_of(&m->layers[layer], index);
+    const size_t r = l->opts.r;
+    struct gw_params *p = &l->params;
+    size_t row0 = 0;
+    *site = (struct gw_lora_site){.a_offset = p->n_floats};
+    for (int i = 0; i < GW_LORA_MODULES; i++) {
+        struct gw_tensor_spec spec;
+        if (modules[i].site != index) continue;
+        gw_config_tensor(&m->cfg, modules[i].kind, layer, &spec);
+        if (l->opts.modules[i] && l->layers[layer]) {
+            site->parts[site->n_parts++] =
+                (struct gw_lora_part){.module = (enum gw_lora_module)i,
+                                      .row0 = index == GW_SITE_GATE_UP ? 0 : row0,
+                                      .rows = spec.shape[0],
+                                      .col0 = site->width};
+            add_param(p, &m->cfg, layer, (enum gw_lora_module)i, 'A', r, w->k,
+                      p->n_floats + site->width * w->k);
+            site->width += r;
+        }
+        row0 += spec.shape[0];
+    }
+    p->n_floats += site->width * w->k;
+    for (size_t i = 0; i < site->n_parts; i++) {
+        struct gw_lora_part *part = &site->parts[i];
+        part->b_offset = p->n_floats;
+        add_param(p, &m->cfg, layer, part->module, 'B', part->rows, r, part->b_offset);
+        p->n_floats += part->rows * r;
+    }
+    p->n_floats = gw_round_up(p->n_floats, 16);
+    if (site->width == 0) return;
+    const size_t a = gw_packed_bytes(m->format, site->width, w->k);
+    gw_packed_init(&site->a, m->format, site->width, w->k, base != NULL ? base + *used : NULL);
+    gw_packed_init(&site->b, m->format, w->n, site->width, base != NULL ? base + *used + a : NULL);
+    *used += a + gw_packed_bytes(m->format, w->n, site->width);
+}
+
+static size_t lay_out(struct gw_lora *l, const struct gw_model *m, char *base) {
+    size_t used = 0;
+    l->params.n = l->params.n_floats = 0;
+    for (size_t i = 0; i < m->cfg.n_layers; i++)
+        for (int s = 0; s < GW_SITES; s++) lay_out_site(l, m, i, (enum gw_site)s, base, &used);
+    return used;
+}
+
+/* Room for packing: 16 rows of the longest A, or of B twice. */
+static size_t buffer_bytes(const struct gw_model *m, size_t r) {
+    const struct gw_config *c = &m->cfg;
+    const size_t k = GW_MAX(GW_MAX(c->hidden, c->ffn), c->n_heads * c->head_dim);
+    return 2 * GWEN_PANEL * gw_round_up(GW_MAX(k, 3 * r), 16) * sizeof(float);
+}
+
+/* An adapter of zeros that is not yet the model's. */
+enum gwen_status gw_lora_allocate(const struct gw_model *m, const struct gw_lora_opts *opts,
+                                  struct gw_lora **out, struct gwen_err *err) {
+    const size_t n_layers = m->cfg.n_layers;
+    struct gw_lora *l = calloc(1, sizeof *l);
+    *out = NULL;
+    if (l == NULL) return gw_nomem(err, sizeof *l, "an adapter");
+    l->opts = *opts;
+    l->n_layers = n_layers;
+    l->scale = (float)(opts->alpha / (opts->rslora ? sqrt((double)opts->r) : (double)opts->r));
+    l->sites = calloc(n_layers, sizeof *l->sites);
+    l->layers = calloc(n_layers, sizeof *l->layers);
+    l->params.list = calloc(n_layers * 2 * GW_LORA_MODULES, sizeof *l->params.list);
+    enum gwen_status status = GWEN_OK;
+    if (l->sites == NULL || l->layers == NULL || l->params.list == NULL) {
+        status = gw_nomem(err, n_layers * sizeof *l->sites, "an adapter");
+    } else {
+        for (size_t i = 0; i < n_layers; i++)
+            l->layers[i] = opts->layers == NULL || opts->layers[i];
+        l->opts.layers = l->layers;
+        const size_t packed = lay_out(l, m, NULL);
+        const size_t values = gw_round_up(l->params.n_floats * sizeof(float), 64);
+        status = gw_mem_map(&l->memory, packed + values + buffer_bytes(m, opts->r), err);
+        if (status == GWEN_OK) {
+            lay_out(l, m, l->memory.data);
+            l->values = (float *)(void *)((char *)l->memory.data + packed);
+            l->buffer = (char *)l->values + values;
+        }
+    }
+    if (status != GWEN_OK) {
+        gw_lora_free(l);
+        return status;
+    }
+    *out = l;
+    return GWEN_OK;
+}
+
+void gw_lora_free(struct gw_lora *l) {
+    if (l == NULL) return;
+    gw_mem_unmap(&l->memory);
+    gw_params_free(&l->params);
+    free(l->sites);
+    free(l->layers);
+    free(l->base_model);
+    free(l);
+}
+
+static void attach(struct gw_model *m, struct gw_lora *l) {
+    m->lora = l;
+    m->cfg.lora_width = 0;
+    for (size_t i = 0; i < l->n_layers; i++)
+        for (int s = 0; s < GW_SITES; s++)
+            m->cfg.lora_width = GW_MAX(m->cfg.lora_width, l->sites[i][s].width);
+}
+
+enum gwen_status gw_lora_create(struct gw_model *m, const struct gw_lora_opts *opts, uint64_t seed,
+                                struct gwen_err *err) {
+    struct gw_lora *l;
+    if (opts->r == 0) return gw_fail(err, GWEN_ERR_ARGUMENT, "lora: r must be positive");
+    GW_TRY(gw_lora_allocate(m, opts, &l, err));
+    for (size_t i = 0; i < l->params.n; i++) {
+        const struct gw_param *p = &l->params.list[i];
+        if (strstr(p->name, ".lora_A.") == NULL) continue;
+        const struct gw_rng_key key = {.seed = seed,
+                                       .stream = GW_STREAM_INIT,
+                                       .prompt_key = gw_hash64(p->name, strlen(p->name))};
+        struct gw_rng rng;
+        gw_rng_init(&rng, &key);
+        const double bound = 1.0 / sqrt((double)p->shape[1]);
+        for (size_t j = 0; j < p->n; j++)
+            l->values[p->offset + j] = (float)((2 * gw_rng_uniform_at(&rng, 0, j) - 1) * bound);
+    }
+    attach(m, l);
+    gw_lora_pack(m);
+    return GWEN_OK;
+}
+
+/* For lora_file.c: a filled adapter becomes the model's. */
+void gw_lora_attach(struct gw_model *m, struct gw_lora *l) {
+    attach(m, l);
+    gw_lora_pack(m);
+}
+
+/* --- packing ------------------------------------------------------------------------------------
+ */
+
+/* Packs 16 rows of float, each of k elements (NULL: zeros), as panel `panel`. */
+static void pack_rows(const struct gwen_kernels *kern, struct gw_packed *w, size_t panel,
+                      const float *const rows[GWEN_PANEL], char *buffer) {
+    const void *converted[GWEN_PANEL];
+    for (size_t j = 0; j < GWEN_PANEL; j++) {
+        char *to = buffer + j * gw_round_up(w->k, 16) * sizeof(float);
+        converted[j] = rows[j];
+        if (rows[j] == NULL || w->format == GW_PANEL_F32) continue;
+        if (w->format == GW_PANEL_F16)
+            kern->f32_to_f16((struct gwen_f16 *)(void *)to, rows[j], w->k);
+        else
+            kern->f32_to_bf16((struct gwen_bf16 *)(void *)to, rows[j], w->k);
+        converted[j] = to;
+    }
+    gw_packed_set_panel(kern, w, panel, converted);
+}
+
+static void pack_a(const struct gwen_kernels *kern, const struct gw_lora *l,
+                   struct gw_lora_site *site, char *buffer) {
+    for (size_t panel = 0; panel < site->a.n_panels; panel++) {
+        const float *rows[GWEN_PANEL];
+        for (size_t j = 0; j < GWEN_PANEL; j++) {
+            const size_t row = panel * GWEN_PANEL + j;
+            rows[j] = row < site->width ? l->values + site->a_offset + row * site->a.k : NULL;
+        }
+        pack_rows(kern, &site->a, panel, rows, buffer);
+    }
+}
+
+/* The module that packed row n of a site belongs to, and its row; NULL: none with an adapter. */
+static const struct gw_lora_part *part_of(const struct gw_lora_site *site, size_t n, size_t *row) {
+    for (size_t i = 0; i < site->n_parts; i++) {
+        const struct gw_lora_part *p = &site->parts[i];
+        const bool gate = p->module == GW_LORA_GATE, up = p->module == GW_LORA_UP;
+        *row = n - p->row0;
+        if (gate || up) {
+            if (n / GWEN_PANEL % 2 != (up ? 1u : 0u)) continue;
+            *row = n / (2 * GWEN_PANEL) * GWEN_PANEL + n % GWEN_PANEL;
+        }
+        if (n >= p->row0 && *row < p->rows) return p;
+    }
+    return NULL;
+}
+
+static void pack_b(const struct gwen_kernels *kern, const struct gw_lora *l,
+                   struct gw_lora_site *site, char *buffer) {
+    const size_t stride = gw_round_up(site->width, 16), r = l->opts.r;
+    float *padded = (float *)(void *)buffer;
+    for (size_t panel = 0; panel < site->b.n_panels; panel++) {
+        const float *rows[GWEN_PANEL];
+        memset(padded, 0, GWEN_PANEL * stride * sizeof *padded);
+        for (size_t j = 0; j < GWEN_PANEL; j++) {
+            size_t row;
+            const struct gw_lora_part *p = part_of(site, panel * GWEN_PANEL + j, &row);
+            rows[j] = padded + j * stride;
+            if (p == NULL) continue;
+            memcpy(padded + j * stride + p->col0, l->values + p->b_offset + row * r,
+                   r * sizeof *padded);
+        }
+        pack_rows(kern, &site->b, panel, rows, (char *)(padded + GWEN_PANEL * stride));
+    }
+}
+
+void gw_lora_pack(struct gw_model *m) {
+    for (size_t i = 0; i < m->cfg.n_layers; i++)
+        for (int s = 0; s < GW_SITES; s++) {
+            struct gw_lora_site *site = &m->lora->sites[i][s];
+            if (site->width == 0) continue;
+            pack_a(&m->kern, m->lora, site, m->lora->buffer);
+            pack_b(&m->kern, m->lora, site, m->lora->buffer);
+        }
+}
+
+void gw_lora_merge(const struct gw_lora *l, const struct gw_params *params, float *master) {
+    const size_t r = l->opts.r;
+    for (size_t i = 0; i < l->n_layers; i++)
+        for (int s = 0; s < GW_SITES; s++)
+            for (size_t k = 0; k < l->sites[i][s].n_parts; k++) {
+                const struct gw_lora_site *site = &l->sites[i][s];
+                const struct gw_lora_part *part = &site->parts[k];
+                float *w = master + gw_params_offset(params, modules[part->module].kind, i);
+                const float *a = l->values + site->a_offset + part->col0 * site->a.k;
+                const float *b = l->values + part->b_offset;
+                for (size_t n = 0; n < part->rows; n++)
+                    for (size_t c = 0; c < site->a.k; c++) {
+                        double sum = 0;
+                        for (size_t j = 0; j < r; j++)
+                            sum += (double)b[n * r + j] * (double)a[j * site->a.k + c];
+                        w[n * site->a.k + c] += (float)((double)l->scale * sum);
+                    }
+            }
+}
+
+/* --- in the passes ------------------------------------------------------------------------------
+ */
+
+/* Columns of the site's width that columns n0..n0+n of its matrix have to do with, widened to
+ * pairs. */
+static struct gw_span columns_of(const struct gw_lora *l, const struct gw_lora_site *site,
+                                 size_t n0, size_t n) {
+    struct gw_span span = {site->width, 0};
+    for (size_t i = 0; i < site->n_parts; i++) {
+        const struct gw_lora_part *p = &site->parts[i];
+        const bool alternate = p->module == GW_LORA_GATE || p->module == GW_LORA_UP;
+        if (!alternate && (n0 + n <= p->row0 || n0 >= p->row0 + p->rows)) continue;
+        span.begin = GW_MIN(span.begin, p->col0);
+        span.end = GW_MAX(span.end, p->col0 + l->opts.r);
+    }
+    span.begin -= span.begin % 2;
+    if (site->b.format == GW_PANEL_BF16X2) span.end += span.end % 2;
+    return span;
+}
+
+enum { ADD_ROWS = 24 }; /* rows of U B^T held at a time */
+
+void gw_lora_add(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
+                 size_t c_stride) {
+    const struct gw_lora_add *d = ctx;
+    const struct gw_packed *b = &d->site->b;
+    const struct gw_span span = columns_of(d->lora, d->site, n0, n);
+    const size_t elem = gw_packed_x_elem(b->format);
+    /* A sum of its own: going on from c, each of its steps would be rounded like all of Y. */
+    float sums[ADD_ROWS][GW_GROUP_COLS];
+    for (size_t i = 0, rows; span.begin < span.end && i < m; i += rows) {
+        rows = GW_MIN(m - i, (size_t)ADD_ROWS);
+        gw_small_gemm(
+            d->kern, b->format,
+            &(struct gwen_tile){.m = rows,
+                                .nv = (n + GWEN_PANEL - 1) / GWEN_PANEL,
+                                .k = span.end - span.begin,
+                                .x = d->u + (m0 + i) * d->u_stride + span.begin * elem,
+                                .x_stride = d->u_stride,
+                                .w = (const char *)b->data + n0 / GWEN_PANEL * b->panel_stride +
+                                     span.begin * GWEN_PANEL * (b->format == GW_PANEL_F32 ? 4 : 2),
+                                .panel_stride = b->panel_stride,
+                                .c = sums[0],
+                                .c_stride = GW_GROUP_COLS});
+        for (size_t r = 0; r < rows; r++) d->kern->add(c + (i + r) * c_stride, sums[r], n);
+    }
+    d->then(d->ctx, thread, m0, m, n0, n, c, c_stride);
+}
+
+void gw_lora_take_u(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
+                    size_t c_stride) {
+    const struct gw_lora_u *d = ctx;
+    (void)thread;
+    for (size_t i = 0; i < m; i++) {
+        float *u = c + i * c_stride;
+        char *row = d->u + (m0 + i) * d->u_stride;
+        d->kern->scale(u, d->scale, n);
+        if (d->format == GW_PANEL_BF16X2)
+            d->kern->f32_to_bf16((struct gwen_bf16 *)(void *)row + n0, u, n);
+        else
+            memcpy((float *)(void *)row + n0, u, n * sizeof *u);
+    }
+}

@@ -1,0 +1,110 @@
+/* lora.h - low-rank adapters (Hu et al. 2021) on the linear layers of a model, in PEFT's format.
+ *
+ *     Y = X W^T + U B^T,    U = scale * X A^T,    scale = alpha / r  (rslora: alpha / sqrt(r))
+ *
+ * The adapters of one packed matrix (q|k|v, gate|up) are a site: their A lie one below the other,
+ * [width, k], and B is [n, width] with zeros where a row and a column belong to different modules,
+ * so that a site costs two small products.  U B^T is added to a piece of Y as it leaves the base
+ * product: W itself is never changed.
+ *
+ * A directory holds adapter_config.json and adapter_model.safetensors, as PEFT writes and reads
+ * them.  What would change the computation and is not supported is refused by name. */
+#ifndef GW_LORA_H
+#define GW_LORA_H
+
+#include "model/model.h"
+#include "model/params.h"
+
+enum gw_lora_module {
+    GW_LORA_Q,
+    GW_LORA_K,
+    GW_LORA_V,
+    GW_LORA_O,
+    GW_LORA_GATE,
+    GW_LORA_UP,
+    GW_LORA_DOWN,
+    GW_LORA_MODULES
+};
+
+/* The packed matrices of a layer. */
+enum gw_site { GW_SITE_QKV, GW_SITE_O, GW_SITE_GATE_UP, GW_SITE_DOWN, GW_SITES };
+
+struct gw_lora_part {
+    enum gw_lora_module module;
+    size_t row0, rows; /* of the packed matrix; of gate|up: every other panel */
+    size_t col0;       /* of the site's width; r columns */
+    size_t b_offset;   /* of B [rows][r] in the flat arrays */
+};
+
+struct gw_lora_site {
+    size_t width; /* r for each adapted module; 0: none */
+    size_t n_parts;
+    struct gw_lora_part parts[3];
+    size_t a_offset; /* of all A [width][k] in the flat arrays */
+    struct gw_packed a, b;
+};
+
+struct gw_lora_opts {
+    size_t r;
+    double alpha;
+    bool rslora;
+    bool modules[GW_LORA_MODULES];
+    const bool *layers; /* [n_layers] those with adapters; NULL: all */
+};
+
+struct gw_lora {
+    struct gw_lora_opts opts; /* layers points into this */
+    float scale;
+    size_t n_layers;
+    struct gw_lora_site (*sites)[GW_SITES]; /* [n_layers] */
+    struct gw_params params;                /* of the flat arrays; names are PEFT's */
+    float *values;                          /* [params.n_floats] what is packed */
+    char *buffer;                           /* for packing */
+    bool *layers;
+    char *base_model; /* base_model_name_or_path, or NULL */
+    struct gw_mem memory;
+};
+
+/* A fresh adapter for the model: A uniform in +-1/sqrt(k) as PEFT draws it (by our generator, keyed
+ * by seed and name), B zero.  It belongs to the model from then on (model->lora). */
+enum gwen_status gw_lora_create(struct gw_model *model, const struct gw_lora_opts *opts,
+                                uint64_t seed, struct gwen_err *err);
+/* Reads DIR and puts it on the model, which has none yet. */
+enum gwen_status gw_lora_load(struct gw_model *model, const char *dir, struct gwen_err *err);
+/* Writes DIR (made if need be): what PeftModel.from_pretrained reads. */
+enum gwen_status gw_lora_save(const struct gw_lora *lora, const char *dir, struct gwen_err *err);
+void gw_lora_free(struct gw_lora *lora);
+/* For lora_file.c: an adapter of zeros for the model, and giving it to the model. */
+enum gwen_status gw_lora_allocate(const struct gw_model *model, const struct gw_lora_opts *opts,
+                                  struct gw_lora **out, struct gwen_err *err);
+void gw_lora_attach(struct gw_model *model, struct gw_lora *lora);
+
+/* Packs `values` again after they have changed. */
+void gw_lora_pack(struct gw_model *model);
+/* Adds scale * B A to master weights of the whole model laid out as `params`. */
+void gw_lora_merge(const struct gw_lora *lora, const struct gw_params *params, float *master);
+
+/* For the forward and backward passes: U B^T added to a piece of Y, see gw_linear_done. */
+struct gw_lora_add {
+    const struct gwen_kernels *kern;
+    const struct gw_lora *lora;
+    const struct gw_lora_site *site;
+    const char *u; /* operand rows [m][width] */
+    size_t u_stride;
+    gw_linear_done *then; /* what happens to the sum */
+    void *ctx;
+};
+void gw_lora_add(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
+                 size_t c_stride);
+/* U (times `scale`) as operand rows. */
+struct gw_lora_u {
+    const struct gwen_kernels *kern;
+    enum gw_panel_format format;
+    float scale;
+    char *u;
+    size_t u_stride;
+};
+void gw_lora_take_u(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
+                    size_t c_stride);
+
+#endif

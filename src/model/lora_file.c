@@ -1,0 +1,261 @@
+/* lora_file.c - PEFT's adapter directories; see lora.h. */
+#include "model/lora.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "model/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONFIG_BYTES = 1 << 20 };
+
+static const char *const names[GW_LORA_MODULES] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                                   "gate_proj", "up_proj", "down_proj"};
+
+/* --- the configuration ---------------------------------------------------------------------------
+ */
+
+/* Fields that change the computation, and must be absent, null, false, 0 or empty. */
+static enum gwen_status refuse_others(struct gw_json_node root, struct gwen_err *err) {
+    static const char *const keys[] = {
+        "alpha_pattern",   "rank_pattern",      "layer_replication",       "modules_to_save",
+        "use_dora",        "use_qalora",        "fan_in_fan_out",          "lora_bias",
+        "exclude_modules", "target_parameters", "trainable_token_indices", "layers_pattern",
+        "lora_dropout",    "use_bdlora",        "alora_invocation_tokens"};
+    for (size_t i = 0; i < GW_ARRAY_LEN(keys); i++) {
+        struct gw_json_node n;
+        char shown[80];
+        bool on;
+        double value;
+        if (!gw_json_find(root, keys[i], &n) || gw_json_is_null(n)) continue;
+        const bool list = gw_json_is_object(n) || gw_json_is_array(n);
+        if (list && gw_json_size(n) == 0) continue;
+        if (gw_json_is_bool(n) && gw_json_as_bool(n, &on, err) == GWEN_OK && !on) continue;
+        if (gw_json_is_number(n) && gw_json_as_double(n, 0, 0, &value, err) == GWEN_OK) continue;
+        gw_json_show(n, shown, sizeof shown);
+        return gw_json_fail(root, err, GWEN_ERR_UNSUPPORTED, "%s %s is not supported", keys[i],
+                            shown);
+    }
+    return GWEN_OK;
+}
+
+static enum gwen_status find_module(struct gw_json_node n, bool modules[GW_LORA_MODULES],
+                                    struct gwen_err *err) {
+    const char *text;
+    GW_TRY(gw_json_as_string(n, &text, err));
+    for (size_t i = 0; i < GW_LORA_MODULES; i++) {
+        if (strcmp(text, names[i]) != 0) continue;
+        modules[i] = true;
+        return GWEN_OK;
+    }
+    return gw_json_fail(n, err, GWEN_ERR_UNSUPPORTED,
+                        "\"%s\" is not one of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
+                        "down_proj",
+                        text);
+}
+
+static enum gwen_status read_modules(struct gw_json_node root, bool modules[GW_LORA_MODULES],
+                                     struct gwen_err *err) {
+    struct gw_json_node n;
+    const char *text;
+    if (!gw_json_find(root, "target_modules", &n))
+        return gw_json_fail(root, err, GWEN_ERR_FORMAT, "target_modules is missing");
+    if (gw_json_is_string(n)) {
+        GW_TRY(gw_json_as_string(n, &text, err));
+        if (strcmp(text, "all-linear") != 0) return find_module(n, modules, err);
+        for (size_t i = 0; i < GW_LORA_MODULES; i++) modules[i] = true;
+        return GWEN_OK;
+    }
+    GW_TRY(gw_json_get_array(root, "target_modules", GW_JSON_REQUIRED, &n, err));
+    for (struct gw_json_node i = gw_json_first(n); i.v != NULL; i = gw_json_next(i))
+        GW_TRY(find_module(i, modules, err));
+    return GWEN_OK;
+}
+
+/* layers_to_transform: a number, a list of them, or null for all. */
+static enum gwen_status read_layers(struct gw_json_node root, size_t n_layers, bool *layers,
+                                    struct gwen_err *err) {
+    struct gw_json_node n;
+    int64_t layer;
+    const bool some = gw_json_find(root, "layers_to_transform", &n) && !gw_json_is_null(n);
+    for (size_t i = 0; i < n_layers; i++) layers[i] = !some;
+    if (!some) return GWEN_OK;
+    if (gw_json_is_number(n)) {
+        GW_TRY(gw_json_as_i64(n, 0, (int64_t)n_layers - 1, &layer, err));
+        layers[layer] = true;
+        return GWEN_OK;
+    }
+    for (struct gw_json_node i = gw_json_first(n); i.v != NULL; i = gw_json_next(i)) {
+        GW_TRY(gw_json_as_i64(i, 0, (int64_t)n_layers - 1, &layer, err));
+        layers[layer] = true;
+    }
+    return GWEN_OK;
+}
+
+static enum gwen_status read_config(const struct gw_model *m, struct gw_json_node root,
+                                    struct gw_lora_opts *o, bool *layers, struct gwen_err *err) {
+    const char *type = "LORA", *bias = "none";
+    GW_TRY(gw_json_get_string(root, "peft_type", GW_JSON_REQUIRED, &type, err));
+    if (strcmp(type, "LORA") != 0)
+        return gw_json_fail(root, err, GWEN_ERR_UNSUPPORTED, "peft_type \"%s\" is not LORA", type);
+    GW_TRY(gw_json_get_string(root, "bias", GW_JSON_OPTIONAL, &bias, err));
+    if (strcmp(bias, "none") != 0)
+        return gw_json_fail(root, err, GWEN_ERR_UNSUPPORTED, "bias \"%s\" is not supported", bias);
+    GW_TRY(refuse_others(root, err));
+    GW_TRY(gw_json_get_size(root, "r", GW_JSON_REQUIRED, 1, 1 << 14, &o->r, err));
+    GW_TRY(gw_json_get_double(root, "lora_alpha", GW_JSON_REQUIRED, 0, 1e9, &o->alpha, err));
+    GW_TRY(gw_json_get_bool(root, "use_rslora", GW_JSON_OPTIONAL, &o->rslora, err));
+    GW_TRY(read_modules(root, o->modules, err));
+    return read_layers(root, m->cfg.n_layers, layers, err);
+}
+
+/* --- reading -------------------------------------------------------------------------------------
+ */
+
+static enum gwen_status read_tensor(const struct gw_model *m, const struct gw_safetensors *st,
+                                    const struct gw_param *p, float *values, struct gwen_err *err) {
+    const struct gw_tensor *t;
+    GW_TRY(gw_safetensors_get(st, p->name, GW_DTYPE_NONE, 2, p->shape, &t, err));
+    float *to = values + p->offset;
+    switch (t->dtype) {
+    case GW_DTYPE_F32: memcpy(to, t->data, t->bytes); break;
+    case GW_DTYPE_F16: m->kern.f16_to_f32(to, t->data, t->n_elem); break;
+    case GW_DTYPE_BF16: m->kern.bf16_to_f32(to, t->data, t->n_elem); break;
+    default:
+        return gw_fail(err, GWEN_ERR_UNSUPPORTED, "tensor %s is %s: float types are supported",
+                       p->name, gw_dtype_name(t->dtype));
+    }
+    for (size_t i = 0; i < p->n; i++)
+        if (!(to[i] - to[i] == 0))
+            return gw_fail(err, GWEN_ERR_NUMERIC, "%s: element %zu is not finite", p->name, i);
+    return GWEN_OK;
+}
+
+static enum gwen_status read_tensors(const struct gw_model *m, const char *dir, struct gw_lora *l,
+                                     struct gwen_err *err) {
+    struct gw_str path = {0};
+    struct gw_safetensors *st = NULL;
+    enum gwen_status status = gw_path_join(&path, dir, "adapter_model.safetensors", err);
+    if (status == GWEN_OK) status = gw_safetensors_open(path.data, &st, err);
+    for (size_t i = 0; i < l->params.n && status == GWEN_OK; i++)
+        status = read_tensor(m, st, &l->params.list[i], l->values, err);
+    if (status == GWEN_OK && gw_safetensors_count(st) != l->params.n)
+        status =
+            gw_fail(err, GWEN_ERR_FORMAT, "%s: %zu tensors, where adapter_config.json asks for %zu",
+                    path.data, gw_safetensors_count(st), l->params.n);
+    gw_safetensors_close(st);
+    gw_str_free(&path);
+    return status;
+}
+
+static char *base_name(struct gw_json_node root) {
+    const char *text = NULL;
+    struct gwen_err err;
+    if (gw_json_get_string(root, "base_model_name_or_path", GW_JSON_OPTIONAL, &text, &err) !=
+            GWEN_OK ||
+        text == NULL)
+        return NULL;
+    return strdup(text);
+}
+
+enum gwen_status gw_lora_load(struct gw_model *m, const char *dir, struct gwen_err *err) {
+    struct gw_json_doc doc = {0};
+    struct gw_str path = {0};
+    struct gw_lora_opts opts = {0};
+    struct gw_lora *l = NULL;
+    bool *layers = calloc(m->cfg.n_layers, sizeof *layers);
+    enum gwen_status status =
+        layers != NULL ? GWEN_OK : gw_nomem(err, m->cfg.n_layers, "an adapter");
+    opts.layers = layers;
+    if (status == GWEN_OK) status = gw_path_join(&path, dir, "adapter_config.json", err);
+    if (status == GWEN_OK) status = gw_json_load(path.data, CONFIG_BYTES, &doc, err);
+    if (status == GWEN_OK) status = read_config(m, gw_json_root(&doc), &opts, layers, err);
+    if (status == GWEN_OK) status = gw_lora_allocate(m, &opts, &l, err);
+    if (status == GWEN_OK) {
+        l->base_model = base_name(gw_json_root(&doc));
+        status = read_tensors(m, dir, l, err);
+    }
+    if (status == GWEN_OK)
+        gw_lora_attach(m, l);
+    else
+        gw_lora_free(l);
+    gw_json_free(&doc);
+    gw_str_free(&path);
+    free(layers);
+    return status;
+}
+
+/* --- writing -------------------------------------------------------------------------------------
+ */
+
+static void put_layers(struct gw_str *s, const struct gw_lora *l) {
+    bool all = true;
+    size_t n = 0;
+    for (size_t i = 0; i < l->n_layers; i++) all = all && l->layers[i];
+    if (all) {
+        gw_str_puts(s, "null");
+        return;
+    }
+    gw_str_putc(s, '[');
+    for (size_t i = 0; i < l->n_layers; i++)
+        if (l->layers[i]) gw_str_printf(s, "%s%zu", n++ > 0 ? ", " : "", i);
+    gw_str_putc(s, ']');
+}
+
+static void put_config(struct gw_str *s, const struct gw_lora *l) {
+    size_t n = 0;
+    gw_str_puts(s, "{\n  \"base_model_name_or_path\": ");
+    if (l->base_model != NULL)
+        gw_str_put_json(s, l->base_model, strlen(l->base_model));
+    else
+        gw_str_puts(s, "null");
+    gw_str_puts(s, ",\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n"
+                   "  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n"
+                   "  \"layers_to_transform\": ");
+    put_layers(s, l);
+    gw_str_printf(s, ",\n  \"lora_alpha\": %.9g,\n  \"lora_dropout\": 0.0,\n", l->opts.alpha);
+    gw_str_printf(s, "  \"modules_to_save\": null,\n  \"peft_type\": \"LORA\",\n  \"r\": %zu,\n",
+                  l->opts.r);
+    gw_str_puts(s, "  \"target_modules\": [");
+    for (size_t i = 0; i < GW_LORA_MODULES; i++)
+        if (l->opts.modules[i]) gw_str_printf(s, "%s\"%s\"", n++ > 0 ? ", " : "", names[i]);
+    gw_str_printf(s,
+                  "],\n  \"task_type\": \"CAUSAL_LM\",\n  \"use_dora\": false,\n"
+                  "  \"use_rslora\": %s\n}\n",
+                  l->opts.rslora ? "true" : "false");
+}
+
+static enum gwen_status write_tensors(const struct gw_lora *l, const char *path,
+                                      struct gwen_err *err) {
+    const struct gw_meta meta = {"format", "pt"};
+    struct gw_tensor *tensors = calloc(l->params.n, sizeof *tensors);
+    if (tensors == NULL) return gw_nomem(err, l->params.n * sizeof *tensors, "an adapter");
+    for (size_t i = 0; i < l->params.n; i++) {
+        const struct gw_param *p = &l->params.list[i];
+        tensors[i] = (struct gw_tensor){.name = p->name,
+                                        .dtype = GW_DTYPE_F32,
+                                        .rank = 2,
+                                        .shape = {p->shape[0], p->shape[1]},
+                                        .data = l->values + p->offset};
+    }
+    enum gwen_status status =
+        gw_safetensors_write(path, tensors, l->params.n, &meta, 1, NULL, NULL, err);
+    free(tensors);
+    return status;
+}
+
+enum gwen_status gw_lora_save(const struct gw_lora *l, const char *dir, struct gwen_err *err) {
+    struct gw_str path = {0}, config = {0};
+    enum gwen_status status = gw_dir_make(dir, err);
+    if (status == GWEN_OK) status = gw_path_join(&path, dir, "adapter_model.safetensors", err);
+    if (status == GWEN_OK) status = write_tensors(l, path.data, err);
+    gw_str_free(&path);
+    put_config(&config, l);
+    if (status == GWEN_OK && config.failed) status = gw_nomem(err, config.cap, dir);
+    if (status == GWEN_OK) status = gw_path_join(&path, dir, "adapter_config.json", err);
+    if (status == GWEN_OK) status = gw_file_write(path.data, config.data, config.len, err);
+    gw_str_free(&path);
+    gw_str_free(&config);
+    return status;
+}
