@@ -19,5 +19,6 @@ void gwen_init_avx512(struct gwen_kernels *k) {
     gwen_init_avx512_gemm(k);
     gwen_init_avx512_pack(k);
     gwen_init_avx512_rows(k);
+    gwen_init_avx512_train(k);
     k->peak_f32 = peak_f32;
 }

@@ -5,32 +5,6 @@
  * time here, at about the speed of a copy. */
 #include "x86/avx512.h"
 
-/* r[i] = row i becomes column i. */
-INLINE void transpose(__m512i r[LANES]) {
-    __m512i t[LANES];
-    UNROLL for (int i = 0; i < LANES; i += 2) { /* pairs of rows, within 128-bit lanes */
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    UNROLL for (int i = 0; i < LANES; i += 4) { /* fours of rows: r[i + c] has columns c mod 4 */
-        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    UNROLL for (int c = 0; c < 4; c++) { /* then a 4 x 4 transposition of 128-bit lanes */
-        __m512i a = _mm512_shuffle_i32x4(r[c], r[c + 4], 0x88);
-        __m512i b = _mm512_shuffle_i32x4(r[c], r[c + 4], 0xdd);
-        __m512i d = _mm512_shuffle_i32x4(r[c + 8], r[c + 12], 0x88);
-        __m512i e = _mm512_shuffle_i32x4(r[c + 8], r[c + 12], 0xdd);
-        t[c] = _mm512_shuffle_i32x4(a, d, 0x88);
-        t[c + 4] = _mm512_shuffle_i32x4(b, e, 0x88);
-        t[c + 8] = _mm512_shuffle_i32x4(a, d, 0xdd);
-        t[c + 12] = _mm512_shuffle_i32x4(b, e, 0xdd);
-    }
-    UNROLL for (int i = 0; i < LANES; i++) r[i] = t[i];
-}
-
 /* Up to 16 32-bit elements of each row, transposed; what is missing is 0. */
 INLINE void load_block(__m512i r[LANES], const char *src, size_t stride_bytes, size_t rows,
                        __mmask16 columns) {
