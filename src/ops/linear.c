@@ -308,11 +308,21 @@ void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_
     }
 }
 
-void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
-                   const struct gwen_tile *all) {
+static void small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
+                       const struct gwen_tile *all, struct gw_linear_cut cut) {
     if (all->m == 0 || all->nv == 0) return;
-    const struct micro micro = micro_of(kern, format, (struct gw_linear_cut){0});
+    const struct micro micro = micro_of(kern, format, cut);
     struct gwen_tile padded = *all;
     padded.k = padded_k(format, all->k);
     run_block(&micro, &padded);
+}
+
+void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
+                   const struct gwen_tile *all) {
+    small_gemm(kern, format, all, (struct gw_linear_cut){0});
+}
+
+void gw_small_gemm_in_order(const struct gwen_kernels *kern, enum gw_panel_format format,
+                            const struct gwen_tile *all) {
+    small_gemm(kern, format, all, (struct gw_linear_cut){.panels = 1});
 }

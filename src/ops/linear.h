@@ -93,5 +93,8 @@ size_t gw_linear_scratch_bytes(void);
  * all->c[m][nv*16] (+)= x[m][k] w, of any m, nv and k; all->prefetch is spread evenly over it. */
 void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
                    const struct gwen_tile *all);
+/* The same panel after panel: reads memory from front to back, but computes more slowly. */
+void gw_small_gemm_in_order(const struct gwen_kernels *kern, enum gw_panel_format format,
+                            const struct gwen_tile *all);
 
 #endif

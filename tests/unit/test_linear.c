@@ -289,12 +289,12 @@ static void test_small_gemm(void **state) {
                                      .c_stride = columns + 3,
                                      .prefetch = p.panels,
                                      .prefetch_lines = m % 3};
-            gw_small_gemm(&kern, FORMATS[f], &part);
+            (m % 2 == 0 ? gw_small_gemm_in_order : gw_small_gemm)(&kern, FORMATS[f], &part);
             part.k = rest;
             part.x = (const char *)p.x + half * gw_packed_x_elem(FORMATS[f]);
             part.w = (const char *)p.panels + half * w_row;
             part.accumulate = true;
-            gw_small_gemm(&kern, FORMATS[f], &part);
+            (m % 2 == 0 ? gw_small_gemm_in_order : gw_small_gemm)(&kern, FORMATS[f], &part);
             for (size_t i = 0; i < m; i++)
                 assert_memory_equal(&c[i * (columns + 3)], &p.y[i * columns],
                                     columns * sizeof(float));
