@@ -52,7 +52,8 @@ enum gw_option_kind {
     GW_OPTION_COUNTS, /* struct gw_counts, each in [min, max] */
     GW_OPTION_U64,    /* uint64_t */
     GW_OPTION_REAL,   /* double in [min, max] */
-    GW_OPTION_CHOICE  /* int: which of the words of `arg`, written a|b|c */
+    GW_OPTION_CHOICE, /* int: which of the words of `arg`, written a|b|c */
+    GW_OPTION_TRAIN   /* struct gw_train_config: its option of that name */
 };
 
 /* A count without a default of its own; for a real it is NAN. */
@@ -199,6 +200,8 @@ bool gw_interrupt_none(void *ctx);
 /* Row of options by name ('-' and '_' are the same), NULL: none; *slot is its place in `given`. */
 const struct gw_option *gw_option_find(const struct gw_cli *cli, const char *name, size_t len,
                                        size_t *slot);
+/* " (did you mean NAME?)" for a name that is no option but close to one, else "". */
+const char *gw_option_hint(struct gw_cli *cli, const char *name, size_t len);
 /* Row `slot` of the command's options and the common ones after them; NULL past the end. */
 const struct gw_option *gw_option_at(const struct gw_cli *cli, size_t slot);
 /* True when a common option gives way to one of the command that has its name. */

@@ -39,7 +39,7 @@ static bool apply_array(struct gw_cli *cli, struct gw_json_node n, size_t slot, 
         return true;
     }
     struct gw_str list = {0};
-    bool ok = o->kind == GW_OPTION_COUNTS;
+    bool ok = o->kind == GW_OPTION_COUNTS || o->kind == GW_OPTION_TRAIN;
     for (struct gw_json_node c = gw_json_first(n); ok && c.v != NULL; c = gw_json_next(c)) {
         const char *text = as_text(cli, c);
         ok = text != NULL;
@@ -59,7 +59,8 @@ static bool apply_member(struct gw_cli *cli, struct gw_json_node n) {
     snprintf(where, sizeof where, "%.200s: %.100s", n.doc->file, key);
     const struct gw_option *o = gw_option_find(cli, key, strlen(key), &slot);
     if (o == NULL || o->value == &cli->help || o->value == &cli->config || o->value == &cli->sets) {
-        gw_cli_usage(cli, "%s: there is no such option", where);
+        gw_cli_usage(cli, "%s: there is no such option%s", where,
+                     o != NULL ? "" : gw_option_hint(cli, key, strlen(key)));
         return false;
     }
     if (gw_json_is_null(n)) return true;

@@ -4,6 +4,8 @@
  * applied, for everything else, which therefore wins. */
 #include "cli/cli.h"
 
+#include "base/parse.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +16,12 @@ const struct gw_option *gw_option_at(const struct gw_cli *cli, size_t slot) {
     return slot - n < GW_CLI_N_COMMON ? &cli->common_options[slot - n] : NULL;
 }
 
+static bool is_dash(char c) { return c == '-' || c == '_'; }
+
 static bool same_name(const char *option, const char *name, size_t len) {
     if (strlen(option) != len) return false;
     for (size_t i = 0; i < len; i++)
-        if (option[i] != (name[i] == '_' ? '-' : name[i])) return false;
+        if (option[i] != name[i] && !(is_dash(option[i]) && is_dash(name[i]))) return false;
     return true;
 }
 
@@ -30,6 +34,27 @@ const struct gw_option *gw_option_find(const struct gw_cli *cli, const char *nam
         return o;
     }
     return NULL;
+}
+
+const char *gw_option_hint(struct gw_cli *cli, const char *name, size_t len) {
+    enum { LONGEST = 63 };
+    const struct gw_option *o, *nearest = NULL;
+    size_t least = len / 3 + 1; /* further away is not meant */
+    char given[LONGEST + 1];
+    if (len > LONGEST) return "";
+    memcpy(given, name, len);
+    given[len] = '\0';
+    for (size_t i = 0; (o = gw_option_at(cli, i)) != NULL; i++) {
+        size_t d = gw_edit_distance(o->name, given);
+        if (d > least || (d == least && nearest != NULL)) continue;
+        least = d;
+        nearest = o;
+    }
+    if (nearest == NULL || len < 4) return "";
+    size_t bytes = strlen(nearest->name) + 32;
+    char *hint = gw_cli_alloc(cli, bytes);
+    snprintf(hint, bytes, " (did you mean %s?)", nearest->name);
+    return hint;
 }
 
 bool gw_option_hidden(const struct gw_cli *cli, const struct gw_option *o) {
@@ -104,11 +129,11 @@ static bool take_long(struct gw_cli *cli, struct walk *w, const char *word) {
     snprintf(where, sizeof where, "--%.*s", (int)GW_MIN(len, (size_t)60), word);
     const struct gw_option *o = gw_option_find(cli, word, len, &slot);
     if (o == NULL) {
-        gw_cli_usage(cli, "unknown option %s", where);
+        gw_cli_usage(cli, "unknown option %s%s", where, gw_option_hint(cli, word, len));
         return false;
     }
     const char *value = equals != NULL ? equals + 1 : "true";
-    if (equals == NULL && o->kind != GW_OPTION_FLAG) {
+    if (equals == NULL && o->arg != NULL) {
         if (w->at == w->argc) {
             gw_cli_usage(cli, "%s needs a value (%s)", where, o->arg);
             return false;
@@ -177,7 +202,8 @@ static bool apply_sets(struct gw_cli *cli) {
         snprintf(where, sizeof where, "--set %.*s", (int)GW_MIN(len, (size_t)60), word);
         const struct gw_option *o = gw_option_find(cli, word, len, &slot);
         if (o == NULL || is_early(cli, o)) {
-            gw_cli_usage(cli, "%s: there is no such option", where);
+            gw_cli_usage(cli, "%s: there is no such option%s", where,
+                         o != NULL ? "" : gw_option_hint(cli, word, len));
             return false;
         }
         if (!gw_option_set(cli, slot, where, equals + 1)) return false;

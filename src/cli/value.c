@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/parse.h"
+#include "service/train_config.h"
 
 #include <errno.h>
 #include <math.h>
@@ -89,6 +90,7 @@ static bool parse_value(struct gw_cli *cli, const struct gw_option *o, const cha
     case GW_OPTION_CHOICE:
         *(int *)o->value = gw_parse_choice(o->arg, text);
         return *(int *)o->value >= 0;
+    case GW_OPTION_TRAIN: break; /* it has words of its own for what is wrong */
     }
     return false;
 }
@@ -119,11 +121,24 @@ static void complain(struct gw_cli *cli, const struct gw_option *o, const char *
     }
 }
 
+static bool set_train(struct gw_cli *cli, const struct gw_option *o, const char *where,
+                      const char *text) {
+    struct gwen_err err;
+    if (gw_train_config_set(o->value, o->name, text, &err) == GWEN_OK) return true;
+    const char *colon = strrchr(where, ':'); /* a file's name, or the way that it was given */
+    if (colon != NULL)
+        gw_cli_usage(cli, "%.*s: %s", (int)(colon - where), where, err.message);
+    else
+        gw_cli_usage(cli, "%s", err.message);
+    return false;
+}
+
 bool gw_option_set(struct gw_cli *cli, size_t slot, const char *where, const char *text) {
     const struct gw_option *o = gw_option_at(cli, slot);
     if (o->kind == GW_OPTION_WORDS && cli->given[slot] < cli->source)
         *(struct gw_words *)o->value = (struct gw_words){0};
     cli->given[slot] = cli->source;
+    if (o->kind == GW_OPTION_TRAIN) return set_train(cli, o, where, text);
     if (parse_value(cli, o, text)) return true;
     complain(cli, o, where, text);
     return false;
@@ -172,5 +187,6 @@ void gw_option_show(const struct gw_option *o, struct gw_str *s) {
         if (!isnan(*(const double *)o->value)) gw_str_printf(s, "%g", *(const double *)o->value);
         break;
     case GW_OPTION_CHOICE: show_choice(o, s); break;
+    case GW_OPTION_TRAIN: gw_train_config_show(o->value, o->name, s); break;
     }
 }

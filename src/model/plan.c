@@ -1,6 +1,8 @@
 /* plan.c - see plan.h. */
 #include "model/plan.h"
 
+#include "model/optimizer.h"
+
 size_t gw_plan_engine_blocks(const struct gw_engine_opts *o) {
     if (o->n_blocks != 0) return o->n_blocks;
     return gw_engine_good_blocks(o->slots, o->max_group, o->max_prompt, o->max_new);
@@ -11,18 +13,42 @@ static size_t add(size_t a, size_t b) {
     return gw_add_size(a, b, &sum) ? sum : SIZE_MAX;
 }
 
+static void add_engine(const struct gw_plan_options *o, struct gw_plan *plan) {
+    struct gw_engine_opts engine = o->engine;
+    size_t kv, scratch;
+    engine.n_blocks = gw_plan_engine_blocks(&engine);
+    gw_engine_bytes(o->cfg, o->format, &engine, o->n_threads, &kv, &scratch);
+    plan->kv = add(plan->kv, kv);
+    plan->scratch = add(plan->scratch, scratch);
+}
+
+static void add_scorer(const struct gw_plan_options *o, struct gw_plan *plan) {
+    size_t kv, scratch;
+    gw_scorer_bytes(o->cfg, o->format, &o->scorer, o->n_threads, &kv, &scratch);
+    plan->kv = add(plan->kv, kv);
+    plan->scratch = add(plan->scratch, scratch);
+}
+
+static void add_trainer(const struct gw_plan_options *o, struct gw_plan *plan) {
+    struct gw_trainer_bytes bytes;
+    gw_trainer_bytes(o->cfg, o->format, &o->trainer, o->n_threads, &bytes);
+    plan->kv = add(plan->kv, bytes.kv);
+    plan->scratch = add(plan->scratch, add(bytes.activations, bytes.scratch));
+    plan->gradients = bytes.gradients;
+    plan->optimizer = gw_optimizer_bytes(gw_params_floats(o->cfg));
+    if (o->engine.slots > 0) add_engine(o, plan);
+    if (!o->reference) return;
+    plan->weights = add(plan->weights, plan->weights);
+    add_scorer(o, plan);
+}
+
 void gw_plan_make(const struct gw_plan_options *o, struct gw_plan *plan) {
     *plan = (struct gw_plan){.weights = gw_model_bytes(o->cfg, o->format)};
-    struct gw_engine_opts engine = o->engine;
     switch (o->kind) {
     case GW_PLAN_WEIGHTS: break;
-    case GW_PLAN_ROLLOUT:
-        engine.n_blocks = gw_plan_engine_blocks(&engine);
-        gw_engine_bytes(o->cfg, o->format, &engine, o->n_threads, &plan->kv, &plan->scratch);
-        break;
-    case GW_PLAN_SCORE:
-        gw_scorer_bytes(o->cfg, o->format, &o->scorer, o->n_threads, &plan->kv, &plan->scratch);
-        break;
+    case GW_PLAN_ROLLOUT: add_engine(o, plan); break;
+    case GW_PLAN_SCORE: add_scorer(o, plan); break;
+    case GW_PLAN_TRAIN: add_trainer(o, plan); break;
     }
     plan->scratch = add(plan->scratch, o->other);
     const size_t parts[] = {plan->weights, plan->kv, plan->scratch, plan->gradients,
@@ -100,6 +126,14 @@ static const char *knob_text(const struct gw_plan_options *o, enum gw_plan_knob 
 
 static void put_advice(const struct gw_plan_options *o, size_t budget, struct gw_str *s) {
     size_t n = 0;
+    if (o->kind == GW_PLAN_TRAIN) {
+        gw_str_puts(s, o->engine.slots > 0
+                           ? ": lower --max_completion_length, --per_device_train_batch_size or "
+                             "--rollout-batch-size, or use a smaller model"
+                           : ": lower --max_length or --per_device_train_batch_size, or use a "
+                             "smaller model");
+        return;
+    }
     for (enum gw_plan_knob k = 0; k < GW_N_KNOBS; k++) {
         size_t now, fits;
         const char *text = knob_text(o, k, &now);
@@ -140,6 +174,12 @@ enum gwen_status gw_plan_check(const struct gw_plan_options *o, size_t budget_by
     gw_put_bytes(&s, plan.weights);
     gw_str_puts(&s, ", KV ");
     gw_put_bytes(&s, plan.kv);
+    if (plan.optimizer > 0) {
+        gw_str_puts(&s, ", gradients ");
+        gw_put_bytes(&s, plan.gradients);
+        gw_str_puts(&s, ", optimizer ");
+        gw_put_bytes(&s, plan.optimizer);
+    }
     gw_str_puts(&s, ")");
     enum gwen_status status = s.failed ? gw_nomem(err, plan.total, "the command")
                                        : gw_fail(err, GWEN_ERR_NOMEM, "%s", s.data);

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "model/engine.h"
 #include "model/scorer.h"
+#include "model/trainer.h"
 
 /* Bytes. */
 struct gw_plan {
@@ -19,16 +20,18 @@ struct gw_plan {
     size_t total;
 };
 
-enum gw_plan_kind { GW_PLAN_WEIGHTS, GW_PLAN_ROLLOUT, GW_PLAN_SCORE };
+enum gw_plan_kind { GW_PLAN_WEIGHTS, GW_PLAN_ROLLOUT, GW_PLAN_SCORE, GW_PLAN_TRAIN };
 
 struct gw_plan_options {
     const struct gw_config *cfg;
     enum gw_panel_format format;
     int n_threads;
     enum gw_plan_kind kind;
-    size_t other;                 /* bytes that the caller takes besides; counted as scratch */
-    struct gw_engine_opts engine; /* ROLLOUT; n_blocks 0: what gw_engine_good_blocks says */
-    struct gw_scorer_opts scorer; /* SCORE */
+    size_t other;                   /* bytes that the caller takes besides; counted as scratch */
+    struct gw_engine_opts engine;   /* ROLLOUT; n_blocks 0: what gw_engine_good_blocks says */
+    struct gw_scorer_opts scorer;   /* SCORE */
+    struct gw_trainer_opts trainer; /* TRAIN; with engine.slots > 0 an engine beside it */
+    bool reference;                 /* TRAIN: a second model and a scorer of it */
 };
 
 /* What can be turned to make a plan smaller. */

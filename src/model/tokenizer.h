@@ -32,6 +32,8 @@ bool gw_tokenizer_exists(const char *dir);
  * tokenizer_config.json and chat_template.jinja when they are there.  The caller owns *out. */
 enum gwen_status gw_tokenizer_load(const char *model_dir, struct gw_tokenizer **out,
                                    struct gwen_err *err);
+/* Copies what there is of a tokenizer's files, and generation_config.json, to another folder. */
+enum gwen_status gw_tokenizer_copy(const char *from_dir, const char *to_dir, struct gwen_err *err);
 /* The content of a tokenizer.json alone; `name` is for messages. */
 enum gwen_status gw_tokenizer_load_memory(const char *json, size_t len, const char *name,
                                           struct gw_tokenizer **out, struct gwen_err *err);

@@ -191,3 +191,27 @@ bool gw_tokenizer_exists(const char *dir) {
     gw_str_free(&path);
     return found;
 }
+
+/* --- copying --------------------------------------------------------------------------------- */
+
+enum gwen_status gw_tokenizer_copy(const char *from_dir, const char *to_dir, struct gwen_err *err) {
+    static const char *const names[] = {"tokenizer.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "chat_template.jinja",
+                                        "generation_config.json"};
+    struct gw_str from = {0}, to = {0};
+    enum gwen_status status = GWEN_OK;
+    for (size_t i = 0; i < GW_ARRAY_LEN(names) && status == GWEN_OK; i++) {
+        status = gw_path_join(&from, from_dir, names[i], err);
+        if (status != GWEN_OK || !gw_file_exists(from.data)) continue;
+        status = gw_path_join(&to, to_dir, names[i], err);
+        if (status == GWEN_OK) status = gw_file_copy(from.data, to.data, err);
+    }
+    gw_str_free(&from);
+    gw_str_free(&to);
+    return status;
+}

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "gwen_simd.h"
 #include "model/safetensors.h"
+#include "model/tokenizer.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -135,34 +136,6 @@ static enum gwen_status write_weights(const struct gw_config *c, const struct gw
     return status;
 }
 
-/* Copies what there is of a tokenizer's files; a tokenizer itself must be among them. */
-static enum gwen_status copy_tokenizer(const char *from_dir, const char *to_dir,
-                                       struct gwen_err *err) {
-    static const char *const names[] = {"tokenizer.json",
-                                        "vocab.json",
-                                        "merges.txt",
-                                        "tokenizer_config.json",
-                                        "special_tokens_map.json",
-                                        "added_tokens.json",
-                                        "chat_template.jinja",
-                                        "generation_config.json"};
-    struct gw_str from = {0}, to = {0};
-    bool tokenizer = false;
-    enum gwen_status status = GWEN_OK;
-    for (size_t i = 0; i < GW_ARRAY_LEN(names) && status == GWEN_OK; i++) {
-        status = gw_path_join(&from, from_dir, names[i], err);
-        if (status != GWEN_OK || !gw_file_exists(from.data)) continue;
-        tokenizer = tokenizer || i < 2;
-        status = gw_path_join(&to, to_dir, names[i], err);
-        if (status == GWEN_OK) status = gw_file_copy(from.data, to.data, err);
-    }
-    gw_str_free(&from);
-    gw_str_free(&to);
-    if (status == GWEN_OK && !tokenizer)
-        return gw_fail(err, GWEN_ERR_IO, "%s: no tokenizer.json and no vocab.json", from_dir);
-    return status;
-}
-
 enum gwen_status gw_weights_init(const struct gw_config *config, const struct gw_init_options *opt,
                                  const char *dir, struct gwen_err *err) {
     struct gw_config c = *config;
@@ -174,7 +147,12 @@ enum gwen_status gw_weights_init(const struct gw_config *config, const struct gw
     GW_TRY(gw_config_validate(&c, dir, err));
     GW_TRY(gw_dir_make(dir, err));
     GW_TRY(gw_config_write(&c, dir, err));
-    if (opt->tokenizer_dir != NULL) GW_TRY(copy_tokenizer(opt->tokenizer_dir, dir, err));
+    if (opt->tokenizer_dir != NULL) {
+        if (!gw_tokenizer_exists(opt->tokenizer_dir))
+            return gw_fail(err, GWEN_ERR_IO, "%s: no tokenizer.json and no vocab.json",
+                           opt->tokenizer_dir);
+        GW_TRY(gw_tokenizer_copy(opt->tokenizer_dir, dir, err));
+    }
     struct gw_str path = {0};
     enum gwen_status status = gw_path_join(&path, dir, "model.safetensors", err);
     if (status == GWEN_OK) status = write_weights(&c, opt, path.data, err);

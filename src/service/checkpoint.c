@@ -302,7 +302,7 @@ enum gwen_status gw_checkpoint_check_space(const char *run_dir, uint64_t bytes, 
     if (needed <= there) return GWEN_OK;
     return gw_fail(err, GWEN_ERR_IO,
                    "%s: %zu checkpoint%s of %.2f GiB %s to be written, but the disk has %.2f GiB "
-                   "free: make room or lower --keep",
+                   "free: make room or lower save_total_limit",
                    run_dir, more, more == 1 ? "" : "s", (double)bytes / 0x1p30,
                    more == 1 ? "is" : "are", (double)there / 0x1p30);
 }

@@ -225,8 +225,8 @@ void gw_rewards_combine(const struct gw_rewards *r, const float *scores, size_t 
     }
 }
 
-struct gw_reward_stats gw_reward_stats(const float *values, size_t n, size_t stride) {
-    struct gw_reward_stats s = {0, NAN, NAN};
+struct gw_moments gw_moments(const float *values, size_t n, size_t stride) {
+    struct gw_moments s = {0, NAN, NAN};
     double sum = 0, squares = 0;
     for (size_t i = 0; i < n; i++) {
         if (isnan(values[i * stride])) continue;
@@ -244,7 +244,7 @@ struct gw_reward_stats gw_reward_stats(const float *values, size_t n, size_t str
 }
 
 static void put_stats(struct gw_metrics *m, const char *mean, const char *std,
-                      struct gw_reward_stats s) {
+                      struct gw_moments s) {
     gw_metrics_put(m, mean, s.mean);
     gw_metrics_put(m, std, s.std);
 }
@@ -255,7 +255,7 @@ void gw_rewards_put_metrics(const struct gw_rewards *r, const float *scores, con
         char mean[120], std[120];
         snprintf(mean, sizeof mean, "rewards/%.80s/mean", r->items[k].name);
         snprintf(std, sizeof std, "rewards/%.80s/std", r->items[k].name);
-        put_stats(m, mean, std, gw_reward_stats(scores + k, n, r->n));
+        put_stats(m, mean, std, gw_moments(scores + k, n, r->n));
     }
-    put_stats(m, "reward", "reward_std", gw_reward_stats(rewards, n, 1));
+    put_stats(m, "reward", "reward_std", gw_moments(rewards, n, 1));
 }

@@ -79,12 +79,12 @@ void gw_rewards_combine(const struct gw_rewards *r, const float *scores, size_t 
 
 /* Mean and standard deviation (n - 1) of the values that are not NaN; the mean of none and the
  * deviation of fewer than two are NaN, as TRL's nanmean and nanstd. */
-struct gw_reward_stats {
+struct gw_moments {
     size_t count;
     double mean, std;
 };
 /* Over values[0], values[stride], ...: n of them. */
-struct gw_reward_stats gw_reward_stats(const float *values, size_t n, size_t stride);
+struct gw_moments gw_moments(const float *values, size_t n, size_t stride);
 
 /* Puts what TRL logs of scores[n][count]: rewards/NAME/mean and rewards/NAME/std of each reward,
  * then "reward" and "reward_std" of the weighted sums rewards[n]. */

@@ -387,17 +387,46 @@ enum gwen_status gw_train_config_same(const struct gw_train_config *c, const cha
     return status;
 }
 
-void gw_train_config_help(enum gw_train_kind kind, struct gw_str *out) {
-    struct gw_train_config c;
-    gw_train_config_init(&c, kind);
-    for (size_t i = 0; i < GW_ARRAY_LEN(OPTIONS); i++) {
-        const struct option *o = &OPTIONS[i];
-        if (!belongs(o, kind)) continue;
-        gw_str_printf(out, "  %s = ", o->name);
-        put_value(&c, o, out);
-        gw_str_printf(out, "  %s%s%s%s\n", o->help, o->words != NULL ? " (" : "",
-                      o->words != NULL ? o->words : "", o->words != NULL ? ")" : "");
+/* --- the table -------------------------------------------------------------------------------- */
+
+static const char *arg_of(const struct option *o) {
+    switch (o->type) {
+    case REAL: return "X";
+    case COUNT:
+    case INT:
+    case U64: return "N";
+    case FLAG: return NULL;
+    case WORD: return o->words;
+    case LIST: return "NAME,...";
+    case REALS: return "X,...";
     }
+    return NULL;
+}
+
+size_t gw_train_option_count(enum gw_train_kind kind) {
+    size_t n = 0;
+    for (size_t i = 0; i < GW_ARRAY_LEN(OPTIONS); i++) n += belongs(&OPTIONS[i], kind);
+    return n;
+}
+
+struct gw_train_option gw_train_option_at(enum gw_train_kind kind, size_t i) {
+    const struct option *o = OPTIONS;
+    while (!belongs(o, kind) || i-- > 0) o++;
+    return (struct gw_train_option){o->name, o->help, arg_of(o)};
+}
+
+void gw_train_config_show(const struct gw_train_config *c, const char *name, struct gw_str *out) {
+    const struct option *o = find(c->kind, name);
+    struct gw_str value = {0};
+    if (o == NULL) return;
+    put_value(c, o, &value);
+    const char *text = value.data != NULL ? value.data : "";
+    if (o->type == WORD)
+        put_word(out, o->words, *(const int *)const_value_of(c, o));
+    else if (strcmp(text, "null") != 0)
+        gw_str_puts(out, text);
+    out->failed |= value.failed;
+    gw_str_free(&value);
 }
 
 /* --- together --------------------------------------------------------------------------------- */

@@ -8,12 +8,12 @@
 #define GW_TRAIN_CONFIG_H
 
 #include "base/json.h"
+#include "ops/grpo.h"
 
 enum gw_train_kind { GW_TRAIN_GRPO, GW_TRAIN_SFT };
 
 enum gw_optim { GW_OPTIM_ADAMW, GW_OPTIM_ADAMW_BF16 };
 enum gw_lr_scheduler { GW_LR_LINEAR, GW_LR_COSINE, GW_LR_CONSTANT, GW_LR_CONSTANT_WITH_WARMUP };
-enum gw_loss_type { GW_LOSS_GRPO, GW_LOSS_BNPO, GW_LOSS_DR_GRPO, GW_LOSS_DAPO, GW_LOSS_CISPO };
 enum gw_scale_rewards { GW_SCALE_GROUP, GW_SCALE_BATCH, GW_SCALE_NONE };
 enum gw_importance_level { GW_IMPORTANCE_TOKEN, GW_IMPORTANCE_SEQUENCE };
 
@@ -54,7 +54,8 @@ struct gw_train_config {
     bool shuffle_dataset;
     /* GRPO: loss */
     double beta, epsilon, epsilon_high, delta;
-    int loss_type, scale_rewards, importance_sampling_level; /* enums above */
+    int loss_type;                                /* enum gw_loss_type */
+    int scale_rewards, importance_sampling_level; /* enums above */
     bool mask_truncated_completions, use_bias_correction_kl;
     size_t num_iterations;
     double top_entropy_quantile, entropy_coef;
@@ -80,8 +81,16 @@ void gw_train_config_put_json(const struct gw_train_config *c, struct gw_str *ou
  * put_json) holds what *c does.  How long to train and what is logged or saved may differ. */
 enum gwen_status gw_train_config_same(const struct gw_train_config *c, const char *json, size_t len,
                                       struct gwen_err *err);
-/* One line per option for -h: its name, type or words, default and meaning. */
-void gw_train_config_help(enum gw_train_kind kind, struct gw_str *out);
+/* --- the table, for whoever lists it ---------------------------------------------------------- */
+
+struct gw_train_option {
+    const char *name, *help;
+    const char *arg; /* what -h calls the value; NULL: true or false */
+};
+size_t gw_train_option_count(enum gw_train_kind kind);
+struct gw_train_option gw_train_option_at(enum gw_train_kind kind, size_t i); /* i < count */
+/* Appends the option's value as text, nothing where it is null.  An unknown name has none. */
+void gw_train_config_show(const struct gw_train_config *c, const char *name, struct gw_str *out);
 
 /* Completions of one rollout: per_device_train_batch_size times steps_per_generation. */
 size_t gw_train_config_generation_batch(const struct gw_train_config *c);

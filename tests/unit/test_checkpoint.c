@@ -183,7 +183,7 @@ static void a_full_disk(void **state) {
     uint64_t step = check_newest(dir, 400000);
     umount(dir);
     assert_int_equal(space, GWEN_ERR_IO);
-    assert_non_null(strstr(space_err.message, "free: make room or lower --keep"));
+    assert_non_null(strstr(space_err.message, "free: make room or lower save_total_limit"));
     assert_int_equal(enough, GWEN_OK);
     assert_int_equal(status, GWEN_ERR_IO);
     assert_non_null(strstr(err.message, "No space left on device"));

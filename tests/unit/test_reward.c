@@ -317,13 +317,13 @@ static void sets_have_names_weights_and_nulls(void **state) {
 static void statistics_leave_nulls_out(void **state) {
     (void)state;
     const float v[] = {1, 9, NAN, 9, 2, 9, 6, 9};
-    struct gw_reward_stats s = gw_reward_stats(v, 4, 2);
+    struct gw_moments s = gw_moments(v, 4, 2);
     assert_int_equal(s.count, 3);
     assert_true(s.mean == 3);
     assert_true(s.std == sqrt(7)); /* (4 + 1 + 9) / 2 */
-    s = gw_reward_stats(v, 1, 2);
+    s = gw_moments(v, 1, 2);
     assert_true(s.count == 1 && s.mean == 1 && isnan(s.std));
-    s = gw_reward_stats(v + 2, 1, 1);
+    s = gw_moments(v + 2, 1, 1);
     assert_true(s.count == 0 && isnan(s.mean) && isnan(s.std));
 }
 

@@ -61,9 +61,31 @@ static void defaults_are_trl_s(void **state) {
     assert_null(strstr(s.data, "num_generations"));
     assert_non_null(strstr(s.data, "\"max_length\":1024"));
     gw_str_free(&s);
-    gw_train_config_help(GW_TRAIN_GRPO, &s);
-    assert_non_null(strstr(s.data, "  loss_type = \"dapo\"  how losses of tokens are added up "
-                                   "(grpo|bnpo|dr_grpo|dapo|cispo)\n"));
+}
+
+static void table_of_options(void **state) {
+    (void)state;
+    struct gw_train_config c = fresh(GW_TRAIN_SFT);
+    struct gw_str s = {0};
+    bool found = false;
+    for (size_t i = 0; i < gw_train_option_count(GW_TRAIN_SFT); i++) {
+        struct gw_train_option o = gw_train_option_at(GW_TRAIN_SFT, i);
+        assert_string_not_equal(o.name, "num_generations");
+        assert_true((o.arg == NULL) ==
+                    (strcmp(o.name, "packing") == 0 || strcmp(o.name, "use_peft") == 0 ||
+                     strcmp(o.name, "use_rslora") == 0));
+        found |= strcmp(o.name, "max_length") == 0;
+    }
+    assert_true(found);
+    gw_train_config_show(&c, "lr_scheduler_type", &s);
+    assert_string_equal(s.data, "linear");
+    gw_str_clear(&s);
+    gw_train_config_show(&c, "learning-rate", &s);
+    assert_string_equal(s.data, "2e-05");
+    gw_str_clear(&s);
+    gw_train_config_show(&c, "lora_target_modules", &s);
+    gw_train_config_show(&c, "num_generations", &s);
+    assert_int_equal(s.len, 0);
     gw_str_free(&s);
 }
 
@@ -233,13 +255,10 @@ static void distances(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_are_trl_s),
-        cmocka_unit_test(options_from_text),
-        cmocka_unit_test(options_from_json),
-        cmocka_unit_test(what_is_refused),
-        cmocka_unit_test(options_fit_together),
-        cmocka_unit_test(resuming_needs_the_same),
-        cmocka_unit_test(distances),
+        cmocka_unit_test(defaults_are_trl_s),      cmocka_unit_test(table_of_options),
+        cmocka_unit_test(options_from_text),       cmocka_unit_test(options_from_json),
+        cmocka_unit_test(what_is_refused),         cmocka_unit_test(options_fit_together),
+        cmocka_unit_test(resuming_needs_the_same), cmocka_unit_test(distances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

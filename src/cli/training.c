@@ -1,0 +1,123 @@
+/* training.c - see training.h. */
+#include "cli/training.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* --- options ---------------------------------------------------------------------------------- */
+
+const struct gw_option *gw_training_options(struct gw_cli *cli, struct gw_training *t,
+                                            const struct gw_option *own, size_t n_own, size_t *n) {
+    const size_t n_train = gw_train_option_count(t->config.kind);
+    struct gw_option *all = gw_cli_alloc(cli, (n_own + n_train) * sizeof *all);
+    memcpy(all, own, n_own * sizeof *own);
+    for (size_t i = 0; i < n_train; i++) {
+        const struct gw_train_option o = gw_train_option_at(t->config.kind, i);
+        all[n_own + i] = (struct gw_option){.name = o.name,
+                                            .kind = GW_OPTION_TRAIN,
+                                            .value = &t->config,
+                                            .arg = o.arg,
+                                            .help = o.help};
+    }
+    *n = n_own + n_train;
+    return all;
+}
+
+bool gw_training_check(const struct gw_training *t, struct gw_cli *cli, int *code) {
+    struct gwen_err err;
+    *code = 0;
+    if (t->out == NULL)
+        *code = gw_cli_usage(cli, "--out DIR is needed: the folder of the run");
+    else if (gw_learner_check(&t->config, &err) != GWEN_OK)
+        *code = gw_cli_usage(cli, "%s", err.message);
+    return *code == 0 && gw_prompting_check(&t->p, cli, code);
+}
+
+/* --- the run ---------------------------------------------------------------------------------- */
+
+static enum gwen_status say(void *ctx, const char *text, size_t len, struct gwen_err *err) {
+    struct gw_training *t = ctx;
+    gw_bar_clear(&t->p.rt.cli->bar);
+    if (t->p.rt.cli->common.quiet) return GWEN_OK;
+    return gw_cli_write(t->p.rt.cli, text, len, err);
+}
+
+static bool keep_going(void *ctx) { return gw_interrupt_none(ctx); }
+
+enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err) {
+    GW_TRY(gw_prompting_open(&t->p, cli, err));
+    t->host = (struct gw_train_host){&cli->log, say, keep_going, t};
+    GW_TRY(gw_train_run_find(&t->run, t->out, t->resume, &t->config, &t->host, err));
+    gw_str_puts(&t->source, t->p.rt.dir.data);
+    return t->source.failed ? gw_nomem(err, t->source.len, "a path") : GWEN_OK;
+}
+
+static void log_plan(const struct gw_training *t, const struct gw_plan_options *options) {
+    static const char *const recompute[] = {"nothing", "all but attention", "whole layers"};
+    struct gw_plan plan;
+    struct gw_str s = {0};
+    gw_plan_make(options, &plan);
+    gw_str_puts(&s, "memory: weights ");
+    gw_put_bytes(&s, plan.weights);
+    gw_str_puts(&s, ", gradients ");
+    gw_put_bytes(&s, plan.gradients);
+    gw_str_puts(&s, ", optimizer ");
+    gw_put_bytes(&s, plan.optimizer);
+    gw_str_puts(&s, ", KV ");
+    gw_put_bytes(&s, plan.kv);
+    gw_str_puts(&s, ", activations and scratch ");
+    gw_put_bytes(&s, plan.scratch);
+    gw_str_puts(&s, ", together ");
+    gw_put_bytes(&s, plan.total);
+    gw_str_puts(&s, " of ");
+    gw_put_bytes(&s, t->p.rt.budget);
+    if (!s.failed) gw_log(&t->p.rt.cli->log, GWEN_LOG_INFO, "%s", s.data);
+    gw_str_free(&s);
+    gw_log(&t->p.rt.cli->log, GWEN_LOG_DEBUG,
+           "passes of at most %zu tokens and %zu samples, %s computed again",
+           options->trainer.max_rows, options->trainer.micro_batch,
+           recompute[options->trainer.recompute]);
+}
+
+/* The weights come from the checkpoint that the run goes on from. */
+static enum gwen_status load_model(struct gw_training *t, const struct gw_plan_options *plan,
+                                   struct gwen_err *err) {
+    struct gw_str *dir = &t->p.rt.dir;
+    if (t->run.checkpoint.len > 0) {
+        gw_str_clear(dir);
+        gw_str_puts(dir, t->run.checkpoint.data);
+        if (dir->failed) return gw_nomem(err, t->run.checkpoint.len, "a path");
+    }
+    return gw_runtime_load(&t->p.rt, plan, err);
+}
+
+enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options *plan,
+                                  const struct gw_train_work *work, uint64_t total_steps,
+                                  struct gwen_err *err) {
+    struct gw_runtime *rt = &t->p.rt;
+    const struct gw_train_cut cut = {t->micro_batch, t->recompute - 1};
+    const bool resumed = t->run.checkpoint.len > 0;
+    GW_TRY(gw_train_plan(&cut, work, rt->budget, plan, err));
+    log_plan(t, plan);
+    const struct gw_learner_opts opts = {
+        .config = &t->config,
+        .total_steps = total_steps,
+        .trainer = plan->trainer,
+        .model_dir = t->source.data,
+        .checkpoint = resumed ? t->run.checkpoint.data : NULL,
+        .step = t->run.state.step,
+        .skipped = t->run.state.skipped,
+        .log = &rt->cli->log,
+    };
+    GW_TRY(load_model(t, plan, err));
+    GW_TRY(gw_learner_create(rt->model, rt->pool, &opts, &t->learner, err));
+    return gw_train_run_open(&t->run, total_steps, gw_learner_saved_bytes(&rt->cfg, rt->dtype),
+                             err);
+}
+
+void gw_training_close(struct gw_training *t) {
+    gw_learner_free(t->learner);
+    gw_train_run_close(&t->run);
+    gw_str_free(&t->source);
+    gw_prompting_close(&t->p);
+}

@@ -1,0 +1,50 @@
+/* training.h - what sft and train share: their options, the model with gradients, and the host of a
+ * run. */
+#ifndef GW_CLI_TRAINING_H
+#define GW_CLI_TRAINING_H
+
+#include "cli/prompting.h"
+#include "service/train_plan.h"
+#include "service/train_run.h"
+
+struct gw_training {
+    /* options */
+    struct gw_train_config config;
+    const char *out;
+    bool resume;
+    size_t micro_batch; /* 0: auto */
+    int recompute;      /* of the words of GW_TRAINING_OPTIONS */
+    /* the run */
+    struct gw_prompting p;
+    struct gw_train_host host;
+    struct gw_train_run run;
+    struct gw_learner *learner;
+    struct gw_str source; /* the directory of --model */
+};
+
+/* Rows of an option table for the struct gw_training `t`, after which those of TRL's names follow
+ * (gw_training_options). */
+#define GW_TRAINING_OPTIONS(t)                                                                     \
+    GW_OPT_STRING("out", 'o', &(t).out, "DIR", "folder of the run"),                               \
+        GW_OPT_FLAG("resume", 0, &(t).resume, "go on from the newest checkpoint of --out"),        \
+        GW_OPT_AUTO("train-micro-batch", 0, &(t).micro_batch, 1, 1 << 20,                          \
+                    "sequences that go through the model together; changes no result"),            \
+        GW_OPT_CHOICE("recompute", 0, &(t).recompute, "auto|none|attn|layer",                      \
+                      "what the backward pass computes again instead of keeping it")
+
+/* own[n_own], then the options of t->config, as one table (*n) that lives as long as the cli. */
+const struct gw_option *gw_training_options(struct gw_cli *cli, struct gw_training *t,
+                                            const struct gw_option *own, size_t n_own, size_t *n);
+/* After parsing.  False after a message: *code is the exit status. */
+bool gw_training_check(const struct gw_training *t, struct gw_cli *cli, int *code);
+
+/* Opens the runtime and looks into --out. */
+enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err);
+/* Cuts the work (train_plan.h), checks memory and disk, loads the model and makes the learner, and
+ * opens the logs. */
+enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options *plan,
+                                  const struct gw_train_work *work, uint64_t total_steps,
+                                  struct gwen_err *err);
+void gw_training_close(struct gw_training *t);
+
+#endif

@@ -1,0 +1,43 @@
+/* train_plan.c - see train_plan.h. */
+#include "service/train_plan.h"
+
+/* Tokens of a pass from which on products run at full speed. */
+enum { GOOD_ROWS = 1024 };
+
+static bool fits(const struct gw_plan_options *o, size_t budget_bytes) {
+    struct gw_plan plan;
+    gw_plan_make(o, &plan);
+    return plan.total <= budget_bytes;
+}
+
+/* Sizes of a pass: by number of samples where that is given, else by tokens. */
+static void set_pass(struct gw_trainer_opts *t, const struct gw_train_cut *cut,
+                     const struct gw_train_work *w, size_t rows) {
+    size_t all = SIZE_MAX;
+    if (cut->micro_batch != 0 && !gw_mul_size(cut->micro_batch, w->max_len, &rows)) rows = SIZE_MAX;
+    if (!gw_mul_size(w->samples, w->max_len, &all)) all = SIZE_MAX;
+    t->micro_batch = GW_MIN(cut->micro_batch != 0 ? cut->micro_batch : w->samples, w->samples);
+    t->max_rows = GW_MAX(GW_MIN(rows, all), w->max_len);
+}
+
+enum gwen_status gw_train_plan(const struct gw_train_cut *cut, const struct gw_train_work *w,
+                               size_t budget_bytes, struct gw_plan_options *plan,
+                               struct gwen_err *err) {
+    const size_t rows[] = {GOOD_ROWS, w->max_len};
+    const bool automatic = cut->recompute == GW_RECOMPUTE_AUTO;
+    plan->kind = GW_PLAN_TRAIN;
+    plan->trainer = (struct gw_trainer_opts){.max_len = w->max_len,
+                                             .max_prompt = w->max_prompt,
+                                             .share_prompts = w->max_prompt > 0,
+                                             .temperature = w->temperature};
+    if (!gw_mul_size(w->samples, w->max_len, &plan->trainer.max_step_tokens))
+        return gw_nomem(err, SIZE_MAX, "a training step");
+    for (int r = automatic ? GW_RECOMPUTE_NONE : cut->recompute;
+         r <= (automatic ? (int)GW_RECOMPUTE_LAYER : cut->recompute); r++)
+        for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++) {
+            plan->trainer.recompute = (enum gw_recompute)r;
+            set_pass(&plan->trainer, cut, w, rows[i]);
+            if (fits(plan, budget_bytes)) return GWEN_OK;
+        }
+    return gw_plan_check(plan, budget_bytes, err);
+}

@@ -1,0 +1,182 @@
+/* train_run.c - see train_run.h. */
+#include "service/train_run.h"
+
+#include "base/file.h"
+#include "service/rows.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+enum { MAX_METRICS_LINE = 16 << 20 };
+
+/* --- what is there ---------------------------------------------------------------------------- */
+
+static enum gwen_status read_state(struct gw_train_run *run, struct gwen_err *err) {
+    const struct gw_str *config = &run->state.config;
+    GW_TRY(gw_checkpoint_read(run->checkpoint.data, &run->state, err));
+    if (gw_train_config_same(run->config, config->data, config->len, err) == GWEN_OK)
+        return GWEN_OK;
+    return gw_err_prefix(err, "%s", run->checkpoint.data);
+}
+
+static enum gwen_status refuse_run(const struct gw_train_run *run, bool found,
+                                   struct gwen_err *err) {
+    struct gw_str path = {0};
+    GW_TRY(gw_path_join(&path, run->dir, "metrics.jsonl", err));
+    bool there = found || gw_file_exists(path.data);
+    gw_str_free(&path);
+    if (!there) return GWEN_OK;
+    return gw_fail(err, GWEN_ERR_ARGUMENT,
+                   "%s holds a run already: give --resume to go on with it, or another folder",
+                   run->dir);
+}
+
+enum gwen_status gw_train_run_find(struct gw_train_run *run, const char *dir, bool resume,
+                                   const struct gw_train_config *config,
+                                   const struct gw_train_host *host, struct gwen_err *err) {
+    bool found;
+    *run = (struct gw_train_run){.dir = dir, .config = config, .host = host};
+    GW_TRY(gw_dir_make(dir, err));
+    GW_TRY(gw_checkpoint_newest(dir, &run->checkpoint, &found, err));
+    if (!resume) return refuse_run(run, found, err);
+    if (found) GW_TRY(read_state(run, err));
+    if (found)
+        gw_log(host->log, GWEN_LOG_INFO, "going on from %s", run->checkpoint.data);
+    else
+        gw_log(host->log, GWEN_LOG_INFO, "%s: no checkpoint there, beginning", dir);
+    return GWEN_OK;
+}
+
+void gw_train_run_close(struct gw_train_run *run) {
+    gw_metrics_log_close(run->log);
+    gw_metrics_free(&run->metrics);
+    gw_train_state_free(&run->state);
+    gw_str_free(&run->checkpoint);
+    *run = (struct gw_train_run){0};
+}
+
+/* The watch and run->metrics are as they were after the rows that are kept. */
+static enum gwen_status replay_row(void *ctx, const struct gw_row *row, struct gwen_err *err) {
+    struct gw_train_run *run = ctx;
+    struct gw_str unheard = {0};
+    int64_t step;
+    const char *name;
+    json_t *value;
+    GW_TRY(gw_row_i64(row, "step", GW_JSON_REQUIRED, 0, INT64_MAX, &step, err));
+    gw_metrics_clear(&run->metrics);
+    json_object_foreach(row->obj, name, value) {
+        if (strcmp(name, "step") != 0)
+            gw_metrics_put(&run->metrics, name,
+                           json_is_number(value) ? json_number_value(value) : (double)NAN);
+    }
+    gw_watch_step(&run->watch, (uint64_t)step, &run->metrics, &unheard);
+    gw_str_free(&unheard);
+    return run->metrics.failed ? gw_nomem(err, 0, "metrics") : GWEN_OK;
+}
+
+static enum gwen_status replay(struct gw_train_run *run, struct gwen_err *err) {
+    struct gw_str path = {0};
+    if (run->state.step == 0) return GWEN_OK;
+    enum gwen_status status = gw_path_join(&path, run->dir, "metrics.jsonl", err);
+    if (status == GWEN_OK)
+        status = gw_rows_read(path.data, MAX_METRICS_LINE, "metrics", replay_row, run, err);
+    gw_str_free(&path);
+    return status;
+}
+
+enum gwen_status gw_train_run_open(struct gw_train_run *run, uint64_t total_steps, uint64_t bytes,
+                                   struct gwen_err *err) {
+    const bool resumed = run->checkpoint.len > 0;
+    run->total_steps = total_steps;
+    run->saved = run->state.step;
+    gw_str_clear(&run->state.config);
+    gw_train_config_put_json(run->config, &run->state.config);
+    GW_TRY(gw_checkpoint_check_space(run->dir, bytes, run->config->save_total_limit, err));
+    GW_TRY(gw_metrics_log_open(run->dir, true, run->state.step, &run->log, err));
+    return resumed ? replay(run, err) : GWEN_OK;
+}
+
+/* --- a step ----------------------------------------------------------------------------------- */
+
+static void put_times(struct gw_train_run *run, double seconds) {
+    double sum = 0;
+    run->last_seconds[run->n_seconds++ % GW_TRAIN_LAST] = seconds;
+    const uint64_t n = GW_MIN(run->n_seconds, (uint64_t)GW_TRAIN_LAST);
+    for (uint64_t i = 0; i < n; i++) sum += run->last_seconds[i];
+    gw_metrics_put(&run->metrics, "time/train/step_s", seconds);
+    gw_metrics_put(&run->metrics, "time/train/step_avg_last10_s", sum / (double)n);
+}
+
+static void warn(struct gw_train_run *run) {
+    struct gw_str said = {0};
+    gw_watch_step(&run->watch, run->state.step, &run->metrics, &said);
+    for (char *line = said.data; line != NULL && *line != '\0';) {
+        char *end = strchr(line, '\n');
+        if (end != NULL) *end = '\0';
+        gw_log(run->host->log, GWEN_LOG_WARNING, "%s", line);
+        line = end != NULL ? end + 1 : NULL;
+    }
+    gw_str_free(&said);
+}
+
+static enum gwen_status say(const struct gw_train_run *run, const struct gw_step_report *report,
+                            struct gwen_err *err) {
+    const uint64_t step = report->step;
+    if (step != 1 && step != run->total_steps && step % run->config->logging_steps != 0)
+        return GWEN_OK;
+    struct gw_str line = {0};
+    gw_step_line(report, &line);
+    gw_str_putc(&line, '\n');
+    enum gwen_status status = line.failed
+                                  ? gw_nomem(err, line.len, "a line")
+                                  : run->host->say(run->host->ctx, line.data, line.len, err);
+    gw_str_free(&line);
+    return status;
+}
+
+enum gwen_status gw_train_run_step(struct gw_train_run *run, struct gw_step_report *report,
+                                   struct gwen_err *err) {
+    report->step = run->state.step;
+    report->n_steps = run->total_steps;
+    put_times(run, report->seconds);
+    GW_TRY(gw_metrics_log_write(run->log, run->state.step, (double)time(NULL), &run->metrics, err));
+    warn(run);
+    return say(run, report, err);
+}
+
+bool gw_train_run_collapsed(const struct gw_train_run *run) {
+    return gw_watch_collapsed(&run->watch);
+}
+
+/* --- saving ----------------------------------------------------------------------------------- */
+
+enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *learner, bool now,
+                                   struct gwen_err *err) {
+    const uint64_t step = run->state.step;
+    const struct gw_checkpoint_part parts[] = {{gw_learner_save_model, learner},
+                                               {gw_learner_save_optimizer, learner}};
+    if (step == 0 || step == run->saved) return GWEN_OK;
+    if (!now && step != run->total_steps && step % run->config->save_steps != 0) return GWEN_OK;
+    run->state.skipped = learner->optimizer->skipped;
+    GW_TRY(gw_metrics_log_sync(run->log, err));
+    GW_TRY(gw_checkpoint_write(run->dir, &run->state, parts, GW_ARRAY_LEN(parts),
+                               run->config->save_total_limit, err));
+    run->saved = step;
+    return GWEN_OK;
+}
+
+enum gwen_status gw_train_run_more(struct gw_train_run *run, struct gw_learner *learner, bool *more,
+                                   struct gwen_err *err) {
+    *more = run->state.step < run->total_steps;
+    if (!*more || run->host->keep_going == NULL || run->host->keep_going(run->host->ctx))
+        return GWEN_OK;
+    GW_TRY(gw_train_run_save(run, learner, true, err));
+    return gw_fail(err, GWEN_ERR_CANCELLED, "interrupted");
+}
+
+enum gwen_status gw_train_run_finish(struct gw_train_run *run, const struct gw_learner *learner,
+                                     struct gwen_err *err) {
+    return gw_learner_write_model(learner, run->dir, err);
+}

@@ -1,0 +1,71 @@
+/* train_run.h - the folder of a training run: metrics, what is said to people, checkpoints, and
+ * going on from the newest of them.
+ *
+ *     OUT/metrics.jsonl, OUT/events.out.tfevents...   a line per optimizer step
+ *     OUT/rollouts/step-N.jsonl                       the samples of a step (train)
+ *     OUT/checkpoint-N/                               model, optimizer.safetensors, state.json
+ *     OUT/config.json, model.safetensors ...          the model, once the run has come to its end
+ */
+#ifndef GW_TRAIN_RUN_H
+#define GW_TRAIN_RUN_H
+
+#include "service/checkpoint.h"
+#include "service/learner.h"
+#include "service/metrics.h"
+#include "service/watch.h"
+
+/* Who asked for the run. */
+struct gw_train_host {
+    const struct gw_log *log;
+    /* Takes a line for people, newline included. */
+    enum gwen_status (*say)(void *ctx, const char *text, size_t len, struct gwen_err *err);
+    bool (*keep_going)(void *ctx); /* asked between steps; NULL: to the end */
+    void *ctx;
+};
+
+enum { GW_TRAIN_LAST = 10 }; /* steps that time/train/step_avg_last10_s looks at */
+
+struct gw_train_run {
+    const char *dir;
+    const struct gw_train_config *config;
+    const struct gw_train_host *host;
+    struct gw_train_state state; /* where the run is */
+    struct gw_str checkpoint;    /* that it goes on from; empty: none */
+    struct gw_metrics metrics;   /* of the step in progress; of the last one after opening */
+    struct gw_metrics_log *log;
+    struct gw_watch watch;
+    uint64_t total_steps;
+    double last_seconds[GW_TRAIN_LAST];
+    uint64_t n_seconds;
+    uint64_t saved; /* step of the newest checkpoint */
+};
+
+/* Finds what there is in `dir` (made if need be).  resume false: there must be no run in it.
+ * resume true: goes on from the newest checkpoint, the options of which must be the same, or
+ * begins.  Fills state and checkpoint; nothing is changed yet.  gw_train_run_close whatever the
+ * outcome. */
+enum gwen_status gw_train_run_find(struct gw_train_run *run, const char *dir, bool resume,
+                                   const struct gw_train_config *config,
+                                   const struct gw_train_host *host, struct gwen_err *err);
+/* Checks that a checkpoint of `bytes` fits on the disk, cuts the logs back to the state's step and
+ * opens them. */
+enum gwen_status gw_train_run_open(struct gw_train_run *run, uint64_t total_steps, uint64_t bytes,
+                                   struct gwen_err *err);
+/* Logs run->metrics as those of state.step, warns of what they look like, and says the step's line
+ * where it is due. */
+enum gwen_status gw_train_run_step(struct gw_train_run *run, struct gw_step_report *report,
+                                   struct gwen_err *err);
+/* Whether the run looks lost (watch.h). */
+bool gw_train_run_collapsed(const struct gw_train_run *run);
+/* Writes a checkpoint of state.step if one is due: every save_steps, at the end, or `now`. */
+enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *learner, bool now,
+                                   struct gwen_err *err);
+/* Whether the run is over: done, or asked to stop (then it saves and is GWEN_ERR_CANCELLED). */
+enum gwen_status gw_train_run_more(struct gw_train_run *run, struct gw_learner *learner, bool *more,
+                                   struct gwen_err *err);
+/* The model into the run's folder. */
+enum gwen_status gw_train_run_finish(struct gw_train_run *run, const struct gw_learner *learner,
+                                     struct gwen_err *err);
+void gw_train_run_close(struct gw_train_run *run);
+
+#endif
