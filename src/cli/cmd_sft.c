@@ -45,7 +45,7 @@ static enum gwen_status sft(struct sft *s, struct gw_cli *cli, struct gwen_err *
 static const char about[] =
     "Supervised fine-tuning: teaches a model the completions of a JSONL file.  A row is\n"
     "one of\n"
-    "  {\"prompt\", \"completion\"}  two texts, or two lists of messages; the completion counts\n"
+    "  {\"prompt\", \"completion\"}  texts or lists of messages; the completion counts\n"
     "  {\"messages\"}              a conversation; the assistant's turns count\n"
     "  {\"text\"}                  all of it counts\n"
     "  {\"ids\", \"mask\"}           token ids; those with mask 1 count\n"

@@ -5,6 +5,7 @@
 for i in $(seq 1 20); do
     echo "{\"prompt\": \"What is $i plus $i? \", \"completion\": \"It is $((i + i)).\"}"
 done >"$T/data.jsonl"
+rows() { wc -l 2>/dev/null <"$1/metrics.jsonl" || echo 0; }
 arguments=(sft --model "$T/model" --data "$T/data.jsonl" --learning_rate 1e-3 --max_steps 20
     --gradient_accumulation_steps 2 --per_device_train_batch_size 4 --warmup_steps 3 --seed 7)
 sft() { "$GWEN" "${arguments[@]}" -q "$@" || exit 1; }
@@ -37,8 +38,9 @@ run=("$GWEN" "${arguments[@]}" -q --out "$T/k" --save_steps 3 --save_total_limit
 for step in 2 5 9 14; do
     "${run[@]}" --resume &
     pid=$!
-    until [ "$(wc -l 2>/dev/null <"$T/k/metrics.jsonl" || echo 0)" -ge $step ]; do
+    until [ "$(rows "$T/k")" -ge $step ]; do
         kill -0 $pid 2>/dev/null || { echo "ended before it could be killed"; exit 1; }
+        sleep 0.005
     done
     kill -9 $pid
     wait $pid 2>/dev/null
@@ -50,20 +52,21 @@ same "$T/a" "$T/k"
 
 # In float32, where the model is its own master copy; over two ends of an epoch; interrupted in an
 # orderly way.
-sft --out "$T/f" --dtype fp32 --max_steps 40
-"$GWEN" "${arguments[@]}" -q --out "$T/g" --dtype fp32 --max_steps 40 --save_steps 1 --save_total_limit 1 &
+sft --out "$T/f" --dtype fp32 --max_steps 60
+"$GWEN" "${arguments[@]}" -q --out "$T/g" --dtype fp32 --max_steps 60 &
 pid=$!
-until [ "$(wc -l 2>/dev/null <"$T/g/metrics.jsonl" || echo 0)" -ge 2 ]; do
+until [ "$(rows "$T/g")" -ge 2 ]; do
     kill -0 $pid 2>/dev/null || { echo "ended before it could be interrupted"; exit 1; }
+    sleep 0.005
 done
 kill -TERM $pid
 wait $pid
 [ $? -eq 143 ] || { echo "not interrupted"; exit 1; }
-sft --out "$T/g" --dtype fp32 --max_steps 40 --resume
+sft --out "$T/g" --dtype fp32 --max_steps 60 --resume
 cmp "$T/f/model.safetensors" "$T/g/model.safetensors" || exit 1
 [ "$(timeless "$T/f")" = "$(timeless "$T/g")" ] || exit 1
 # A run that is over is only written out again.
-sft --out "$T/g" --dtype fp32 --max_steps 40 --resume
+sft --out "$T/g" --dtype fp32 --max_steps 60 --resume
 cmp "$T/f/model.safetensors" "$T/g/model.safetensors" || exit 1
 
 # What is refused, in one line each.
