@@ -63,6 +63,17 @@ static void carve_layer(struct carver *c, const struct gw_config *cfg, enum gw_p
     l->down_bias = carve_floats(c, cfg->hidden, cfg->mlp_bias);
 }
 
+/* Tells each product which one follows it. */
+static void chain(struct gw_model *m) {
+    for (size_t i = 0; i < m->cfg.n_layers; i++) {
+        struct gw_layer *l = &m->layers[i];
+        l->qkv.then = &l->o;
+        l->o.then = &l->gate_up;
+        l->gate_up.then = &l->down;
+        l->down.then = i + 1 < m->cfg.n_layers ? &m->layers[i + 1].qkv : &m->head;
+    }
+}
+
 /* Lays the model out from `base`; with m NULL only the size counts. */
 static size_t lay_out(const struct gw_config *cfg, enum gw_panel_format format, char *base,
                       struct gw_model *m) {
@@ -78,6 +89,7 @@ static size_t lay_out(const struct gw_config *cfg, enum gw_panel_format format, 
     if (m != NULL) {
         m->embed = embed;
         m->head = head;
+        chain(m);
         m->norm = norm;
     }
     return c.used;

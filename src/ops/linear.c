@@ -20,9 +20,10 @@
 #include <string.h>
 
 enum {
-    CHUNK_ROWS = 256, /* rows of results kept in scratch: 64 KB */
-    PACK_K = 256,     /* elements of K per step of packing; even */
-    LINE = 64         /* bytes */
+    AHEAD_BYTES = 4096, /* of each panel that the next product begins with */
+    CHUNK_ROWS = 256,   /* rows of results kept in scratch: 64 KB */
+    PACK_K = 256,       /* elements of K per step of packing; even */
+    LINE = 64           /* bytes */
 };
 
 /* --- how products are cut ---------------------------------------------------------------- */
@@ -293,6 +294,20 @@ static void run_group(const struct micro *micro, const struct gw_packed *w, size
     }
 }
 
+/* Asks for what this thread will read first of the next product: else each begins with waiting. */
+static void read_ahead(const struct gw_packed *then, const struct gw_pool *pool, int thread) {
+    size_t begin, end;
+    gw_pool_share(pool, thread, (then->n_panels + GW_GROUP_PANELS - 1) / GW_GROUP_PANELS, &begin,
+                  &end);
+    if (begin == end) return;
+    const char *panels = (const char *)then->data + begin * GW_GROUP_PANELS * then->panel_stride;
+    const size_t bytes = GW_MIN((size_t)AHEAD_BYTES, then->panel_stride);
+    const size_t n = GW_MIN((size_t)GW_GROUP_PANELS, then->n_panels - begin * GW_GROUP_PANELS);
+    for (size_t at = 0; at < bytes; at += LINE)
+        for (size_t p = 0; p < n; p++)
+            __builtin_prefetch(panels + p * then->panel_stride + at, 0, 2);
+}
+
 void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_t m, const void *x,
                size_t x_stride, gw_linear_done *done, void *ctx, void *scratch,
                struct gw_pool *pool, int thread) {
@@ -305,6 +320,7 @@ void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_
         const char *next =
             g >= begin && g + 1 < end ? panels + GW_GROUP_PANELS * w->panel_stride : NULL;
         run_group(&micro, w, m, x, x_stride, g, next, done, ctx, scratch, thread);
+        if (g + 1 == end && w->then != NULL) read_ahead(w->then, pool, thread);
     }
 }
 
