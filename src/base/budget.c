@@ -30,7 +30,7 @@ static bool may_take(void *ctx, uint64_t bytes, uint64_t reserved) {
     if (now < w->refuse_ns) return false;
     uint64_t left = left_now(w, &m);
     /* The limits of resources count what is mapped, touched or not. */
-    if (m.rlimit_left != GW_UNLIMITED) left = GW_MIN(left, m.rlimit_left + reserved);
+    if (m.rlimit_left < GW_UNLIMITED - reserved) left = GW_MIN(left, m.rlimit_left + reserved);
     if (left < bytes || left - bytes < w->margin / 4 * 3) {
         w->refuse_ns = now + LOOK_NS;
         tell_refusal(w, bytes, left);

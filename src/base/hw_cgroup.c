@@ -53,14 +53,15 @@ struct mount {
     struct gw_str point, root; /* unescaped */
 };
 
-/* Appends field [p, end) of mountinfo, in which blanks and backslashes are \ooo. */
+/* Field [p, end) of mountinfo, in which blanks and backslashes are \ooo; no path holds a NUL. */
 static void put_unescaped(struct gw_str *out, const char *p, const char *end) {
     gw_str_clear(out);
     gw_str_put(out, "", 0); /* never NULL */
     while (p < end) {
         if (*p == '\\' && end - p >= 4 && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' &&
             p[2] <= '7' && p[3] >= '0' && p[3] <= '7') {
-            gw_str_putc(out, (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + (p[3] - '0')));
+            const char c = (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + (p[3] - '0'));
+            if (c != '\0') gw_str_putc(out, c);
             p += 4;
         } else {
             gw_str_putc(out, *p++);

@@ -37,6 +37,7 @@ struct worker {
     /* Its own count of operations, and of units it has taken of the current one. */
     uint32_t op, n_taken;
     size_t n_stolen;
+    size_t at, end; /* of the range it is at: see gw_pool_next */
     /* Where it is: see "Changing places". */
     cpu_set_t mask;   /* what it is bound to in a run */
     cpu_set_t before; /* and before it */
@@ -73,6 +74,7 @@ static void begin_run(struct gw_pool *pool, int n) {
         w->op = 1;
         w->n_taken = 0;
         w->n_stolen = 0;
+        w->at = w->end = 0;
         atomic_store(&w->busy, 0);
     }
 }
@@ -182,7 +184,7 @@ void gw_pool_barrier(struct gw_pool *pool) {
  * word of an earlier operation means that nothing has been taken of this one, so nobody has to
  * prepare it.  One of a later operation is found by a thread that comes late: this one is over. */
 
-enum { UNIT_BITS = 20, OP_BITS = 24 };
+enum { UNIT_BITS = 20, OP_BITS = 24, UNIT_MASK = (1 << UNIT_BITS) - 1, MOST_RANGES = 1 << 19 };
 
 static uint64_t pack(uint32_t op, size_t begin, size_t end) {
     return (uint64_t)op << (2 * UNIT_BITS) | (uint64_t)begin << UNIT_BITS | end;
@@ -195,8 +197,8 @@ static bool unpack(const struct gw_pool *pool, uint64_t word, uint32_t op, size_
     uint32_t behind = (op - (uint32_t)(word >> (2 * UNIT_BITS))) & ((1u << OP_BITS) - 1);
     *begin = *end = 0;
     if (behind == 0) {
-        *begin = word >> UNIT_BITS & (GW_POOL_MAX_UNITS - 1);
-        *end = word & (GW_POOL_MAX_UNITS - 1);
+        *begin = word >> UNIT_BITS & UNIT_MASK;
+        *end = word & UNIT_MASK;
         return false;
     }
     if (behind >> (OP_BITS - 1)) return false; /* ahead */
@@ -331,19 +333,28 @@ static bool take_any(struct gw_pool *pool, int thread, size_t n_units, size_t *u
     return true;
 }
 
+/* Units are dealt out in ranges of one, or of as many as it takes to have few enough of them. */
 bool gw_pool_next(struct gw_pool *pool, int thread, size_t n_units, size_t *unit) {
     struct worker *me = &pool->workers[thread];
     if (n_units == 0) return false;
-    if (take_any(pool, thread, n_units, unit)) {
+    const size_t length = (n_units + MOST_RANGES - 1) / MOST_RANGES;
+    const size_t n_ranges = (n_units + length - 1) / length;
+    size_t range;
+    if (me->at == me->end && take_any(pool, thread, n_ranges, &range)) {
+        me->at = range * length;
+        me->end = GW_MIN(me->at + length, n_units);
         if (me->n_taken++ == 0 && me->placed) {
             atomic_store_explicit(&me->cpu, sched_getcpu(), memory_order_relaxed);
             atomic_store_explicit(&me->busy, me->op, memory_order_release);
         }
+    }
+    if (me->at < me->end) {
+        *unit = me->at++;
         return true;
     }
     if (me->n_taken > 0) {
         atomic_store_explicit(&me->busy, 0, memory_order_relaxed);
-        report(pool, me->op, me->n_taken, n_units);
+        report(pool, me->op, me->n_taken, n_ranges);
     }
     wait_for_end(pool, me, me->op);
     me->op++;

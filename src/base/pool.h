@@ -38,16 +38,14 @@ void gw_pool_barrier(struct gw_pool *pool);
  *
  *     for (size_t unit; gw_pool_next(pool, thread, n_units, &unit);) ...
  *
- * Every thread does this for the same operations in the same order, and takes n_units (below
- * GW_POOL_MAX_UNITS) to be the same.  First come the units of its own gw_pool_share(), ascending;
- * then those that the thread that is furthest behind has not come to, so that a thread whose core
- * was taken away holds up the others by no more than the unit it is at.  What a unit gives must not
- * depend on who does it.
+ * Every thread does this for the same operations in the same order, and takes n_units to be the
+ * same.  First come the units of its own gw_pool_share(), ascending; then those that the thread
+ * that is furthest behind has not come to, so that a thread whose core was taken away holds up the
+ * others by no more than the unit it is at.  What a unit gives must not depend on who does it.
  *
  * False once all units are done, whoever did them; what they wrote is seen.  That is not a barrier
  * of the threads: one that comes late may find operations over and pass through them while others
  * are further on.  What operations only read may change after the next gw_pool_barrier(). */
-enum { GW_POOL_MAX_UNITS = 1 << 20 };
 bool gw_pool_next(struct gw_pool *pool, int thread, size_t n_units, size_t *unit);
 
 /* Units that `thread` has taken from others' shares in the current run, or in the last one. */

@@ -255,10 +255,12 @@ static const char *find_cache(struct gw_cli *cli) {
     return NULL;
 }
 
-/* Where `tune` keeps what it found. */
+/* Where `tune` keeps what it found.  Relative paths of this variable are to be ignored, says the
+ * XDG Base Directory Specification. */
 static const char *find_tune_dir(struct gw_cli *cli) {
     const char *value;
-    if ((value = env("XDG_CACHE_HOME")) != NULL) return join(cli, value, "/gwen-cpu/tune");
+    if ((value = env("XDG_CACHE_HOME")) != NULL && value[0] == '/')
+        return join(cli, value, "/gwen-cpu/tune");
     if ((value = env("HOME")) != NULL) return join(cli, value, "/.cache/gwen-cpu/tune");
     return NULL;
 }

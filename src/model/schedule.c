@@ -317,7 +317,7 @@ static void relieve(struct gw_engine *e) {
     /* Until enough is free, or as much as does not have to stay. */
     while (spare_blocks(e) < goal && spare_blocks(e) < blocks_above_least(e))
         if (!put_back_youngest(e)) break;
-    size_t n = GW_MIN(spare_blocks(e), blocks_above_least(e));
+    size_t n = GW_MIN(goal, GW_MIN(spare_blocks(e), blocks_above_least(e)));
     gw_kv_give_back(e->kv, n);
     e->stats.given_back += n;
 }

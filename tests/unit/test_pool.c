@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -320,9 +321,38 @@ static void memory(void **state) {
     assert_int_equal(gw_mem_map(&m, SIZE_MAX, &err), GWEN_ERR_NOMEM);
 }
 
+struct many {
+    struct gw_pool *pool;
+    size_t n;
+    atomic_uchar *done; /* [n] */
+};
+
+static void mark_all(void *ctx, int thread, int n_threads) {
+    struct many *m = ctx;
+    (void)n_threads;
+    for (size_t unit; gw_pool_next(m->pool, thread, m->n, &unit);)
+        atomic_fetch_add(&m->done[unit], 1);
+}
+
+/* More units than a word of an operation can count. */
+static void any_number_of_units(void **state) {
+    static const size_t sizes[] = {1, ((size_t)1 << 19) + 1, (size_t)1 << 20, 3333333};
+    (void)state;
+    struct gw_pool *pool = make_pool(3);
+    for (size_t i = 0; i < GW_ARRAY_LEN(sizes); i++) {
+        struct many m = {pool, sizes[i], calloc(sizes[i], sizeof *m.done)};
+        assert_non_null(m.done);
+        gw_pool_run(pool, mark_all, &m);
+        for (size_t unit = 0; unit < m.n; unit++) assert_int_equal(m.done[unit], 1);
+        free(m.done);
+    }
+    gw_pool_free(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(barrier_orders_memory),
+        cmocka_unit_test(any_number_of_units),
         cmocka_unit_test(units_are_done_once),
         cmocka_unit_test(units_of_a_stuck_thread_are_stolen),
         cmocka_unit_test(late_threads_pass_through),
