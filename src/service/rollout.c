@@ -135,6 +135,8 @@ void gw_rollout_free(struct gw_rollout *r) {
     free(r);
 }
 
+void gw_rollout_set_step(struct gw_rollout *r, uint64_t step) { r->opts.step = step; }
+
 /* --- the queue ------------------------------------------------------------------------------ */
 
 size_t gw_rollout_limit(const struct gw_rollout_opts *o, const struct gw_prompt *prompt,

@@ -1,0 +1,250 @@
+/* cmd_train.c - gwen-cpu train: GRPO. */
+#include "cli/training.h"
+
+#include "model/scorer.h"
+#include "service/grpo_train.h"
+#include "service/reward_cmd.h"
+
+#include <string.h>
+
+struct train {
+    struct gw_training t;
+    const char *prompts_path, *reward_command;
+    struct gw_words reward_specs;
+    double reward_timeout;
+    size_t batch;
+    bool verify, stop_on_collapse;
+    struct gw_prompts prompts;
+    struct gw_rewards *rewards;
+    struct gw_rollout_opts rollout;
+    struct gw_rollout_plan rollout_plan;
+    struct gw_model *reference;
+    struct gw_scorer *scorer;
+};
+
+/* --- rewards ---------------------------------------------------------------------------------- */
+
+static bool reward_keep_going(void *user) { return gw_interrupt_none(user); }
+
+static enum gwen_status make_rewards(struct train *s, struct gw_cli *cli, struct gwen_err *err) {
+    const struct gw_train_config *c = &s->t.config;
+    struct gw_reward_cmd_opts opts = GW_REWARD_CMD_OPTS_INIT;
+    opts.command = s->reward_command;
+    opts.timeout_s = s->reward_timeout;
+    opts.keep_going = reward_keep_going;
+    opts.log = &cli->log;
+    GW_TRY(gw_rewards_new(&s->rewards, err));
+    for (size_t i = 0; i < s->reward_specs.n; i++)
+        GW_TRY(gw_rewards_add(s->rewards, s->reward_specs.items[i], err));
+    if (s->reward_command != NULL) GW_TRY(gw_rewards_add_command(s->rewards, &opts, err));
+    if (c->n_reward_weights == 0) return GWEN_OK;
+    return gw_rewards_set_weights(s->rewards, c->reward_weights, c->n_reward_weights, err);
+}
+
+/* A reward that has something to say about no prompt at all is a mistake. */
+static enum gwen_status check_rewards(const struct train *s, struct gwen_err *err) {
+    for (size_t k = 0; k < gw_rewards_count(s->rewards); k++) {
+        bool any = false;
+        for (size_t i = 0; i < s->prompts.n && !any; i++)
+            any = gw_rewards_applies(s->rewards, k, s->prompts.rows[i].meta,
+                                     s->prompts.rows[i].meta_len);
+        if (!any)
+            return gw_fail(err, GWEN_ERR_ARGUMENT,
+                           "%s: no row has what the reward %s looks at (see gwen-cpu train -h)",
+                           s->prompts_path, gw_rewards_name(s->rewards, k));
+    }
+    return GWEN_OK;
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static void set_sampling(struct train *s) {
+    const struct gw_train_config *c = &s->t.config;
+    struct gw_sampling *to = &s->t.p.sampling;
+    to->temperature = c->temperature;
+    to->top_p = c->top_p;
+    to->top_k = c->top_k;
+    to->min_p = isnan(c->min_p) ? 0 : c->min_p;
+    to->repetition_penalty = c->repetition_penalty;
+    s->rollout = gw_prompting_rollout(&s->t.p, c->num_generations);
+    s->rollout.seed = c->seed;
+}
+
+static void set_scorer(struct train *s, const struct gw_train_work *work,
+                       struct gw_plan_options *plan) {
+    plan->reference = s->t.config.beta > 0;
+    plan->scorer.max_len = work->max_len;
+    plan->scorer.rows = 256;
+    plan->scorer.n_blocks = gw_kv_blocks_for(work->max_len) + 1;
+    plan->scorer.temperature = s->t.config.temperature;
+}
+
+/* The engine's size: what is left beside a trainer that is as small as can be. */
+static enum gwen_status plan_rollout(struct train *s, const struct gw_train_work *work,
+                                     struct gw_plan_options *plan, struct gwen_err *err) {
+    struct gw_runtime *rt = &s->t.p.rt;
+    const struct gw_train_cut least = {1, GW_RECOMPUTE_LAYER};
+    struct gw_plan_options base = *plan, small = *plan;
+    struct gw_plan taken;
+    struct gw_speed speed;
+    /* A step's share of the data. */
+    struct gw_prompts step = s->prompts;
+    step.n = gw_grpo_step_prompts(&s->t.config);
+    step.n_tokens = s->prompts.n_tokens / s->prompts.n * step.n;
+    GW_TRY(gw_train_plan(&least, work, rt->budget, &small, err));
+    gw_plan_make(&small, &taken);
+    base.other = taken.total - gw_model_bytes(&rt->cfg, rt->format);
+    if (s->batch == 0) gw_runtime_speed(rt, &speed);
+    GW_TRY(gw_rollout_plan(&base, &speed, &step, &s->rollout, s->batch, rt->budget,
+                           &s->rollout_plan, err));
+    plan->engine = s->rollout_plan.options.engine;
+    gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "rollout batch size %zu: %s", plan->engine.slots,
+           s->rollout_plan.why);
+    return GWEN_OK;
+}
+
+/* The model before training, for the KL. */
+static enum gwen_status load_reference(struct train *s, const struct gw_plan_options *plan,
+                                       struct gwen_err *err) {
+    const struct gw_runtime *rt = &s->t.p.rt;
+    const struct gw_model_opts opts = {
+        .dtype = rt->dtype, .isa_cap = rt->cli->common.isa_cap, .log = &rt->cli->log};
+    if (!plan->reference) return GWEN_OK;
+    GW_TRY(gw_model_load(s->t.source.data, &opts, rt->pool, &s->reference, err));
+    return gw_scorer_create(s->reference, rt->pool, &plan->scorer, &s->scorer, err);
+}
+
+/* --- the run ---------------------------------------------------------------------------------- */
+
+static enum gwen_status read_prompts(struct train *s, struct gwen_err *err) {
+    const struct gw_prompt_opts opts =
+        gw_prompting_prompts(&s->t.p, s->t.config.max_completion_length, false);
+    GW_TRY(gw_prompts_read(s->prompts_path, &opts, &s->prompts, err));
+    const size_t per_step = gw_grpo_step_prompts(&s->t.config);
+    if (s->prompts.n >= per_step) return GWEN_OK;
+    return gw_fail(err, GWEN_ERR_ARGUMENT,
+                   "%s: %zu prompts, but a step takes %zu (per_device_train_batch_size times "
+                   "gradient_accumulation_steps / num_generations)",
+                   s->prompts_path, s->prompts.n, per_step);
+}
+
+static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_err *err) {
+    struct gw_training *t = &s->t;
+    GW_TRY(make_rewards(s, cli, err));
+    GW_TRY(gw_training_open(t, cli, err));
+    GW_TRY(read_prompts(s, err));
+    GW_TRY(check_rewards(s, err));
+    struct gw_plan_options plan = gw_runtime_plan(&t->p.rt);
+    const struct gw_train_work work = {.samples = gw_train_config_generation_batch(&t->config),
+                                       .max_len = s->prompts.max_prompt + s->prompts.max_tokens,
+                                       .max_prompt = s->prompts.max_prompt,
+                                       .temperature = t->config.temperature};
+    set_sampling(s);
+    set_scorer(s, &work, &plan);
+    plan.other += gw_grpo_bytes(&t->config, &s->prompts);
+    GW_TRY(plan_rollout(s, &work, &plan, err));
+    GW_TRY(gw_training_load(t, &plan, &work, gw_grpo_total_steps(&t->config, s->prompts.n), err));
+    GW_TRY(load_reference(s, &plan, err));
+    const struct gw_grpo_run_opts opts = {.pool = t->p.rt.pool,
+                                          .tokenizer = t->p.rt.tokenizer,
+                                          .prompts = &s->prompts,
+                                          .rewards = s->rewards,
+                                          .rollout = s->rollout,
+                                          .plan = &s->rollout_plan,
+                                          .reference = s->scorer,
+                                          .numeric_class = gw_runtime_class(&t->p.rt),
+                                          .verify = s->verify,
+                                          .stop_on_collapse = s->stop_on_collapse,
+                                          .progress = gw_cli_progress,
+                                          .progress_user = cli};
+    return gw_grpo_run(&t->run, t->learner, &opts, err);
+}
+
+static void put_reward_kinds(struct gw_str *s) {
+    for (size_t i = 0; i < gw_reward_kind_count(); i++) {
+        const struct gw_reward_kind k = gw_reward_kind_at(i);
+        struct gw_str name = {0};
+        gw_str_printf(&name, "%s%s%s", k.name, k.argument != NULL ? ":" : "",
+                      k.argument != NULL ? k.argument : "");
+        gw_str_printf(s, "  %-18s %s\n", name.data != NULL ? name.data : "", k.help);
+        gw_str_free(&name);
+    }
+}
+
+static const char about[] =
+    "Trains by GRPO.  Each step samples num_generations completions for each of its\n"
+    "prompts, has them rewarded, and takes one optimizer step; a step has\n"
+    "per_device_train_batch_size times gradient_accumulation_steps completions.  Prompts\n"
+    "are rows as for rollout; what else a row holds (\"answer\", ...) is there for rewards:\n";
+static const char about_rest[] =
+    "--reward-cmd is a program that is given a line of JSON {\"id\", \"prompt\",\n"
+    "\"completion\", \"ids\", \"meta\"} for each completion and answers {\"id\", \"reward\"} in\n"
+    "any order; null: nothing to say.\n"
+    "\n"
+    "Into --out go metrics.jsonl with TRL's names, TensorBoard's events,\n"
+    "rollouts/step-N.jsonl, checkpoint-N every save_steps and at the end, and the trained\n"
+    "model itself: a Hugging Face directory.  After an interruption, of whatever kind,\n"
+    "--resume goes on from the newest checkpoint and ends with the same weights, bit for\n"
+    "bit.  Threads, batch sizes of rollout and training, and --recompute change no result.\n"
+    "Options with underscores have the names, meanings and defaults of TRL's GRPOConfig.";
+
+static const char *make_about(struct gw_cli *cli) {
+    struct gw_str s = {0};
+    gw_str_puts(&s, about);
+    put_reward_kinds(&s);
+    gw_str_puts(&s, about_rest);
+    if (s.failed) return about;
+    char *text = gw_cli_alloc(cli, s.len + 1);
+    memcpy(text, s.data, s.len + 1);
+    gw_str_free(&s);
+    return text;
+}
+
+static bool check(const struct train *s, struct gw_cli *cli, int *code) {
+    struct gwen_err err;
+    *code = 0;
+    if (s->prompts_path == NULL)
+        *code = gw_cli_usage(cli, "--prompts FILE is needed");
+    else if (s->reward_specs.n == 0 && s->reward_command == NULL)
+        *code = gw_cli_usage(cli, "--reward NAME or --reward-cmd COMMAND is needed");
+    else if (gw_grpo_check(&s->t.config, &err) != GWEN_OK)
+        *code = gw_cli_usage(cli, "%s", err.message);
+    return *code == 0 && gw_training_check(&s->t, cli, code);
+}
+
+int gw_cmd_train(struct gw_cli *cli, int argc, char **argv) {
+    struct train s = {.t.p.sampling = GW_SAMPLING_INIT, .reward_timeout = 60};
+    gw_train_config_init(&s.t.config, GW_TRAIN_GRPO);
+    const struct gw_option own[] = {
+        GW_OPT_STRING("prompts", 'p', &s.prompts_path, "FILE",
+                      "JSONL of prompts; -: standard input"),
+        GW_OPT_WORDS("reward", 'r', &s.reward_specs, "NAME[:ARG]", "a reward; repeatable"),
+        GW_OPT_STRING("reward-cmd", 0, &s.reward_command, "COMMAND", "rewards from a program"),
+        GW_OPT_REAL("reward-timeout", 0, &s.reward_timeout, 0.01, 1e6,
+                    "seconds without an answer after which it is started again"),
+        GW_TRAINING_OPTIONS(s.t),
+        GW_OPT_AUTO("rollout-batch-size", 'B', &s.batch, 1, 1 << 16, "samples decoded together"),
+        GW_OPT_FLAG("verify-logprobs", 0, &s.verify,
+                    "fail unless training gives the log-probabilities that were recorded while "
+                    "sampling, to the last bit"),
+        GW_OPT_FLAG("stop-on-collapse", 0, &s.stop_on_collapse,
+                    "end a run that does not come back (entropy, length, rewards, KL)"),
+        GW_OPT_WORDS("stop", 0, &s.t.p.stops, "TEXT", "end where the text has this; repeatable"),
+        GW_OPT_FLAG("chat", 0, &s.t.p.as_chat, "prompts are user messages"),
+        GW_CHAT_OPTIONS(s.t.p),
+    };
+    size_t n;
+    const struct gw_option *options = gw_training_options(cli, &s.t, own, GW_ARRAY_LEN(own), &n);
+    const struct gw_cli_spec spec = {
+        "--model DIR -p FILE -r REWARD --out DIR [options]", make_about(cli), options, n, 0, true};
+    int code;
+    if (!gw_cli_parse(cli, &spec, argc, argv, &code) || !check(&s, cli, &code)) return code;
+    struct gwen_err err;
+    enum gwen_status status = train(&s, cli, &err);
+    gw_rewards_free(s.rewards);
+    gw_scorer_free(s.scorer);
+    gw_model_free(s.reference);
+    gw_prompts_free(&s.prompts);
+    gw_training_close(&s.t);
+    return gw_cli_end(cli, status, &err);
+}
