@@ -127,11 +127,8 @@ static const char *knob_text(const struct gw_plan_options *o, enum gw_plan_knob 
 static void put_advice(const struct gw_plan_options *o, size_t budget, struct gw_str *s) {
     size_t n = 0;
     if (o->kind == GW_PLAN_TRAIN) {
-        gw_str_puts(s, o->engine.slots > 0
-                           ? ": lower --max_completion_length, --per_device_train_batch_size or "
-                             "--rollout-batch-size, or use a smaller model"
-                           : ": lower --max_length or --per_device_train_batch_size, or use a "
-                             "smaller model");
+        gw_str_puts(s, ": lower --max_length or --max_completion_length, or "
+                       "--per_device_train_batch_size, or use a smaller model");
         return;
     }
     for (enum gw_plan_knob k = 0; k < GW_N_KNOBS; k++) {
