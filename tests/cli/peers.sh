@@ -75,8 +75,47 @@ echo "-> $?"
 # shellcheck disable=SC2046
 peers $(add silent) $(add fast) --rows decode1,decode2 --rounds 1 --budget 2 >"$T/out"
 grep -c 'fast: none: the time of --budget 2 s is over' "$T/out"
+# One that closes its output but lives on, and one that never reads more than a pipe holds.
+printf '#!/bin/bash\necho "{\\"ready\\": true}"\nread -r line\nexec >&-\nexec sleep 100\n' >"$T/closes"
+printf '#!/bin/bash\necho "{\\"ready\\": true}"\nexec sleep 100\n' >"$T/deaf"
+chmod +x "$T/closes" "$T/deaf"
+# shellcheck disable=SC2046
+peers $(add closes) --rows decode1 --timeout 60
+echo "-> $?"
+# shellcheck disable=SC2046
+peers $(add deaf) --rows rollout300x100 --timeout 2
+echo "-> $?"
 # Nothing that it started is left.
 pgrep -f "$T/silent" && exit 1
+
+echo "--- signals"
+# Engine and hog, after an end that leaves time for cleaning up and after one that does not.
+engine stuck 'case $line in *hog*) : ;; *) echo "{\"value\": 60}" ;; esac'
+ended() { # within 10 s; one that is not reaped yet counts as ended
+    for _ in $(seq 100); do
+        grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" || return 0
+        sleep 0.1
+    done
+    return 1
+}
+for signal in TERM HUP KILL; do
+    # shellcheck disable=SC2046
+    bench/peers --threads 1 --gwen /nonexistent $(add stuck) --rows decode1 --hog floating \
+        --timeout 60 >"$T/out" 2>"$T/err" &
+    for _ in $(seq 600); do
+        grep -qs hog "$T/asked" && break
+        sleep 0.1
+    done
+    rm "$T/asked"
+    children=$(pgrep -P $!)
+    echo "$children" | wc -l
+    kill -$signal $!
+    wait $! 2>/dev/null
+    echo "$signal -> $?"
+    for child in $children; do
+        ended "$child" || { echo "$signal leaves $child behind"; kill -KILL "$child"; }
+    done
+done
 
 echo "--- wrong usage"
 wrong() {
