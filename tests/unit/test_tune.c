@@ -134,6 +134,32 @@ static void plays_as_the_engine_runs(void **state) {
     }
 }
 
+static bool stop(void *ctx) {
+    int *steps = ctx;
+    return --*steps > 0;
+}
+
+/* With prompts in flight, others done and others never begun. */
+static void a_real_run_can_be_cancelled(void **state) {
+    (void)state;
+    struct gwen_err err;
+    const struct gw_prompts p = {.n = 40, .n_tokens = 1200, .max_prompt = 30, .max_tokens = 8};
+    const struct gw_rollout_opts o = {.groups = 2, .sampling = GW_SAMPLING_INIT, .seed = 7};
+    const struct gw_plan_options base = plan_base();
+    const struct gw_queue_opts q = gw_rollout_queue(&p, &o);
+    struct gw_rollout_plan plan;
+    struct gw_queue *queue;
+    struct gw_tune_real real;
+    int steps = 20;
+    assert_int_equal(gw_rollout_plan(&base, NULL, &p, &o, 4, SIZE_MAX, &plan, &err), GWEN_OK);
+    assert_int_equal(gw_queue_create(&q, &queue, &err), GWEN_OK);
+    assert_int_equal(gw_tune_real(m.model, m.pool, queue, &plan, 0, stop, &steps, &real, &err),
+                     GWEN_ERR_CANCELLED);
+    assert_int_equal(steps, 0);
+    assert_in_range(real.stats.prefill_tokens, 1, 1199);
+    gw_queue_free(queue);
+}
+
 static void long_queues_are_cut(void **state) {
     (void)state;
     struct gwen_err err;
@@ -511,6 +537,7 @@ static void absurd_profiles_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plays_as_the_engine_runs),
+        cmocka_unit_test(a_real_run_can_be_cancelled),
         cmocka_unit_test(long_queues_are_cut),
         cmocka_unit_test(curves_are_read_between_points),
         cmocka_unit_test(rooflines_grow),
