@@ -45,6 +45,7 @@ static enum gwen_status choose_sizes(struct chat *c, struct gwen_err *err) {
         c->prompt.max_tokens = max_tokens;
         gw_log(&c->cli->log, GWEN_LOG_DEBUG, "room for %zu tokens of conversation, answers of %zu",
                window, max_tokens);
+        gw_prompting_log_prefill(&c->p, &c->plan);
         return GWEN_OK;
     }
 }

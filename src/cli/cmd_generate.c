@@ -99,6 +99,7 @@ static enum gwen_status generate(struct generate *g, struct gwen_err *err) {
     if (g->batch == 0) gw_runtime_speed(rt, &speed);
     GW_TRY(
         gw_rollout_plan(&base, &speed, &g->prompts, &g->opts, g->batch, rt->budget, &g->plan, err));
+    gw_prompting_log_prefill(&g->p, &g->plan);
     GW_TRY(gw_runtime_load(rt, &g->plan.options, err));
     return sample_all(g, err);
 }

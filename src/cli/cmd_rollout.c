@@ -212,6 +212,7 @@ static enum gwen_status rollout(struct rollout *r, struct gwen_err *err) {
     GW_TRY(
         gw_rollout_plan(&base, &speed, &r->prompts, &r->opts, r->batch, rt->budget, &r->plan, err));
     log_plan(r);
+    gw_prompting_log_prefill(&r->p, &r->plan);
     GW_TRY(gw_runtime_load(rt, &r->plan.options, err));
     GW_TRY(open_output(r, err));
     GW_TRY(sample_all(r, err));

@@ -117,6 +117,14 @@ struct gw_rollout_opts gw_prompting_rollout(const struct gw_prompting *p, size_t
                                     .n_stops = p->stops.n};
 }
 
+void gw_prompting_log_prefill(const struct gw_prompting *p, const struct gw_rollout_plan *plan) {
+    const size_t rows = plan->options.engine.prefill_rows;
+    if (rows < plan->wanted_rows)
+        gw_log(&p->rt.cli->log, GWEN_LOG_DEBUG,
+               "prefill: %zu rows, as there is no memory for the %zu that were tuned", rows,
+               plan->wanted_rows);
+}
+
 void gw_prompting_log_stats(const struct gw_prompting *p, const struct gw_rollout_stats *stats,
                             size_t slots, bool loud) {
     double seconds = stats->seconds > 0 ? stats->seconds : 1e-9;

@@ -36,13 +36,15 @@ struct gw_rollout_opts {
 
 struct gw_rollout_plan {
     struct gw_plan_options options; /* kind GW_PLAN_ROLLOUT; .engine is what is created */
+    size_t wanted_rows;             /* engine.prefill_rows, had there been the memory */
     char why[160];                  /* how the batch size came about, for people */
 };
 
 /* Chooses the engine's sizes for `prompts` so that everything, weights included, takes at most
  * budget_bytes.  `base` tells model and threads, and in engine.prefill_rows those rows (0: the
- * usual number).  batch 0: as large as *speed (not looked at otherwise) finds worth while; no batch
- * is larger than the number of samples.  GWEN_ERR_NOMEM says which options would lower the need. */
+ * usual number; of more than that only as many as fit).  batch 0: as large as *speed (not looked at
+ * otherwise) finds worth while; no batch is larger than the number of samples.  GWEN_ERR_NOMEM says
+ * which options would lower the need. */
 enum gwen_status gw_rollout_plan(const struct gw_plan_options *base, const struct gw_speed *speed,
                                  const struct gw_prompts *prompts,
                                  const struct gw_rollout_opts *opts, size_t batch,

@@ -28,7 +28,8 @@ static size_t candidates(size_t fits, size_t most, size_t out[GW_ROLLOUT_CANDIDA
 struct load {
     const struct gw_prompts *prompts;
     const struct gw_rollout_opts *opts;
-    size_t samples, other, budget; /* bytes, but for samples */
+    size_t samples, prefill_rows;
+    size_t other, budget; /* bytes */
 };
 
 /* Blocks of a sample beside the prompt's full ones: they begin with the partial one, at worst one
@@ -182,11 +183,20 @@ static enum gwen_status choose_batch(const struct load *load, const struct gw_sp
     return GWEN_OK;
 }
 
-/* What is to be planned for, and the options of a plan with no batch size yet. */
+/* More rows of prefill than the usual are there for speed alone: they are given up before the
+ * command is refused. */
+static void lower_prefill(const struct load *load, size_t batch, struct gw_plan_options *o) {
+    size_t *rows = &o->engine.prefill_rows, bytes;
+    while (*rows > GW_ENGINE_PREFILL_ROWS && !set_batch(load, batch, o, &bytes))
+        *rows = GW_MAX(*rows / 2, (size_t)GW_ENGINE_PREFILL_ROWS);
+}
+
+/* What is to be planned for, and the options of a plan that is yet to get its batch size, which
+ * will be at least `batch`. */
 static enum gwen_status prepare(const struct gw_plan_options *base,
                                 const struct gw_prompts *prompts,
-                                const struct gw_rollout_opts *opts, size_t budget_bytes,
-                                struct load *load, struct gw_plan_options *o,
+                                const struct gw_rollout_opts *opts, size_t batch,
+                                size_t budget_bytes, struct load *load, struct gw_plan_options *o,
                                 struct gwen_err *err) {
     size_t max_new = prompts->max_tokens, prefill = base->engine.prefill_rows;
     *load = (struct load){.prompts = prompts, .opts = opts, .budget = budget_bytes};
@@ -206,6 +216,8 @@ static enum gwen_status prepare(const struct gw_plan_options *base,
     /* The index of samples.  (The prompts are there already.) */
     load->other = base->other + load->samples * 16;
     o->other = load->other;
+    load->prefill_rows = o->engine.prefill_rows;
+    lower_prefill(load, GW_MAX(GW_MIN(batch, load->samples), (size_t)1), o);
     return GWEN_OK;
 }
 
@@ -218,7 +230,7 @@ enum gwen_status gw_rollout_compare(const struct gw_plan_options *base,
     struct load load;
     struct gw_plan_options o;
     *n = 0;
-    GW_TRY(prepare(base, prompts, opts, budget_bytes, &load, &o, err));
+    GW_TRY(prepare(base, prompts, opts, 1, budget_bytes, &load, &o, err));
     return compare(&load, speed, queue, &o, n, choices, err);
 }
 
@@ -231,7 +243,8 @@ enum gwen_status gw_rollout_plan(const struct gw_plan_options *base, const struc
     struct load load;
     size_t bytes;
     *plan = (struct gw_rollout_plan){0};
-    GW_TRY(prepare(base, prompts, opts, budget_bytes, &load, o, err));
+    GW_TRY(prepare(base, prompts, opts, batch, budget_bytes, &load, o, err));
+    plan->wanted_rows = load.prefill_rows;
     if (batch == 0) {
         GW_TRY(choose_batch(&load, speed, plan, err));
     } else {

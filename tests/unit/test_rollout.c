@@ -619,6 +619,53 @@ static void plans_obey_the_budget(void **state) {
     close_fixture(&f);
 }
 
+/* Rows of prefill beyond the usual ones never cost a plan that fits without them. */
+static void tuned_rows_give_way_to_memory(void **state) {
+    (void)state;
+    static const size_t batches[] = {0, 1, 24};
+    const struct gw_prompts p = {.n = 30, .n_tokens = 3000, .max_prompt = 100, .max_tokens = 20};
+    const struct gw_rollout_opts o = {.groups = 2, .sampling = GW_SAMPLING_INIT};
+    struct fixture f;
+    struct gwen_err err;
+    struct gw_speed speed;
+    struct gw_rollout_plan usual, tuned;
+    struct gw_plan made;
+    open_fixture(&f);
+    struct gw_plan_options base = {
+        .cfg = &f.m.model->cfg, .format = f.m.model->format, .n_threads = 2};
+    gw_speed_assume(&base, &f.m.model->kern, &speed);
+    for (size_t b = 0; b < GW_ARRAY_LEN(batches); b++) {
+        size_t refused = 0, last = 0, halved = 0;
+        base.engine.prefill_rows = 1000;
+        assert_int_equal(gw_rollout_plan(&base, &speed, &p, &o, batches[b], SIZE_MAX, &tuned, &err),
+                         GWEN_OK);
+        gw_plan_make(&tuned.options, &made);
+        assert_int_equal(tuned.options.engine.prefill_rows, 1000);
+        for (size_t i = 1; i <= 100; i++) {
+            const size_t budget = made.total / 100 * i, rows[] = {0, 1000};
+            enum gwen_status status[2];
+            base.engine.prefill_rows = rows[0];
+            status[0] = gw_rollout_plan(&base, &speed, &p, &o, batches[b], budget, &usual, &err);
+            base.engine.prefill_rows = rows[1];
+            status[1] = gw_rollout_plan(&base, &speed, &p, &o, batches[b], budget, &tuned, &err);
+            assert_int_equal(status[0], status[1]);
+            if (status[1] != GWEN_OK) {
+                refused++;
+                continue;
+            }
+            const size_t now = tuned.options.engine.prefill_rows;
+            assert_true(now == 256 || now == 500 || now == 1000);
+            assert_true(now >= last);
+            assert_int_equal(tuned.wanted_rows, 1000);
+            assert_int_equal(usual.wanted_rows, 256);
+            halved += now < 1000;
+            last = now;
+        }
+        assert_true(refused > 0 && halved > 0);
+    }
+    close_fixture(&f);
+}
+
 static void fingerprints_see_a_changed_weight(void **state) {
     (void)state;
     struct fixture f;
@@ -670,6 +717,7 @@ int main(void) {
         cmocka_unit_test(a_sample_ends_at_eos_or_its_limit),
         cmocka_unit_test(samples_follow_the_models_distribution),
         cmocka_unit_test(plans_obey_the_budget),
+        cmocka_unit_test(tuned_rows_give_way_to_memory),
         cmocka_unit_test(fingerprints_see_a_changed_weight),
         cmocka_unit_test(ordered_rows_wait_for_their_turn),
     };
