@@ -55,3 +55,35 @@ def serve(load):
             say({"skip": str(reason)})
         except Exception as error:
             say({"error": f"{type(error).__name__}: {error}"})
+
+
+def measures(run):
+    """What an engine that takes many requests at once measures.  run(prompts, lengths) completes
+    prompts[i] with lengths[i] tokens and returns the seconds and the number of new tokens."""
+
+    def decode(request):
+        """What 2 more than new_tokens tokens take beyond 2: the prompt is in the prefix cache."""
+        only_bf16(request)
+        batch, new = request["batch"], request["new_tokens"]
+        rows = prompts(request, 1) * batch
+        run(rows[:1], [1])
+        short, _ = run(rows, [2] * batch)
+        long, _ = run(rows, [2 + new] * batch)
+        return {"value": batch * new / (long - short)}
+
+    def prefill(request):
+        only_bf16(request)
+        run(prompts({**request, "seed": -1 - request["seed"]}, 1), [1])
+        seconds, _ = run(prompts(request, 1), [1])
+        return {"value": request["prompt_tokens"] / seconds}
+
+    def rollout(request):
+        """The prompts go first, alone: submitted with their samples each is prefilled again for
+        every one of these."""
+        only_bf16(request)
+        own = prompts(request, request["prompts"])
+        first, _ = run(own, [1] * len(own))
+        seconds, n = run(*repeated(request))
+        return {"value": n / (first + seconds), "tokens": n}
+
+    return {"decode": decode, "prefill": prefill, "rollout": rollout}

@@ -28,32 +28,7 @@ def load():
         seconds = time.perf_counter() - began
         return seconds, sum(len(o.outputs[0].token_ids) for o in outputs)
 
-    def decode(request):
-        """What 2 more than new_tokens tokens take beyond 2: the prompt is in the prefix cache."""
-        peer.only_bf16(request)
-        batch, new = request["batch"], request["new_tokens"]
-        prompts = peer.prompts(request, 1) * batch
-        run(prompts[:1], [1])
-        short, _ = run(prompts, [2] * batch)
-        long, _ = run(prompts, [2 + new] * batch)
-        return {"value": batch * new / (long - short)}
-
-    def prefill(request):
-        peer.only_bf16(request)
-        run(peer.prompts({**request, "seed": -1 - request["seed"]}, 1), [1])
-        seconds, _ = run(peer.prompts(request, 1), [1])
-        return {"value": request["prompt_tokens"] / seconds}
-
-    def rollout(request):
-        """The prompts go first, alone: submitted with their samples each is prefilled again for
-        every one of these."""
-        peer.only_bf16(request)
-        own = peer.prompts(request, request["prompts"])
-        first, _ = run(own, [1] * len(own))
-        seconds, n = run(*peer.repeated(request))
-        return {"value": n / (first + seconds), "tokens": n}
-
-    return {"decode": decode, "prefill": prefill, "rollout": rollout}
+    return peer.measures(run)
 
 
 if __name__ == "__main__":
