@@ -309,7 +309,8 @@ static bool put_back_youngest(struct gw_engine *e) {
     return true;
 }
 
-/* Gives back a chunk or an eighth of the arena, whichever is more, if memory is short. */
+/* If memory is short, gives back all that is spare, after making sure that this is a chunk or an
+ * eighth of the arena, whichever is more. */
 static void relieve(struct gw_engine *e) {
     const struct gw_budget *b = e->opts.budget;
     if (b == NULL || !b->pressed(b->ctx)) return;
@@ -317,7 +318,7 @@ static void relieve(struct gw_engine *e) {
     /* Until enough is free, or as much as does not have to stay. */
     while (spare_blocks(e) < goal && spare_blocks(e) < blocks_above_least(e))
         if (!put_back_youngest(e)) break;
-    size_t n = GW_MIN(goal, GW_MIN(spare_blocks(e), blocks_above_least(e)));
+    size_t n = GW_MIN(spare_blocks(e), blocks_above_least(e));
     gw_kv_give_back(e->kv, n);
     e->stats.given_back += n;
 }

@@ -81,7 +81,8 @@ refused() {
     "$GWEN" "$@" >"$T/out" 2>"$T/err" && { echo "not refused: $*"; exit 1; }
     status=$?
     [ "$(grep -c . "$T/err")" -eq 1 ] || { cat "$T/err"; exit 1; }
-    echo "$status $(sed "s|$T/||g" "$T/err")"
+    # What was sampled depends on the numeric class.
+    echo "$status $(sed -E "s|$T/||g; s|\"completion\":.*\],|\"completion\":SAMPLED,|" "$T/err")"
 }
 new=("${arguments[@]}" -q --out "$T/new" --max_steps 2)
 # A program that dies: its words and the row; what was trained before is kept.

@@ -348,8 +348,8 @@ static void short_memory_changes_nothing(void **state) {
     static const struct {
         uint32_t granted, short_steps;
         bool restarts, fewest; /* what is to be seen */
-    } cases[] = {{256, 0, false, false},  {0, 0, false, true},     {256, 1, false, false},
-                 {256, 8, false, false},  {200, 40, false, false}, {30, 128, true, false},
+    } cases[] = {{256, 0, false, false},  {0, 0, false, true},    {256, 1, false, false},
+                 {256, 8, true, false},   {200, 40, true, false}, {30, 128, true, false},
                  {256, 256, true, false}, {0, 256, false, true}};
     const size_t fewest = gw_engine_min_blocks(MAX_PROMPT, MAX_NEW);
     (void)state;
