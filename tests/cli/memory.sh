@@ -92,7 +92,8 @@ press() {
         sleep 0.05
     done
 }
-for tokens in 100 300 900; do # a fast machine needs more work for the pressure to meet it
+for tokens in 100 300 900; do # a fast machine needs more work for the pressure to meet it; whether
+    # samples had to begin anew depends on its speed (unit/test_engine sees to that)
     rollout "$T/calm" -q --max-tokens $tokens --overwrite || exit 1
     press &
     presser=$!
@@ -102,7 +103,7 @@ for tokens in 100 300 900; do # a fast machine needs more work for the pressure 
     wait $presser 2>"$T/none"
     [ $status -eq 0 ] || fail 'pressure: failed'
     same pressure
-    grep -q '^memory was short: .* begun anew [1-9]' "$T/log" && break
+    grep -q '^memory was short: [1-9]' "$T/log" && break
     [ $tokens -lt 900 ] || fail 'pressure: nothing was given back'
 done
 grep -q '^memory is short: the control group met its limit' "$T/log" || fail 'pressure: no word'
