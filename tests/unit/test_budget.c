@@ -6,51 +6,29 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/budget.h"
 #include "base/mem.h"
+#include "unit/scratch.h"
 
 static const uint64_t mib = (uint64_t)1 << 20;
 
-static char root[64];
+/* The folder of the running test, which stands for the machine's root. */
+static char root[1024];
 
 static int make_root(void **state) {
-    (void)state;
-    snprintf(root, sizeof root, "/tmp/gwen-test-budget-XXXXXX");
-    return mkdtemp(root) == NULL;
+    if (scratch_setup(state) != 0) return -1;
+    snprintf(root, sizeof root, "%s", scratch_path(""));
+    return 0;
 }
 
-static int unlink_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
-static int remove_root(void **state) {
-    (void)state;
-    return nftw(root, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* Writes root/path, making its folders. */
-static void put(const char *path, const char *text) {
-    char full[512];
-    snprintf(full, sizeof full, "%s%s", root, path);
-    for (char *p = strchr(full + strlen(root) + 1, '/'); p != NULL; p = strchr(p + 1, '/')) {
-        *p = '\0';
-        mkdir(full, 0700);
-        *p = '/';
-    }
-    FILE *f = fopen(full, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
+/* Writes root/path (path begins with a slash), making its folders. */
+static void put(const char *path, const char *text) { scratch_puts(path + 1, text); }
 
 /* A group of 1 GiB in a machine of 8, half of it used: the margin is 64 MiB. */
 static void put_group(const char *current) {
@@ -226,7 +204,7 @@ static void small_pages(void **state) {
     gw_mem_unmap(&m);
 }
 
-#define TREE_TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
+#define TREE_TEST(f) cmocka_unit_test_setup_teardown(f, make_root, scratch_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
