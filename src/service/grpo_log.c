@@ -1,0 +1,152 @@
+/* grpo_log.c - see grpo_internal.h: metrics of a step, and its samples in OUT/rollouts. */
+#include "service/grpo_internal.h"
+
+#include "base/file.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void put_loss_metrics(struct gw_grpo *g, struct gw_metrics *m) {
+    const size_t n = g->run->config->gradient_accumulation_steps;
+    struct gw_grpo_metrics sum = {0};
+    for (size_t b = 0; b < n; b++) {
+        struct gw_grpo_metrics one;
+        gw_grpo_metrics(&g->loss_opts, &g->stats[b], &one);
+        const double share = 1.0 / (double)n;
+        sum.kl += one.kl * share;
+        sum.entropy += one.entropy * share;
+        sum.clip_low_mean += one.clip_low_mean * share;
+        sum.clip_low_min += one.clip_low_min * share;
+        sum.clip_high_mean += one.clip_high_mean * share;
+        sum.clip_high_max += one.clip_high_max * share;
+        sum.clip_region_mean += one.clip_region_mean * share;
+        sum.cispo_clip_ratio += one.cispo_clip_ratio * share;
+    }
+    gw_metrics_put(m, "entropy", sum.entropy);
+    if (g->loss_opts.beta > 0) gw_metrics_put(m, "kl", sum.kl);
+    if (g->loss_opts.loss == GW_LOSS_CISPO) {
+        gw_metrics_put(m, "cispo_clip_ratio", sum.cispo_clip_ratio);
+        return;
+    }
+    gw_metrics_put(m, "clip_ratio/low_mean", sum.clip_low_mean);
+    gw_metrics_put(m, "clip_ratio/low_min", sum.clip_low_min);
+    gw_metrics_put(m, "clip_ratio/high_mean", sum.clip_high_mean);
+    gw_metrics_put(m, "clip_ratio/high_max", sum.clip_high_max);
+    gw_metrics_put(m, "clip_ratio/region_mean", sum.clip_region_mean);
+}
+
+/* Mean, least and most tokens of the completions, or of those that came to their end (none: 0). */
+static void put_lengths(const struct gw_grpo *g, bool terminated, const char *mean,
+                        const char *least, const char *most, struct gw_metrics *m) {
+    size_t n = 0, sum = 0, lo = SIZE_MAX, hi = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        const struct gw_completion *c = &g->completions[i];
+        if (terminated && c->finish == GW_FINISH_LENGTH) continue;
+        n++;
+        sum += c->n;
+        lo = GW_MIN(lo, c->n);
+        hi = GW_MAX(hi, c->n);
+    }
+    gw_metrics_put(m, mean, n > 0 ? (double)sum / (double)n : 0);
+    gw_metrics_put(m, least, n > 0 ? (double)lo : 0);
+    gw_metrics_put(m, most, (double)hi);
+}
+
+static void put_metrics(struct gw_grpo *g, const struct gw_learner_report *r) {
+    struct gw_metrics *m = &g->run->metrics;
+    const struct gw_train_state *at = &g->run->state;
+    double tokens = at->step > 1 ? gw_metrics_get(m, "num_tokens") : 0;
+    size_t clipped = 0;
+    tokens += (double)(g->sampled + g->group * g->batch.n_tokens);
+    for (size_t i = 0; i < g->n; i++) clipped += g->completions[i].finish == GW_FINISH_LENGTH;
+    gw_metrics_clear(m);
+    gw_metrics_put(m, "loss", r->skipped ? NAN : g->loss);
+    gw_metrics_put(m, "grad_norm", r->grad_norm);
+    gw_metrics_put(m, "learning_rate", r->learning_rate);
+    gw_metrics_put(m, "num_tokens", tokens);
+    put_lengths(g, false, "completions/mean_length", "completions/min_length",
+                "completions/max_length", m);
+    gw_metrics_put(m, "completions/clipped_ratio", (double)clipped / (double)g->n);
+    put_lengths(g, true, "completions/mean_terminated_length", "completions/min_terminated_length",
+                "completions/max_terminated_length", m);
+    gw_rewards_put_metrics(g->o->rewards, g->scores, g->rewards, g->n, m);
+    gw_metrics_put(m, "frac_reward_zero_std", g->frac_zero_std);
+    put_loss_metrics(g, m);
+    gw_metrics_put(m, "epoch", (double)at->epoch + (double)at->row / (double)g->o->prompts->n);
+    gw_metrics_put(m, "skipped_steps", (double)g->learner->optimizer->skipped);
+    if (g->o->verify) gw_metrics_put(m, "differing_logprobs", (double)g->differing);
+}
+
+static void put_reward(struct gw_str *s, float reward) {
+    if (isfinite(reward))
+        gw_str_put_float(s, reward);
+    else
+        gw_str_puts(s, "null");
+}
+
+static enum gwen_status write_rollouts(const struct gw_grpo *g, const char *path,
+                                       struct gwen_err *err) {
+    struct gw_out *out;
+    struct gw_str end = {0};
+    enum gwen_status status = GWEN_OK;
+    GW_TRY(gw_out_open(path, &out, err));
+    for (size_t i = 0; i < g->n && status == GWEN_OK; i++) {
+        const struct gw_str *row = &g->completions[i].row;
+        gw_str_clear(&end);
+        gw_str_puts(&end, ",\"reward\":");
+        put_reward(&end, g->rewards[i]);
+        gw_str_puts(&end, ",\"advantage\":");
+        put_reward(&end, (float)g->advantages[i]);
+        gw_str_puts(&end, "}\n");
+        if (end.failed) status = gw_nomem(err, end.len, "a row");
+        if (status == GWEN_OK) status = gw_out_write(out, row->data, row->len - 2, err);
+        if (status == GWEN_OK) status = gw_out_write(out, end.data, end.len, err);
+    }
+    gw_str_free(&end);
+    if (status == GWEN_OK) return gw_out_commit(out, err);
+    gw_out_abort(out);
+    return status;
+}
+
+static enum gwen_status rollouts_path(const struct gw_grpo *g, uint64_t step, struct gw_str *path,
+                                      struct gwen_err *err) {
+    char name[64];
+    snprintf(name, sizeof name, "rollouts/step-%" PRIu64 ".jsonl", step);
+    return gw_path_join(path, g->run->dir, name, err);
+}
+
+/* Samples of steps after the checkpoint that the run goes on from. */
+enum gwen_status gw_grpo_cut_rollouts(const struct gw_grpo *g, struct gwen_err *err) {
+    struct gw_str path = {0};
+    enum gwen_status status = gw_path_join(&path, g->run->dir, "rollouts", err);
+    if (status == GWEN_OK) status = gw_dir_make(path.data, err);
+    for (uint64_t step = g->run->state.step + 1; status == GWEN_OK; step++) {
+        status = rollouts_path(g, step, &path, err);
+        if (status != GWEN_OK || !gw_file_exists(path.data)) break;
+        if (unlink(path.data) != 0)
+            status = gw_fail(err, GWEN_ERR_IO, "cannot remove %s", path.data);
+    }
+    gw_str_free(&path);
+    return status;
+}
+
+enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line,
+                                  const struct gw_learner_report *report, struct gwen_err *err) {
+    struct gw_metrics *m = &g->run->metrics;
+    struct gw_str path = {0};
+    enum gwen_status status = rollouts_path(g, g->run->state.step, &path, err);
+    if (status == GWEN_OK) status = write_rollouts(g, path.data, err);
+    gw_str_free(&path);
+    GW_TRY(status);
+    put_metrics(g, report);
+    line->loss = gw_metrics_get(m, "loss");
+    line->reward = gw_metrics_get(m, "reward");
+    gw_metrics_put(m, "time/train/rollout_s", g->rollout_s);
+    gw_metrics_put(m, "time/train/reward_s", g->reward_s);
+    gw_metrics_put(m, "time/train/reference_s", g->reference_s);
+    gw_metrics_put(m, "time/train/rollout_tokens_per_s", line->rollout_tok_s);
+    gw_metrics_put(m, "time/train/tokens_per_s", line->train_tok_s);
+    return gw_train_run_step(g->run, line, err);
+}
