@@ -20,8 +20,9 @@ struct measurement {
     struct gw_pool *pool;
     work_fn *work;
     void *ctx;
-    double seconds; /* to spend */
-    double best;    /* amount per second of all threads together */
+    double seconds;         /* to spend */
+    double best;            /* amount per second of all threads together */
+    double amount, elapsed; /* of all rounds together */
     struct {
         uint64_t start; /* when the thread began: any of them may be held up before it does */
         double amount;
@@ -50,6 +51,8 @@ static void measure_thread(void *arg, int thread, int n_threads) {
             }
             const double elapsed = gw_seconds_since(first);
             if (elapsed > 0 && total / elapsed > m->best) m->best = total / elapsed;
+            m->amount += total;
+            m->elapsed += elapsed;
             m->stop = round + 1 >= MIN_ROUNDS && gw_seconds_since(begin) > m->seconds;
         }
         gw_pool_barrier(m->pool);
@@ -57,10 +60,15 @@ static void measure_thread(void *arg, int thread, int n_threads) {
     }
 }
 
-static double measure(struct gw_pool *pool, work_fn *work, void *ctx, double seconds) {
+/* Amounts per second: of the best round, and of all together. */
+struct rates {
+    double best, mean;
+};
+
+static struct rates measure(struct gw_pool *pool, work_fn *work, void *ctx, double seconds) {
     struct measurement m = {.pool = pool, .work = work, .ctx = ctx, .seconds = seconds};
     gw_pool_run(pool, measure_thread, &m);
-    return m.best;
+    return (struct rates){m.best, m.elapsed > 0 ? m.amount / m.elapsed : 0};
 }
 
 /* --- computing --------------------------------------------------------------------------- */
@@ -84,7 +92,7 @@ double gw_peak_flops(const struct gwen_kernels *kern, enum gw_panel_format forma
         w.peak(w.n);
         took = gw_seconds_since(start);
     }
-    return measure(pool, flops_thread, &w, seconds);
+    return measure(pool, flops_thread, &w, seconds).best;
 }
 
 /* --- reading ------------------------------------------------------------------------------ */
@@ -203,15 +211,16 @@ static void read_patterns(struct read_work *w, struct gw_pool *pool, size_t n_gr
                     {"product with one row", read_product}};
     cut(w, n_groups, 1);
     measure(pool, touch, w, 0);
-    const double rough = measure(pool, read_one, w, 0), most = (double)(n_groups / 8);
+    const double rough = measure(pool, read_one, w, 0).best, most = (double)(n_groups / 8);
     const double slices = (double)out->bytes / (rough * 4e-3);
     cut(w, n_groups, slices < 1 ? 1 : (size_t)(slices < most ? slices : most));
     for (size_t i = 0; i < GW_ARRAY_LEN(patterns); i++) {
         if (patterns[i].work == read_product && !has_format(w->kern, w->format)) continue;
         const double each = seconds / (double)GW_ARRAY_LEN(patterns);
-        const double rate = measure(pool, patterns[i].work, w, each);
-        if (rate <= out->bytes_s) continue;
-        out->bytes_s = rate;
+        const struct rates rate = measure(pool, patterns[i].work, w, each);
+        if (rate.best <= out->bytes_s) continue;
+        out->bytes_s = rate.best;
+        out->mean_bytes_s = rate.mean;
         out->pattern = patterns[i].name;
     }
 }

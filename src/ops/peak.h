@@ -15,7 +15,8 @@ double gw_peak_flops(const struct gwen_kernels *kern, enum gw_panel_format forma
                      struct gw_pool *pool, double seconds);
 
 struct gw_read_peak {
-    double bytes_s;      /* all threads together */
+    double bytes_s;      /* all threads together, in the best few milliseconds */
+    double mean_bytes_s; /* the same pattern over all its rounds: what lasts */
     const char *pattern; /* the way of reading that was fastest; a static string */
     size_t bytes;        /* size of the buffer */
     bool huge_pages;     /* asked for and granted */
