@@ -79,6 +79,22 @@ struct gwen_adamw {
     float eps;
 };
 
+/* Rounding to bf16 at random: a value becomes one of its two neighbours, the nearer one more often,
+ * so that its mean is itself.  16 random bits r are added to the float's bits, of which the upper
+ * half is kept; NaN stays NaN.  r of element i is half i % 128 / 16 (0 is the lower half of the
+ * first word) of the four words of Philox4x32-10 (Salmon et al. 2011) with key `seed` and counter
+ * chain ^ [sample, 0, position lo, position hi], position = `position` + i / 128 * 16 + i % 16. */
+struct gwen_rounding {
+    uint32_t seed[2], chain[4];
+    uint32_t sample;
+    uint64_t position; /* a multiple of 16 */
+};
+
+enum {
+    GWEN_ROUNDING_CHUNK = 128,
+    GWEN_ROUNDING_POSITIONS = 16
+}; /* elements, and their positions */
+
 enum gwen_isa {
     GWEN_ISA_REF,
     GWEN_ISA_AVX2,       /* AVX2 + FMA + F16C */

@@ -122,4 +122,11 @@ void gwen_sincos_d(double x, double *sine, double *cosine);
 /* x^y for x > 0 as exp(y log x): relative error about 1e-16 * (1 + |y log x|). */
 double gwen_pow_d(double x, double y);
 
+/* Philox4x32-10: multipliers, and what the key grows by from round to round. */
+enum { GWEN_PHILOX_ROUNDS = 10 };
+#define GWEN_PHILOX_M0 0xD2511F53u
+#define GWEN_PHILOX_M1 0xCD9E8D57u
+#define GWEN_PHILOX_W0 0x9E3779B9u
+#define GWEN_PHILOX_W1 0xBB67AE85u
+
 #endif

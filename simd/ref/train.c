@@ -64,3 +64,38 @@ void gwen_ref_adamw(float *w, float *m, float *v, const float *g, const struct g
         w[i] = fmaf(-p->step, m[i] / denom, weight);
     }
 }
+
+/* One block of Philox4x32-10: the words of a position. */
+static void philox(const struct gwen_rounding *r, uint64_t position, uint32_t c[4]) {
+    uint32_t k0 = r->seed[0], k1 = r->seed[1];
+    c[0] = r->chain[0] ^ r->sample;
+    c[1] = r->chain[1];
+    c[2] = r->chain[2] ^ (uint32_t)position;
+    c[3] = r->chain[3] ^ (uint32_t)(position >> 32);
+    for (int round = 0; round < GWEN_PHILOX_ROUNDS; round++) {
+        const uint64_t p0 = (uint64_t)GWEN_PHILOX_M0 * c[0], p1 = (uint64_t)GWEN_PHILOX_M1 * c[2];
+        c[0] = (uint32_t)(p1 >> 32) ^ c[1] ^ k0;
+        c[1] = (uint32_t)p1;
+        c[2] = (uint32_t)(p0 >> 32) ^ c[3] ^ k1;
+        c[3] = (uint32_t)p0;
+        k0 += GWEN_PHILOX_W0;
+        k1 += GWEN_PHILOX_W1;
+    }
+}
+
+void gwen_ref_random_bf16(struct gwen_bf16 *y, const float *x, size_t n,
+                          const struct gwen_rounding *r) {
+    for (size_t at = 0; at < n; at += GWEN_ROUNDING_CHUNK)
+        for (size_t lane = 0; lane < LANES && at + lane < n; lane++) {
+            uint32_t words[4];
+            philox(r, r->position + at / GWEN_ROUNDING_CHUNK * GWEN_ROUNDING_POSITIONS + lane,
+                   words);
+            for (size_t half = 0; half < 8 && at + half * LANES + lane < n; half++) {
+                const size_t i = at + half * LANES + lane;
+                const uint32_t bits = words[half / 2] >> (half % 2 * 16) & 0xffff;
+                const uint32_t u = gwen_float_bits(x[i]);
+                y[i] = isnan(x[i]) ? gwen_float_to_bf16(x[i])
+                                   : (struct gwen_bf16){(uint16_t)((u + bits) >> 16)};
+            }
+        }
+}

@@ -122,6 +122,61 @@ static void adamw(float *w, float *m, float *v, const float *g, const struct gwe
     }
 }
 
+/* The words of 8 positions of Philox4x32-10 in the low halves of 64-bit lanes; what is in the high
+ * halves does not matter: the multiplication does not look at them. */
+INLINE void philox(const struct gwen_rounding *r, __m512i position, __m512i c[4]) {
+    const __m512i m0 = _mm512_set1_epi64(GWEN_PHILOX_M0), m1 = _mm512_set1_epi64(GWEN_PHILOX_M1);
+    uint32_t k0 = r->seed[0], k1 = r->seed[1];
+    c[0] = _mm512_set1_epi64(r->chain[0] ^ r->sample);
+    c[1] = _mm512_set1_epi64(r->chain[1]);
+    c[2] = _mm512_xor_si512(position, _mm512_set1_epi64(r->chain[2]));
+    c[3] = _mm512_xor_si512(_mm512_srli_epi64(position, 32), _mm512_set1_epi64(r->chain[3]));
+    UNROLL for (int round = 0; round < GWEN_PHILOX_ROUNDS; round++) {
+        enum { XOR = 0x96 }; /* of three */
+        const __m512i p0 = _mm512_mul_epu32(c[0], m0), p1 = _mm512_mul_epu32(c[2], m1);
+        c[0] =
+            _mm512_ternarylogic_epi64(_mm512_srli_epi64(p1, 32), c[1], _mm512_set1_epi64(k0), XOR);
+        c[1] = p1;
+        c[2] =
+            _mm512_ternarylogic_epi64(_mm512_srli_epi64(p0, 32), c[3], _mm512_set1_epi64(k1), XOR);
+        c[3] = p0;
+        k0 += GWEN_PHILOX_W0;
+        k1 += GWEN_PHILOX_W1;
+    }
+}
+
+/* 16 floats with 16 random bits each, below 2^16. */
+INLINE __m256i round_at_random(__m512 v, __m512i bits) {
+    const __m512i u = _mm512_castps_si512(v), quiet = _mm512_set1_epi32(0x400000);
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    const __m512i sum = _mm512_mask_or_epi32(_mm512_add_epi32(u, bits), nan, u, quiet);
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(sum, 16));
+}
+
+static void random_bf16(struct gwen_bf16 *y, const float *x, size_t n,
+                        const struct gwen_rounding *r) {
+    const __m512i evens = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+    const __m512i low = _mm512_set1_epi32(0xffff), one = _mm512_set1_epi64(1);
+    uint64_t position = r->position;
+    for (size_t at = 0; at < n; at += GWEN_ROUNDING_CHUNK, position += GWEN_ROUNDING_POSITIONS) {
+        const __m512i even = _mm512_add_epi64(_mm512_set1_epi64((long long)position), evens);
+        __m512i a[4], b[4];
+        philox(r, even, a);
+        philox(r, _mm512_add_epi64(even, one), b);
+        UNROLL for (size_t half = 0; half < 8; half++) {
+            const size_t i = at + half * LANES;
+            if (i >= n) break;
+            const __mmask16 k = lanes_of(n - i);
+            const __m512i words =
+                _mm512_mask_mov_epi32(a[half / 2], 0xaaaa, _mm512_slli_epi64(b[half / 2], 32));
+            const __m512i bits =
+                half % 2 == 0 ? _mm512_and_si512(words, low) : _mm512_srli_epi32(words, 16);
+            _mm256_mask_storeu_epi16(y + i, k,
+                                     round_at_random(_mm512_maskz_loadu_ps(k, x + i), bits));
+        }
+    }
+}
+
 void gwen_init_avx512_train(struct gwen_kernels *k) {
     k->transpose_32 = transpose_32;
     k->zip_16 = zip_16;
@@ -131,4 +186,5 @@ void gwen_init_avx512_train(struct gwen_kernels *k) {
     k->swiglu_back = swiglu_back;
     k->logprob_back = logprob_back;
     k->adamw = adamw;
+    k->random_bf16 = random_bf16;
 }

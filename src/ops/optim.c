@@ -4,6 +4,8 @@
 
 #include "ref/math.h"
 
+#include <string.h>
+
 double gw_schedule_lr(const struct gw_schedule *s, size_t step) {
     const double at = (double)step, warmup = (double)s->warmup_steps,
                  total = (double)s->total_steps;
@@ -46,4 +48,14 @@ struct gwen_adamw gw_adamw_step(const struct gw_adamw_opts *o, uint64_t t, doubl
                                .step = (float)(lr / bias_correction(o->beta1, t)),
                                .inv_bias2 = (float)(1.0 / sqrt(bias_correction(o->beta2, t))),
                                .eps = (float)o->eps};
+}
+
+struct gwen_rounding gw_rounding_of(const struct gw_rng *rng, uint32_t sample, size_t row,
+                                    size_t n) {
+    const uint64_t each =
+        (n + GWEN_ROUNDING_CHUNK - 1) / GWEN_ROUNDING_CHUNK * GWEN_ROUNDING_POSITIONS;
+    struct gwen_rounding r = {.sample = sample, .position = row * each};
+    memcpy(r.seed, rng->seed, sizeof r.seed);
+    memcpy(r.chain, rng->chain, sizeof r.chain);
+    return r;
 }

@@ -2,7 +2,7 @@
 #ifndef GW_OPTIM_H
 #define GW_OPTIM_H
 
-#include "base/base.h"
+#include "base/rng.h"
 #include "gwen_simd.h"
 
 /* --- learning rate ------------------------------------------------------------------------------
@@ -47,5 +47,10 @@ struct gw_adamw_opts {
 /* The constants of step t (1 is the first) for the kernel: decay only where `decayed`. */
 struct gwen_adamw gw_adamw_step(const struct gw_adamw_opts *o, uint64_t t, double lr, double clip,
                                 bool decayed);
+
+/* How random_bf16 rounds a row, the `row`th of n elements, drawing by *rng; `sample` tells apart
+ * what is drawn for the same elements.  Rows never share a draw. */
+struct gwen_rounding gw_rounding_of(const struct gw_rng *rng, uint32_t sample, size_t row,
+                                    size_t n);
 
 #endif

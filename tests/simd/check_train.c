@@ -227,3 +227,34 @@ void bench_adamw(struct checkasm *ca) {
     while (ca_bench_running(ca)) ca->k.adamw(w, m, v, g, &ADAMW, BENCH_N);
     ca_bench_report(ca, 0, 28.0 * BENCH_N, 0);
 }
+
+static struct gwen_rounding draw_rounding(struct checkasm *ca) {
+    struct gwen_rounding r;
+    ca_fill_bytes(ca, &r, sizeof r);
+    r.position -= r.position % GWEN_ROUNDING_POSITIONS;
+    if (r.sample % 2 == 0) r.position |= 0xfffffff0; /* the next position is above 2^32 */
+    return r;
+}
+
+void check_random_bf16(struct checkasm *ca) {
+    for (int round = 0; round < ca->rounds; round++) {
+        const size_t n = ca_range(ca, 0, 3 * MOST);
+        float *x = row(ca, 0, n, ca_draw_values(ca));
+        const struct gwen_rounding r = draw_rounding(ca);
+        struct gwen_bf16 *got = ca_buffer(1, 2 * n), *want = ca_buffer(2, 2 * n);
+        ca_shape(ca, "n %zu", n);
+        ca->k.random_bf16(got, x, n, &r);
+        gwen_ref_random_bf16(want, x, n, &r);
+        ca_same_bytes(ca, got, want, 2 * n);
+        if (!ca_canary_intact(1, 2 * n)) ca_fail(ca, "wrote before the row");
+    }
+}
+
+void bench_random_bf16(struct checkasm *ca) {
+    float *x = plain(ca, 0);
+    struct gwen_bf16 *y = ca_buffer(1, 2 * BENCH_N);
+    const struct gwen_rounding r = draw_rounding(ca);
+    start(ca);
+    while (ca_bench_running(ca)) ca->k.random_bf16(y, x, BENCH_N, &r);
+    ca_bench_report(ca, 0, 6.0 * BENCH_N, 0);
+}
