@@ -141,6 +141,7 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
                                        .temperature = t->config.temperature};
     set_sampling(s);
     set_scorer(s, &work, &plan);
+    plan.optimizer_bf16 = t->config.optim == GW_OPTIM_ADAMW_BF16;
     plan.other += gw_grpo_bytes(&t->config, &s->prompts);
     GW_TRY(plan_rollout(s, &work, &plan, err));
     GW_TRY(gw_training_load(t, &plan, &work, gw_grpo_total_steps(&t->config, s->prompts.n), err));

@@ -97,6 +97,7 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
     struct gw_runtime *rt = &t->p.rt;
     const struct gw_train_cut cut = {t->micro_batch, t->recompute - 1};
     const bool resumed = t->run.checkpoint.len > 0;
+    plan->optimizer_bf16 = t->config.optim == GW_OPTIM_ADAMW_BF16;
     GW_TRY(gw_train_plan(&cut, work, rt->budget, plan, err));
     log_plan(t, plan);
     const struct gw_learner_opts opts = {
@@ -111,8 +112,8 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
     };
     GW_TRY(load_model(t, plan, err));
     GW_TRY(gw_learner_create(rt->model, rt->pool, &opts, &t->learner, err));
-    return gw_train_run_open(&t->run, total_steps, gw_learner_saved_bytes(&rt->cfg, rt->dtype),
-                             err);
+    return gw_train_run_open(&t->run, total_steps,
+                             gw_learner_saved_bytes(&t->config, &rt->cfg, rt->dtype), err);
 }
 
 void gw_training_close(struct gw_training *t) {

@@ -8,8 +8,10 @@ static size_t n_blocks(size_t n_floats) { return (n_floats + GW_NORM_BLOCK - 1) 
 
 static size_t array_bytes(size_t n_floats) { return gw_round_up(n_floats * sizeof(float), 64); }
 
+size_t gw_optimizer_norm_bytes(size_t n_floats) { return n_blocks(n_floats) * sizeof(double); }
+
 size_t gw_optimizer_bytes(size_t n_floats) {
-    return 3 * array_bytes(n_floats) + n_blocks(n_floats) * sizeof(double);
+    return 3 * array_bytes(n_floats) + gw_optimizer_norm_bytes(n_floats);
 }
 
 enum gwen_status gw_optimizer_create(const struct gw_params *params,
@@ -40,6 +42,7 @@ enum gwen_status gw_optimizer_create(const struct gw_params *params,
 
 void gw_optimizer_free(struct gw_optimizer *o) {
     if (o == NULL) return;
+    gw_optimizer_bf16_free(o->bf16);
     gw_mem_unmap(&o->memory);
     free(o);
 }
@@ -85,13 +88,18 @@ static void step_region(void *ctx, int thread, int n_threads) {
     }
 }
 
+bool gw_optimizer_clip(struct gw_optimizer *o, const float *grads, double scale, double *norm,
+                       double *clip) {
+    *norm = gw_optimizer_norm(o, grads) * scale;
+    *clip = scale * gw_clip_factor(*norm, o->max_grad_norm);
+    if (!isfinite(*norm)) o->skipped++;
+    return isfinite(*norm);
+}
+
 double gw_optimizer_step(struct gw_optimizer *o, const float *grads, double lr, double scale) {
-    const double norm = gw_optimizer_norm(o, grads) * scale;
-    if (!isfinite(norm)) {
-        o->skipped++;
-        return norm;
-    }
-    struct job j = {o, grads, lr, scale * gw_clip_factor(norm, o->max_grad_norm)};
+    struct job j = {.o = o, .grads = grads, .lr = lr};
+    double norm;
+    if (!gw_optimizer_clip(o, grads, scale, &norm, &j.clip)) return norm;
     gw_pool_run(o->pool, step_region, &j);
     o->steps++;
     return norm;

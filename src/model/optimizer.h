@@ -14,10 +14,12 @@ struct gw_optimizer {
     struct gw_pool *pool;
     struct gw_adamw_opts opts;
     double max_grad_norm;  /* 0: no clipping */
-    float *master, *m, *v; /* [params->n_floats] */
-    double *block_squares; /* scratch of the norm */
-    uint64_t steps;        /* taken so far */
-    uint64_t skipped;      /* left out because of gradients that were not finite */
+    float *master, *m, *v; /* [params->n_floats]; or, without master weights: */
+    struct gwen_bf16 *m16, *v16;
+    struct gw_optimizer_bf16 *bf16; /* optimizer_bf16.h; else NULL */
+    double *block_squares;          /* scratch of the norm */
+    uint64_t steps;                 /* taken so far */
+    uint64_t skipped;               /* left out because of gradients that were not finite */
     struct gw_mem memory;
 };
 
@@ -36,5 +38,15 @@ double gw_optimizer_norm(struct gw_optimizer *o, const float *grads);
  * clipped; returns the norm of scale * grads before clipping.  When that is not finite nothing
  * changes but `skipped`. */
 double gw_optimizer_step(struct gw_optimizer *o, const float *grads, double lr, double scale);
+
+/* --- what both kinds of optimizer share ------------------------------------------------------- */
+
+/* Sets *norm to the norm of scale * grads, and *clip to what gradients are to be multiplied by;
+ * false, and counts a step left out, when the norm is not finite. */
+bool gw_optimizer_clip(struct gw_optimizer *o, const float *grads, double scale, double *norm,
+                       double *clip);
+/* Bytes of the norm's scratch. */
+size_t gw_optimizer_norm_bytes(size_t n_floats);
+void gw_optimizer_bf16_free(struct gw_optimizer_bf16 *b); /* NULL is fine */
 
 #endif

@@ -1,7 +1,7 @@
 /* plan.c - see plan.h. */
 #include "model/plan.h"
 
-#include "model/optimizer.h"
+#include "model/optimizer_bf16.h"
 
 size_t gw_plan_engine_blocks(const struct gw_engine_opts *o) {
     if (o->n_blocks != 0) return o->n_blocks;
@@ -35,7 +35,9 @@ static void add_trainer(const struct gw_plan_options *o, struct gw_plan *plan) {
     plan->kv = add(plan->kv, bytes.kv);
     plan->scratch = add(plan->scratch, add(bytes.activations, bytes.scratch));
     plan->gradients = bytes.gradients;
-    plan->optimizer = gw_optimizer_bytes(gw_params_floats(o->cfg));
+    plan->optimizer = o->optimizer_bf16 ? gw_optimizer_bf16_bytes(o->cfg, o->n_threads)
+                                        : gw_optimizer_bytes(gw_params_floats(o->cfg)) +
+                                              gw_packer_bytes(o->cfg, o->n_threads);
     if (o->engine.slots > 0) add_engine(o, plan);
     if (!o->reference) return;
     plan->weights = add(plan->weights, plan->weights);

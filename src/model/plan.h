@@ -16,7 +16,7 @@ struct gw_plan {
     size_t kv;        /* the arena of keys and values */
     size_t scratch;   /* activations, logits, tables, per-thread scratch */
     size_t gradients; /* of training */
-    size_t optimizer; /* of training: moments and master weights */
+    size_t optimizer; /* of training: moments and master weights, with their scratch */
     size_t total;
 };
 
@@ -32,6 +32,7 @@ struct gw_plan_options {
     struct gw_scorer_opts scorer;   /* SCORE */
     struct gw_trainer_opts trainer; /* TRAIN; with engine.slots > 0 an engine beside it */
     bool reference;                 /* TRAIN: a second model and a scorer of it */
+    bool optimizer_bf16;            /* TRAIN: optimizer_bf16.h */
 };
 
 /* What can be turned to make a plan smaller. */

@@ -140,6 +140,30 @@ void gw_packed_get_row(const struct gw_packed *p, size_t n, float *out) {
     }
 }
 
+void gw_packed_get_16(const struct gw_packed *p, size_t row, size_t first, size_t n,
+                      uint16_t *out) {
+    const char *panel = (const char *)p->data + row / GWEN_PANEL * p->panel_stride;
+    for (size_t i = 0; i < n; i++)
+        out[i] = ((const uint16_t *)(const void *)
+                      panel)[panel_index(p->format, row % GWEN_PANEL, first + i)];
+}
+
+void gw_packed_get_panel(const struct gwen_kernels *kern, const struct gw_packed *p, size_t panel,
+                         uint16_t *out, size_t stride) {
+    const char *data = (const char *)p->data + panel * p->panel_stride;
+    if (p->format == GW_PANEL_BF16X2 && stride % 2 == 0) {
+        /* A pair is 32 bits, and the panel a matrix of them. */
+        kern->transpose_32((uint32_t *)(void *)out, stride / 2,
+                           (const uint32_t *)(const void *)data, GWEN_PANEL,
+                           padded_k(p->format, p->k) / 2, GWEN_PANEL);
+        return;
+    }
+    for (size_t j = 0; j < GWEN_PANEL; j++)
+        for (size_t k = 0; k < p->k; k++)
+            out[j * stride + k] =
+                ((const uint16_t *)(const void *)data)[panel_index(p->format, j, k)];
+}
+
 /* --- products ---------------------------------------------------------------------------- */
 /* The micro-kernel of a format and what surrounds it. */
 struct micro {

@@ -71,6 +71,13 @@ void gw_packed_set_panel(const struct gwen_kernels *kern, struct gw_packed *p, s
 /* Row `n` of the matrix as k floats (a strided read: how a tied embedding is looked up). */
 void gw_packed_get_row(const struct gw_packed *p, size_t n, float *out);
 
+/* Elements [first, first + n) of row `row` as they are, of 16-bit formats. */
+void gw_packed_get_16(const struct gw_packed *p, size_t row, size_t first, size_t n, uint16_t *out);
+/* The reverse of set_panel, of 16-bit formats: row j of the panel becomes the k elements at out + j
+ * * stride; stride >= k rounded up to even. */
+void gw_packed_get_panel(const struct gwen_kernels *kern, const struct gw_packed *p, size_t panel,
+                         uint16_t *out, size_t stride);
+
 /* Bytes of one activation (4 or 2), and a good distance between rows of k of them: a multiple of
  * 64 bytes, no power of two.  BF16X2 with odd k reads one element more, which must be finite (its
  * weight is 0). */

@@ -2,7 +2,7 @@
 #include "service/learner.h"
 
 #include "base/file.h"
-#include "model/pack.h"
+#include "model/optimizer_bf16.h"
 #include "model/tokenizer.h"
 
 #include <inttypes.h>
@@ -17,7 +17,6 @@ static const char OPTIMIZER_FILE[] = "optimizer.safetensors";
 
 enum gwen_status gw_learner_check(const struct gw_train_config *c, struct gwen_err *err) {
     const char *what = NULL;
-    if (c->optim != GW_OPTIM_ADAMW) what = "optim=adamw-bf16";
     if (c->use_peft) what = "use_peft";
     if (c->eval_steps > 0) what = "eval_steps";
     if (what != NULL) return gw_fail(err, GWEN_ERR_UNSUPPORTED, "%s is not implemented", what);
@@ -55,17 +54,26 @@ static struct gw_schedule schedule_of(const struct gw_train_config *c, uint64_t 
 /* What is kept of every parameter, by the prefix of its name there. */
 struct kept {
     const char *prefix;
-    float *values; /* laid out as the parameters */
+    enum gw_dtype dtype;
+    void *values; /* laid out as the parameters */
 };
 enum { MAX_KEPT = 3 };
 
-/* Float32 models are their own master weights. */
+/* Models that are their own master weights keep none: those in float32, and in bfloat16 those that
+ * are rounded at random. */
 static size_t list_kept(const struct gw_learner *l, struct kept kept[MAX_KEPT]) {
     const struct gw_optimizer *o = l->optimizer;
-    kept[0] = (struct kept){"exp_avg.", o->m};
-    kept[1] = (struct kept){"exp_avg_sq.", o->v};
-    kept[2] = (struct kept){"master.", o->master};
-    return l->model->dtype == GW_DTYPE_F32 ? 2 : 3;
+    const bool bf16 = o->bf16 != NULL;
+    const enum gw_dtype dtype = bf16 ? GW_DTYPE_BF16 : GW_DTYPE_F32;
+    kept[0] = (struct kept){"exp_avg.", dtype, bf16 ? (void *)o->m16 : o->m};
+    kept[1] = (struct kept){"exp_avg_sq.", dtype, bf16 ? (void *)o->v16 : o->v};
+    kept[2] = (struct kept){"master.", dtype, o->master};
+    return l->model->dtype == GW_DTYPE_F32 || bf16 ? 2 : 3;
+}
+
+/* Those of one parameter. */
+static void *kept_values(const struct kept *k, const struct gw_param *p) {
+    return (char *)k->values + p->offset * gw_dtype_bytes(k->dtype);
 }
 
 enum { NAME_MAX_LEN = 2 * GW_TENSOR_NAME_MAX + 16 };
@@ -86,10 +94,10 @@ enum gwen_status gw_learner_save_optimizer(void *ctx, const char *dir, struct gw
         const struct kept *k = &kept[i / p->n];
         snprintf(names[i], sizeof names[i], "%s%s", k->prefix, t->name);
         tensors[i] = (struct gw_tensor){.name = names[i],
-                                        .dtype = GW_DTYPE_F32,
+                                        .dtype = k->dtype,
                                         .rank = t->rank,
                                         .shape = {t->shape[0], t->shape[1]},
-                                        .data = k->values + t->offset};
+                                        .data = kept_values(k, t)};
     }
     if (status == GWEN_OK) status = gw_path_join(&path, dir, OPTIMIZER_FILE, err);
     if (status == GWEN_OK)
@@ -107,8 +115,8 @@ static enum gwen_status read_kept(const struct gw_params *p, const struct gw_saf
         const struct gw_tensor *tensor;
         char name[NAME_MAX_LEN];
         snprintf(name, sizeof name, "%s%s", k->prefix, t->name);
-        GW_TRY(gw_safetensors_get(st, name, GW_DTYPE_F32, t->rank, t->shape, &tensor, err));
-        memcpy(k->values + t->offset, tensor->data, t->n * sizeof *k->values);
+        GW_TRY(gw_safetensors_get(st, name, k->dtype, t->rank, t->shape, &tensor, err));
+        memcpy(kept_values(k, t), tensor->data, t->n * gw_dtype_bytes(k->dtype));
         gw_safetensors_release(st, tensor);
     }
     return GWEN_OK;
@@ -142,7 +150,8 @@ static enum gwen_status load_master(const struct gw_learner *l, const char *dir,
 
 static enum gwen_status load(struct gw_learner *l, struct gwen_err *err) {
     const char *checkpoint = l->opts.checkpoint;
-    if (checkpoint == NULL) return load_master(l, l->opts.model_dir, err);
+    const bool bf16 = l->optimizer->bf16 != NULL;
+    if (checkpoint == NULL) return bf16 ? GWEN_OK : load_master(l, l->opts.model_dir, err);
     if (l->model->dtype == GW_DTYPE_F32) GW_TRY(load_master(l, checkpoint, err));
     l->step = l->opts.step;
     l->optimizer->skipped = l->opts.skipped;
@@ -150,23 +159,31 @@ static enum gwen_status load(struct gw_learner *l, struct gwen_err *err) {
     return load_optimizer(l, err);
 }
 
+static enum gwen_status create_optimizer(struct gw_learner *l, struct gwen_err *err) {
+    const struct gw_train_config *c = l->opts.config;
+    const struct gw_params *params = gw_trainer_params(l->trainer);
+    const struct gw_adamw_opts adamw = {c->adam_beta1, c->adam_beta2, c->adam_epsilon,
+                                        c->weight_decay};
+    if (c->optim == GW_OPTIM_ADAMW_BF16)
+        return gw_optimizer_bf16_create(l->model, params, l->pool, &adamw, c->max_grad_norm,
+                                        c->seed, &l->optimizer, err);
+    GW_TRY(gw_packer_create(l->model, params, l->pool, &l->packer, err));
+    return gw_optimizer_create(params, &l->model->kern, l->pool, &adamw, c->max_grad_norm,
+                               &l->optimizer, err);
+}
+
 enum gwen_status gw_learner_create(struct gw_model *model, struct gw_pool *pool,
                                    const struct gw_learner_opts *opts, struct gw_learner **out,
                                    struct gwen_err *err) {
-    const struct gw_train_config *c = opts->config;
-    const struct gw_adamw_opts adamw = {c->adam_beta1, c->adam_beta2, c->adam_epsilon,
-                                        c->weight_decay};
     *out = NULL;
     struct gw_learner *l = calloc(1, sizeof *l);
     if (l == NULL) return gw_nomem(err, sizeof *l, "the learner");
     l->model = model;
     l->pool = pool;
     l->opts = *opts;
-    l->schedule = schedule_of(c, opts->total_steps);
+    l->schedule = schedule_of(opts->config, opts->total_steps);
     enum gwen_status status = gw_trainer_create(model, pool, &opts->trainer, &l->trainer, err);
-    if (status == GWEN_OK)
-        status = gw_optimizer_create(gw_trainer_params(l->trainer), &model->kern, pool, &adamw,
-                                     c->max_grad_norm, &l->optimizer, err);
+    if (status == GWEN_OK) status = create_optimizer(l, err);
     if (status == GWEN_OK) status = load(l, err);
     if (status != GWEN_OK) {
         gw_learner_free(l);
@@ -179,6 +196,7 @@ enum gwen_status gw_learner_create(struct gw_model *model, struct gw_pool *pool,
 void gw_learner_free(struct gw_learner *l) {
     if (l == NULL) return;
     gw_optimizer_free(l->optimizer);
+    gw_packer_free(l->packer);
     gw_trainer_free(l->trainer);
     free(l);
 }
@@ -207,23 +225,34 @@ static enum gwen_status tell_skipped(struct gw_learner *l, struct gwen_err *err)
     return GWEN_OK;
 }
 
+/* The optimizer's step, and the new weights into the model; *norm is not finite when it was left
+ * out. */
+static enum gwen_status update(struct gw_learner *l, double lr, double *norm,
+                               struct gwen_err *err) {
+    const float *grads = gw_trainer_grads(l->trainer);
+    if (l->optimizer->bf16 != NULL)
+        return gw_optimizer_bf16_step(l->optimizer, grads, lr, 1, norm, err);
+    *norm = gw_optimizer_step(l->optimizer, grads, lr, 1);
+    if (!isfinite(*norm)) return GWEN_OK;
+    return gw_pack_update(l->packer, l->optimizer->master, err);
+}
+
 enum gwen_status gw_learner_step(struct gw_learner *l, struct gw_learner_report *report,
                                  struct gwen_err *err) {
-    const float *grads = gw_trainer_grads(l->trainer);
     *report = (struct gw_learner_report){
         .learning_rate = gw_schedule_lr(&l->schedule, (size_t)l->step), .grad_norm = NAN};
     gw_trainer_finish(l->trainer);
     if (l->not_finite)
         l->optimizer->skipped++;
     else
-        report->grad_norm = gw_optimizer_step(l->optimizer, grads, report->learning_rate, 1);
+        GW_TRY(update(l, report->learning_rate, &report->grad_norm, err));
     report->skipped = !isfinite(report->grad_norm);
     l->not_finite = false;
     l->step++;
     gw_trainer_zero(l->trainer);
     if (report->skipped) return tell_skipped(l, err);
     l->bad = 0;
-    return gw_pack_update(l->model, l->optimizer->params, l->optimizer->master, l->pool, err);
+    return GWEN_OK;
 }
 
 /* --- the model's directory -------------------------------------------------------------------- */
@@ -240,6 +269,10 @@ static enum gwen_status fill(void *ctx, size_t index, size_t first, size_t n, vo
     const struct gw_param *p = &l->optimizer->params->list[index];
     const float *values = l->optimizer->master + p->offset + first;
     (void)err;
+    if (l->optimizer->bf16 != NULL) {
+        gw_pack_read(l->model, index, first, n, dst);
+        return GWEN_OK;
+    }
     switch (saved_dtype(l, p)) {
     case GW_DTYPE_F16: l->model->kern.f32_to_f16(dst, values, n); break;
     case GW_DTYPE_BF16: l->model->kern.f32_to_bf16(dst, values, n); break;
@@ -282,7 +315,10 @@ enum gwen_status gw_learner_save_model(void *ctx, const char *dir, struct gwen_e
     return gw_learner_write_model(ctx, dir, err);
 }
 
-uint64_t gw_learner_saved_bytes(const struct gw_config *cfg, enum gw_dtype dtype) {
-    const uint64_t kept = dtype == GW_DTYPE_F32 ? 2 : 3;
-    return (uint64_t)gw_config_n_params(cfg) * (gw_dtype_bytes(dtype) + kept * sizeof(float));
+uint64_t gw_learner_saved_bytes(const struct gw_train_config *c, const struct gw_config *cfg,
+                                enum gw_dtype dtype) {
+    const uint64_t model = gw_dtype_bytes(dtype), kept = dtype == GW_DTYPE_F32 ? 2 : 3;
+    const uint64_t state =
+        c->optim == GW_OPTIM_ADAMW_BF16 ? 2 * sizeof(struct gwen_bf16) : kept * sizeof(float);
+    return (uint64_t)gw_config_n_params(cfg) * (model + state);
 }

@@ -5,12 +5,14 @@
  *
  * A step whose gradients are not finite is left out and counted; several in a row end the run.
  * Saved are a Hugging Face directory, in the type that the model is trained in, and beside it
- * optimizer.safetensors: moments, and float master weights where that type is not float32. */
+ * optimizer.safetensors: moments, and float master weights where that type is not float32.  With
+ * adamw-bf16 the packed weights themselves are what is trained, and moments are bfloat16. */
 #ifndef GW_LEARNER_H
 #define GW_LEARNER_H
 
 #include "base/log.h"
 #include "model/optimizer.h"
+#include "model/pack.h"
 #include "model/trainer.h"
 #include "service/train_config.h"
 
@@ -32,6 +34,7 @@ struct gw_learner {
     struct gw_learner_opts opts;
     struct gw_trainer *trainer;
     struct gw_optimizer *optimizer;
+    struct gw_packer *packer; /* NULL where the optimizer changes the model itself */
     struct gw_schedule schedule;
     uint64_t step;   /* done, those left out too */
     unsigned bad;    /* left out in a row */
@@ -71,6 +74,7 @@ enum gwen_status gw_learner_write_model(const struct gw_learner *l, const char *
 enum gwen_status gw_learner_save_model(void *ctx, const char *dir, struct gwen_err *err);
 enum gwen_status gw_learner_save_optimizer(void *ctx, const char *dir, struct gwen_err *err);
 /* Bytes of the two together, nearly. */
-uint64_t gw_learner_saved_bytes(const struct gw_config *cfg, enum gw_dtype dtype);
+uint64_t gw_learner_saved_bytes(const struct gw_train_config *c, const struct gw_config *cfg,
+                                enum gw_dtype dtype);
 
 #endif

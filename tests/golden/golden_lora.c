@@ -132,6 +132,7 @@ static enum gwen_status check_merged(struct subject *s, struct gwen_err *err) {
     struct gw_model *m = s->model.model;
     struct gw_params params;
     struct gw_safetensors *weights = NULL;
+    struct gw_packer *packer = NULL;
     GW_TRY(gw_params_of_model(&m->cfg, &params, err));
     float *master = calloc(params.n_floats, sizeof *master);
     enum gwen_status status =
@@ -143,10 +144,12 @@ static enum gwen_status check_merged(struct subject *s, struct gwen_err *err) {
         gw_lora_free(m->lora);
         m->lora = NULL;
         m->cfg.lora_width = 0;
-        status = gw_pack_update(m, &params, master, s->model.pool, err);
+        status = gw_packer_create(m, &params, s->model.pool, &packer, err);
     }
+    if (status == GWEN_OK) status = gw_pack_update(packer, master, err);
     if (status == GWEN_OK) status = check_logits(s, "merged_logits", err);
     gw_safetensors_close(weights);
+    gw_packer_free(packer);
     gw_params_free(&params);
     free(master);
     return status;

@@ -29,6 +29,7 @@ struct subject {
     struct gw_trainer *trainer;
     struct golden_steps steps;
     struct gw_optimizer *optimizer;
+    struct gw_packer *packer;
 };
 
 /* The same weights on disk, as master weights. */
@@ -37,6 +38,7 @@ static enum gwen_status create_optimizer(struct subject *s, struct gwen_err *err
     struct gw_safetensors *weights;
     GW_TRY(gw_optimizer_create(params, &s->model.model->kern, s->model.pool, &s->steps.adamw,
                                s->steps.max_grad_norm, &s->optimizer, err));
+    GW_TRY(gw_packer_create(s->model.model, params, s->model.pool, &s->packer, err));
     GW_TRY(gw_safetensors_open(s->model_dir, &weights, err));
     enum gwen_status status =
         gw_master_read(params, weights, &s->model.model->kern, s->optimizer->master, err);
@@ -73,7 +75,7 @@ static enum gwen_status check_steps(struct subject *s, struct gwen_err *err) {
                               s->tolerance->steps, s->counts);
         golden_compare_number(s->name, "gradient norm of a step", norm, step->grad_norm,
                               s->tolerance->steps * step->grad_norm, s->counts);
-        GW_TRY(gw_pack_update(s->model.model, params, s->optimizer->master, s->model.pool, err));
+        GW_TRY(gw_pack_update(s->packer, s->optimizer->master, err));
     }
     GW_TRY(golden_batch_gradients(&s->batch, s->trainer, &loss, err));
     golden_compare_number(s->name, "loss after the last step", loss, s->steps.loss_after,
@@ -113,6 +115,7 @@ static void run_name(const char *dir, const char *name, const struct tolerances 
     struct gwen_err err;
     if (run_subject(dir, &s, &err) != GWEN_OK) golden_error(counts, &err, "train/%s", name);
     gw_optimizer_free(s.optimizer);
+    gw_packer_free(s.packer);
     free(s.steps.list);
     gw_trainer_free(s.trainer);
     golden_batch_close(&s.batch);
