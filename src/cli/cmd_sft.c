@@ -5,41 +5,50 @@
 
 struct sft {
     struct gw_training t;
-    const char *data_path;
-    struct gw_sft_data data;
+    const char *data_path, *eval_path;
+    struct gw_sft_data data, eval;
 };
 
-static enum gwen_status read_data(struct sft *s, struct gwen_err *err) {
+static enum gwen_status read_data(struct sft *s, const char *path, struct gw_sft_data *data,
+                                  struct gwen_err *err) {
     const struct gw_runtime *rt = &s->t.p.rt;
     const struct gw_prompt_opts prompt = gw_prompting_prompts(&s->t.p, 1, true);
     const struct gw_sft_opts opts = {
         .prompt = &prompt,
         .eos = rt->eos,
         .n_eos = rt->n_eos,
-        .max_length = GW_MIN(s->t.config.max_length, rt->cfg.max_position_embeddings)};
-    GW_TRY(gw_sft_read(s->data_path, &opts, &s->data, err));
+        .max_length = GW_MIN(s->t.config.max_length, rt->cfg.max_position_embeddings),
+        .packing = s->t.config.packing};
+    GW_TRY(gw_sft_read(path, &opts, data, err));
     gw_log(&rt->cli->log, GWEN_LOG_INFO,
-           "%s: %zu rows, %zu tokens, of which %zu count, the longest row %zu", s->data_path,
-           s->data.n, s->data.n_tokens, s->data.n_loss, s->data.longest);
-    if (s->data.n_cut + s->data.n_left_out > 0)
+           "%s: %zu rows, %zu tokens, of which %zu count, the longest row %zu", path, data->n,
+           data->n_tokens, data->n_loss, data->longest);
+    if (opts.packing)
+        gw_log(&rt->cli->log, GWEN_LOG_INFO, "%s: packed into %zu rows of at most %zu tokens", path,
+               data->n_bins, opts.max_length);
+    if (data->n_cut + data->n_left_out > 0)
         gw_log(&rt->cli->log, GWEN_LOG_WARNING,
                "%s: %zu rows longer than max_length %zu were cut, %zu left out (nothing in them "
                "counts)",
-               s->data_path, s->data.n_cut, opts.max_length, s->data.n_left_out);
+               path, data->n_cut, opts.max_length, data->n_left_out);
     return GWEN_OK;
 }
 
 static enum gwen_status sft(struct sft *s, struct gw_cli *cli, struct gwen_err *err) {
     struct gw_training *t = &s->t;
     GW_TRY(gw_training_open(t, cli, err));
-    GW_TRY(read_data(s, err));
+    GW_TRY(read_data(s, s->data_path, &s->data, err));
+    if (s->eval_path != NULL) GW_TRY(read_data(s, s->eval_path, &s->eval, err));
+    const struct gw_sft_data *eval = s->eval_path != NULL ? &s->eval : NULL;
+    const struct gw_sft_size step = gw_sft_step_size(&t->config, &s->data);
     struct gw_plan_options plan = gw_runtime_plan(&t->p.rt);
-    const struct gw_train_work work = {.samples = GW_MIN(gw_sft_step_rows(&t->config), s->data.n),
-                                       .max_len = s->data.longest,
+    const struct gw_train_work work = {.samples = step.rows,
+                                       .tokens = step.tokens,
+                                       .max_len = GW_MAX(s->data.longest, s->eval.longest),
                                        .temperature = 1};
-    plan.other += gw_sft_bytes(&t->config, &s->data);
+    plan.other += gw_sft_bytes(&t->config, &s->data, eval);
     GW_TRY(gw_training_load(t, &plan, &work, gw_sft_total_steps(&t->config, &s->data), err));
-    return gw_sft_run(&t->run, t->learner, &s->data, err);
+    return gw_sft_run(&t->run, t->learner, &s->data, eval, err);
 }
 
 static const char about[] =
@@ -50,7 +59,10 @@ static const char about[] =
     "  {\"text\"}                  all of it counts\n"
     "  {\"ids\", \"mask\"}           token ids; those with mask 1 count\n"
     "The loss of a step is the mean negative log-probability of its tokens that count.\n"
-    "A step takes per_device_train_batch_size times gradient_accumulation_steps rows.\n"
+    "A step takes per_device_train_batch_size times gradient_accumulation_steps rows; with\n"
+    "packing one of these is as many rows of the file as fit into max_length tokens, each\n"
+    "still a sequence of its own.  Rows of --eval-data are evaluated every eval_steps and\n"
+    "at the end: eval_loss and eval_mean_token_accuracy in metrics.jsonl.\n"
     "\n"
     "Into --out go metrics.jsonl, TensorBoard's events, checkpoint-N every save_steps\n"
     "and at the end, and the trained model itself: a Hugging Face directory.  After an\n"
@@ -64,6 +76,7 @@ int gw_cmd_sft(struct gw_cli *cli, int argc, char **argv) {
     gw_train_config_init(&s.t.config, GW_TRAIN_SFT);
     const struct gw_option own[] = {
         GW_OPT_STRING("data", 'd', &s.data_path, "FILE", "JSONL of rows; -: standard input"),
+        GW_OPT_STRING("eval-data", 0, &s.eval_path, "FILE", "rows for the validation loss"),
         GW_TRAINING_OPTIONS(s.t),
         GW_OPT_FLAG("chat", 0, &s.t.p.as_chat, "texts are a user's and an assistant's messages"),
         GW_CHAT_OPTIONS(s.t.p),
@@ -75,13 +88,13 @@ int gw_cmd_sft(struct gw_cli *cli, int argc, char **argv) {
     int code;
     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
     if (s.data_path == NULL) return gw_cli_usage(cli, "--data FILE is needed");
-    if (s.t.config.packing)
-        return gw_cli_usage(cli, "packing is not implemented: rows are not "
-                                 "padded in any case");
+    if (s.t.config.eval_steps > 0 && s.eval_path == NULL)
+        return gw_cli_usage(cli, "eval_steps needs --eval-data FILE");
     if (!gw_training_check(&s.t, cli, &code)) return code;
     struct gwen_err err;
     enum gwen_status status = sft(&s, cli, &err);
     gw_sft_free(&s.data);
+    gw_sft_free(&s.eval);
     gw_training_close(&s.t);
     return gw_cli_end(cli, status, &err);
 }

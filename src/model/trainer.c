@@ -288,6 +288,7 @@ static void take_row(struct gw_trainer *t, const struct gw_train_sample *s, size
     }
     s->logprobs[token] = logprob;
     if (s->entropy != NULL) s->entropy[token] = h->row_entropy[i];
+    if (s->top != NULL) s->top[token] = h->target_z[i] >= h->max[i];
     t->out_max[out] = h->max[i];
     t->out_sum[out] = h->sum[i];
 }

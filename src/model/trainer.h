@@ -34,6 +34,7 @@ struct gw_train_sample {
     const uint8_t *want; /* [n] 0: neither log-probability nor gradient; NULL: all are wanted */
     float *logprobs;     /* [n] filled before loss(); of log_softmax(logits / temperature) */
     float *entropy;      /* [n] likewise; NULL: not wanted (all samples of a call or none) */
+    uint8_t *top;        /* [n] likewise, 1: no token is likelier; NULL: not wanted */
     float *dlogprobs;    /* [n] filled by loss(): d loss / d logprobs */
 };
 

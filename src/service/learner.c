@@ -18,7 +18,7 @@ static const char OPTIMIZER_FILE[] = "optimizer.safetensors";
 enum gwen_status gw_learner_check(const struct gw_train_config *c, struct gwen_err *err) {
     const char *what = NULL;
     if (c->use_peft) what = "use_peft";
-    if (c->eval_steps > 0) what = "eval_steps";
+    if (c->eval_steps > 0 && c->kind != GW_TRAIN_SFT) what = "eval_steps";
     if (what != NULL) return gw_fail(err, GWEN_ERR_UNSUPPORTED, "%s is not implemented", what);
     return gw_train_config_check(c, err);
 }

@@ -278,13 +278,16 @@ enum gwen_status gw_sft_read(const char *path, const struct gw_sft_opts *opts,
                              struct gw_sft_data *d, struct gwen_err *err) {
     struct reading r = {d, opts};
     GW_TRY(gw_rows_read(path, GW_PROMPT_MAX_LINE, "training row", take_row, &r, err));
-    if (d->n > 0) return GWEN_OK;
-    return gw_fail(err, GWEN_ERR_FORMAT, "%s: no row has a token to be learnt within %zu tokens",
-                   path, opts->max_length);
+    if (d->n == 0)
+        return gw_fail(err, GWEN_ERR_FORMAT,
+                       "%s: no row has a token to be learnt within %zu tokens", path,
+                       opts->max_length);
+    return gw_sft_pack(d, opts->packing ? opts->max_length : 0, err);
 }
 
 void gw_sft_free(struct gw_sft_data *d) {
     free(d->rows);
+    free(d->bins);
     gw_arena_free(&d->arena);
     *d = (struct gw_sft_data){0};
 }

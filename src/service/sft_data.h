@@ -14,7 +14,11 @@
  * never counts: nothing predicts it.
  *
  * Rows longer than max_length lose their end, as TRL's "keep_start"; those of which no token counts
- * then are left out. */
+ * then are left out.
+ *
+ * A bin is what a step counts.  It holds one row; with packing as many as TRL's "bfd" puts into
+ * max_length tokens.  Each row stays a sequence of its own whatever bin it is in: packing says how
+ * many of them make a step, no more. */
 #ifndef GW_SFT_DATA_H
 #define GW_SFT_DATA_H
 
@@ -36,11 +40,15 @@ struct gw_sft_opts {
     const int32_t *eos; /* ids that end a sequence; the first one is what is added */
     size_t n_eos;       /* 0: nothing is added */
     size_t max_length;  /* of a row in tokens, at most the model's context */
+    bool packing;       /* bins of max_length tokens */
 };
 
 struct gw_sft_data {
-    struct gw_sft_row *rows;
+    struct gw_sft_row *rows; /* bin after bin */
     size_t n, cap;
+    size_t *bins; /* [n_bins + 1] the first row of each, then n */
+    size_t n_bins;
+    size_t longest_bin, most_rows; /* tokens of the fullest bin; rows of the one that has most */
     struct gw_arena arena;
     size_t n_tokens, n_loss; /* of all rows */
     size_t longest;          /* tokens of the longest row */
@@ -51,8 +59,10 @@ struct gw_sft_data {
 enum gwen_status gw_sft_read(const char *path, const struct gw_sft_opts *opts,
                              struct gw_sft_data *d, struct gwen_err *err);
 void gw_sft_free(struct gw_sft_data *d); /* a zeroed one is fine */
+/* Its last step: puts the rows into bins of `capacity` tokens (>= longest), 0: one in each. */
+enum gwen_status gw_sft_pack(struct gw_sft_data *d, size_t capacity, struct gwen_err *err);
 
-/* The order in which n rows are used in an epoch: a permutation that depends on seed and epoch
+/* The order in which n bins are used in an epoch: a permutation that depends on seed and epoch
  * alone (Fisher-Yates over the draws of GW_STREAM_DATA). */
 void gw_data_order(uint64_t seed, uint64_t epoch, size_t *order, size_t n);
 

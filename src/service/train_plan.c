@@ -10,12 +10,18 @@ static bool fits(const struct gw_plan_options *o, size_t budget_bytes) {
     return plan.total <= budget_bytes;
 }
 
+static bool step_tokens(const struct gw_train_work *w, size_t *tokens) {
+    if (!gw_mul_size(w->samples, w->max_len, tokens)) return false;
+    if (w->tokens > 0) *tokens = GW_MIN(*tokens, w->tokens);
+    return true;
+}
+
 /* Sizes of a pass: by number of samples where that is given, else by tokens. */
 static void set_pass(struct gw_trainer_opts *t, const struct gw_train_cut *cut,
                      const struct gw_train_work *w, size_t rows) {
     size_t all = SIZE_MAX;
     if (cut->micro_batch != 0 && !gw_mul_size(cut->micro_batch, w->max_len, &rows)) rows = SIZE_MAX;
-    if (!gw_mul_size(w->samples, w->max_len, &all)) all = SIZE_MAX;
+    if (!step_tokens(w, &all)) all = SIZE_MAX;
     t->micro_batch = GW_MIN(cut->micro_batch != 0 ? cut->micro_batch : w->samples, w->samples);
     t->max_rows = GW_MAX(GW_MIN(rows, all), w->max_len);
 }
@@ -30,7 +36,7 @@ enum gwen_status gw_train_plan(const struct gw_train_cut *cut, const struct gw_t
                                              .max_prompt = w->max_prompt,
                                              .share_prompts = w->max_prompt > 0,
                                              .temperature = w->temperature};
-    if (!gw_mul_size(w->samples, w->max_len, &plan->trainer.max_step_tokens))
+    if (!step_tokens(w, &plan->trainer.max_step_tokens))
         return gw_nomem(err, SIZE_MAX, "a training step");
     for (int r = automatic ? GW_RECOMPUTE_NONE : cut->recompute;
          r <= (automatic ? (int)GW_RECOMPUTE_LAYER : cut->recompute); r++)

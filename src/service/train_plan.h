@@ -13,10 +13,10 @@ struct gw_train_cut {
     int recompute;      /* enum gw_recompute, or AUTO: the least that fits */
 };
 
-/* The work: `samples` of a step, of at most max_len tokens each; with shared prompts of at most
- * max_prompt tokens (0: nothing is shared). */
+/* The work: `samples` of a step, of at most max_len tokens each and `tokens` together (0: all of
+ * max_len); with shared prompts of at most max_prompt tokens (0: nothing is shared). */
 struct gw_train_work {
-    size_t samples, max_len, max_prompt;
+    size_t samples, tokens, max_len, max_prompt;
     double temperature;
 };
 

@@ -82,7 +82,6 @@ refused "${new[@]}" --set learnin_rate=1
 refused "${new[@]}" --learning_rate fast
 refused "${new[@]}" --learning-rate -1
 refused "${new[@]}" --optim sgd
-refused "${new[@]}" --packing
 refused "${new[@]}" --max_steps 0
 echo '{"learning_rate": 1e-4, "epochs_num": 3, "num_generation": 8}' >"$T/config.json"
 refused "${new[@]}" --config "$T/config.json"

@@ -37,7 +37,9 @@ static int tear_down(void **state) {
     return scratch_teardown(state);
 }
 
-static struct gw_sft_opts options(void) { return (struct gw_sft_opts){&prompt_opts, EOS, 2, 100}; }
+static struct gw_sft_opts options(void) {
+    return (struct gw_sft_opts){&prompt_opts, EOS, 2, 100, false};
+}
 
 static enum gwen_status try_read(const char *text, const struct gw_sft_opts *o,
                                  struct gw_sft_data *d, struct gwen_err *err) {
@@ -190,7 +192,7 @@ static void what_is_refused(void **state) {
         gw_sft_free(&d);
     }
     struct gw_prompt_opts bare = {.vocab_size = 300};
-    struct gw_sft_opts o = {&bare, EOS, 1, 100};
+    struct gw_sft_opts o = {&bare, EOS, 1, 100, false};
     struct gw_sft_data d;
     struct gwen_err err;
     assert_int_equal(try_read("{\"text\":\"a\"}", &o, &d, &err), GWEN_ERR_ARGUMENT);
@@ -206,6 +208,89 @@ static bool is_permutation(const size_t *order) {
         seen[order[i]] = true;
     }
     return true;
+}
+
+/* Rows of the given lengths, each of the id that is its number in the file. */
+static const char *rows_of_lengths(const size_t *lengths, size_t n) {
+    static char text[20000];
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        at += (size_t)snprintf(text + at, sizeof text - at, "{\"ids\":[%zu", i % 300);
+        for (size_t k = 1; k < lengths[i]; k++)
+            at += (size_t)snprintf(text + at, sizeof text - at, ",%zu", i % 300);
+        at += (size_t)snprintf(text + at, sizeof text - at, "]}\n");
+    }
+    return text;
+}
+
+/* What TRL 1.16's pack_dataset (strategy "bfd") gives for these. */
+static void packing_is_trls(void **state) {
+    (void)state;
+    static const size_t lengths[] = {5, 2, 3, 2, 7, 4, 4, 2, 6, 3, 8, 2, 5, 3, 2, 4};
+    static const char *const packed[] = {"10",   "4",   "8 1",   "0 2",
+                                         "12 9", "5 6", "15 13", "3 7 11 14"};
+    struct gw_sft_opts o = options();
+    struct gw_sft_data d;
+    o.max_length = 8;
+    o.packing = true;
+    read_ok(rows_of_lengths(lengths, GW_ARRAY_LEN(lengths)), &o, &d);
+    assert_int_equal(d.n_bins, GW_ARRAY_LEN(packed));
+    for (size_t b = 0; b < d.n_bins; b++) {
+        char text[64] = "";
+        for (size_t i = d.bins[b]; i < d.bins[b + 1]; i++)
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d",
+                     i > d.bins[b] ? " " : "", (int)d.rows[i].ids[0]);
+        assert_string_equal(text, packed[b]);
+    }
+    assert_int_equal(d.bins[d.n_bins], d.n);
+    assert_int_equal(d.longest_bin, 8);
+    assert_int_equal(d.most_rows, 4);
+    gw_sft_free(&d);
+    /* Without it, rows are as in the file, each by itself. */
+    o.packing = false;
+    read_ok(rows_of_lengths(lengths, GW_ARRAY_LEN(lengths)), &o, &d);
+    assert_int_equal(d.n_bins, d.n);
+    for (size_t i = 0; i < d.n; i++) {
+        assert_int_equal(d.bins[i], i);
+        assert_int_equal(d.rows[i].ids[0], i);
+    }
+    assert_int_equal(d.longest_bin, 8);
+    assert_int_equal(d.most_rows, 1);
+    gw_sft_free(&d);
+}
+
+/* No bin holds rows of two thousands; none is overfull; every row is in one. */
+static void packing_goes_by_thousands(void **state) {
+    (void)state;
+    size_t lengths[2100];
+    uint8_t seen[2100] = {0};
+    struct gw_sft_opts o = options();
+    struct gw_sft_data d;
+    static char text[100000];
+    size_t at = 0;
+    for (size_t i = 0; i < GW_ARRAY_LEN(lengths); i++) {
+        lengths[i] = 2 + i * i % 5;
+        at += (size_t)snprintf(text + at, sizeof text - at, "{\"ids\":[%zu,%zu%s]}\n", i / 256,
+                               i % 256, &",1,1,1,1"[8 - 2 * (lengths[i] - 2)]);
+    }
+    o.max_length = 16;
+    o.packing = true;
+    read_ok(text, &o, &d);
+    for (size_t b = 0; b < d.n_bins; b++) {
+        size_t tokens = 0, thousand = 0;
+        for (size_t i = d.bins[b]; i < d.bins[b + 1]; i++) {
+            const size_t row = (size_t)d.rows[i].ids[0] * 256 + (size_t)d.rows[i].ids[1];
+            if (i == d.bins[b]) thousand = row / 1000;
+            assert_int_equal(row / 1000, thousand);
+            assert_int_equal(d.rows[i].n, lengths[row]);
+            assert_int_equal(seen[row]++, 0);
+            tokens += d.rows[i].n;
+        }
+        assert_in_range(tokens, 2, 16);
+    }
+    assert_int_equal(d.n, 2100);
+    assert_in_range(d.n_bins, d.n_tokens / 16, d.n_tokens / 15); /* and they are nearly full */
+    gw_sft_free(&d);
 }
 
 static void order_depends_on_seed_and_epoch(void **state) {
@@ -237,6 +322,8 @@ int main(void) {
         cmocka_unit_test(a_template_that_differs),
         cmocka_unit_test(long_rows_lose_their_end),
         cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(packing_is_trls),
+        cmocka_unit_test(packing_goes_by_thousands),
         cmocka_unit_test(order_depends_on_seed_and_epoch),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
