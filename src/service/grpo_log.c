@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static void put_loss_metrics(struct gw_grpo *g, struct gw_metrics *m) {
@@ -86,6 +87,23 @@ static void put_reward(struct gw_str *s, float reward) {
         gw_str_puts(s, "null");
 }
 
+/* What a reader wants beside the row: the prompt's text, each reward by its name. */
+static void put_scores(const struct gw_grpo *g, size_t i, struct gw_str *s) {
+    const struct gw_rewards *rewards = g->o->rewards;
+    const size_t count = gw_rewards_count(rewards);
+    gw_str_puts(s, ",\"prompt\":");
+    gw_str_put_json(s, g->inputs[i].prompt, g->inputs[i].prompt_len);
+    gw_str_puts(s, ",\"rewards\":{");
+    for (size_t k = 0; k < count; k++) {
+        const char *name = gw_rewards_name(rewards, k);
+        if (k > 0) gw_str_putc(s, ',');
+        gw_str_put_json(s, name, strlen(name));
+        gw_str_putc(s, ':');
+        put_reward(s, g->scores[i * count + k]);
+    }
+    gw_str_putc(s, '}');
+}
+
 static enum gwen_status write_rollouts(const struct gw_grpo *g, const char *path,
                                        struct gwen_err *err) {
     struct gw_out *out;
@@ -95,6 +113,7 @@ static enum gwen_status write_rollouts(const struct gw_grpo *g, const char *path
     for (size_t i = 0; i < g->n && status == GWEN_OK; i++) {
         const struct gw_str *row = &g->completions[i].row;
         gw_str_clear(&end);
+        put_scores(g, i, &end);
         gw_str_puts(&end, ",\"reward\":");
         put_reward(&end, g->rewards[i]);
         gw_str_puts(&end, ",\"advantage\":");

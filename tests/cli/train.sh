@@ -24,7 +24,8 @@ awk -v a="$(metric "$T/a" reward 1)" -v b="$(metric "$T/a" reward 30)" 'BEGIN { 
 [ "$(metric "$T/a" kl 1)" = 0 ] && [ "$(metric "$T/a" kl 2)" != 0 ] || exit 1
 [ "$(metric "$T/a" differing_logprobs 30)" = 0 ] || exit 1
 [ "$(wc -l <"$T/a/rollouts/step-30.jsonl")" -eq 16 ] &&
-    grep -q '"reward":[0-9.e-]*,"advantage":[0-9.e-]*}$' "$T/a/rollouts/step-30.jsonl" || exit 1
+    grep -q '"prompt":"Once upon a time, [A-Z][a-z]*","rewards":{"length":\([0-9.e-]*\)},"reward":\1,"advantage":[0-9.e-]*}$' \
+        "$T/a/rollouts/step-30.jsonl" || exit 1
 "$GWEN" generate -q --model "$T/a" --prompt "Once upon" --max-tokens 4 >/dev/null || exit 1
 
 # However the work is cut; rollouts too.
