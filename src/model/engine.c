@@ -155,8 +155,9 @@ static void draw_tokens(struct gw_engine *e, int thread) {
         struct gw_draw *d = &e->draws[i];
         const struct gw_job *job = &d->job->job;
         double u = gw_rng_uniform_at(&d->job->rng, job->wants[d->want].sample, d->position);
+        const struct gw_sampling sampling = gw_job_sampling(job, d->want);
         const uint64_t *seen = d->slot != NULL ? d->slot->seen : d->job->seen;
-        d->id = gw_sample(e->head, d->out_row, &job->sampling, u, seen, scratch, &d->logprob);
+        d->id = gw_sample(e->head, d->out_row, &sampling, u, seen, scratch, &d->logprob);
     }
 }
 

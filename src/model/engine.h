@@ -32,6 +32,7 @@ struct gw_job {
     size_t n_wants;        /* 1 .. the engine's max_group */
     struct gw_rng_key key; /* seed, stream, step and prompt_key count */
     struct gw_sampling sampling;
+    bool greedy_first; /* the sample with index 0 is greedy, whatever `sampling` says */
     void *user;
 };
 

@@ -74,6 +74,13 @@ struct gw_engine {
     bool no_more_jobs, go;
 };
 
+/* How want `want` of a job is drawn. */
+static inline struct gw_sampling gw_job_sampling(const struct gw_job *job, size_t want) {
+    struct gw_sampling s = job->sampling;
+    if (job->greedy_first && job->wants[want].sample == 0) s.temperature = 0;
+    return s;
+}
+
 /* Thread 0, between steps: takes in the last step's draws, starts and ends samples, and puts
  * together the next batch.  Sets e->go. */
 void gw_engine_schedule(struct gw_engine *e);

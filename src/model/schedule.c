@@ -328,7 +328,8 @@ static void relieve(struct gw_engine *e) {
 static void add_draw(struct gw_engine *e, struct gw_engine_job *j, struct gw_slot *s, size_t want,
                      size_t position) {
     size_t out_row = e->ws->batch.n_out - 1;
-    e->head->temperature[out_row] = gw_sampling_temperature(&j->job.sampling);
+    const struct gw_sampling sampling = gw_job_sampling(&j->job, want);
+    e->head->temperature[out_row] = gw_sampling_temperature(&sampling);
     e->head->target[out_row] = -1;
     e->draws[e->n_draws++] = (struct gw_draw){out_row, j, s, want, position, -1, 0};
 }

@@ -222,6 +222,7 @@ static enum gwen_status next_job(void *ctx, struct gw_job *job, bool *more, stru
                                    .step = r->opts.step,
                                    .prompt_key = p->key},
                            .sampling = r->opts.sampling,
+                           .greedy_first = r->opts.greedy_first,
                            .user = f};
     return GWEN_OK;
 }

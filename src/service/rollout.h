@@ -21,6 +21,7 @@ struct gw_rollout_opts {
     uint64_t first_sample;       /* index of a group's first sample: attempt * groups */
     size_t length_lo, length_hi; /* limits drawn uniformly, per sample; 0, 0: none are drawn */
     struct gw_sampling sampling;
+    bool greedy_first; /* the sample with index 0 is greedy, the others drawn */
     uint64_t seed, step;
     enum gw_rng_stream stream;
     const int32_t *eos; /* ids that end a sample; copied */
