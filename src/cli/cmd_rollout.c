@@ -1,11 +1,9 @@
 /* cmd_rollout.c - gwen-cpu rollout: a group of samples for each prompt of a file. */
 #include "cli/prompting.h"
+#include "cli/provenance.h"
 
 #include "base/file.h"
-#include "base/rng.h"
-#include "service/fingerprint.h"
 #include "service/ordered.h"
-#include "service/rollout_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -66,73 +64,20 @@ static bool streams(const struct rollout *r) {
     return r->out_path == NULL || strcmp(r->out_path, "-") == 0 || is_stream(r->out_path);
 }
 
-static void put_ids(struct gw_str *s, const int32_t *ids, size_t n) {
-    for (size_t i = 0; i < n; i++) gw_str_printf(s, "%s%" PRId32, i > 0 ? " " : "", ids[i]);
-}
-
 /* The first line of the part file: everything that rows depend on. */
-enum {
-    MODEL,
-    DTYPE,
-    CLASS,
-    TOKENIZER,
-    SEED,
-    GROUPS,
-    SAMPLING,
-    LENGTHS,
-    EOS,
-    STOPS,
-    PROMPTS,
-    N_FIELDS
-};
-
-static enum gwen_status describe(const struct rollout *r, struct gw_str values[N_FIELDS],
-                                 struct gwen_err *err) {
-    const struct gw_runtime *rt = &r->p.rt;
-    const struct gw_sampling *s = &r->opts.sampling;
-    uint64_t model;
-    GW_TRY(gw_model_fingerprint(rt->model, rt->pool, &model, err));
-    gw_str_printf(&values[MODEL], "%016" PRIx64, model);
-    gw_str_puts(&values[DTYPE], gw_dtype_torch_name(rt->dtype));
-    gw_str_puts(&values[CLASS], gw_runtime_class(rt));
-    gw_str_printf(&values[TOKENIZER], "%016" PRIx64, gw_tokenizer_fingerprint(rt->tokenizer));
-    gw_str_printf(&values[SEED], "%" PRIu64, r->opts.seed);
-    gw_str_printf(&values[GROUPS], "%zu", r->groups);
-    gw_str_printf(&values[SAMPLING],
-                  "temp %.17g, top-k %zu, top-p %.17g, min-p %.17g, "
-                  "repetition-penalty %.17g",
-                  s->temperature, s->top_k, s->top_p, s->min_p, s->repetition_penalty);
-    gw_str_puts(&values[LENGTHS], r->lengths != NULL ? r->lengths : "none");
-    put_ids(&values[EOS], r->opts.eos, r->opts.n_eos);
-    gw_str_putc(&values[STOPS], '[');
-    for (size_t i = 0; i < r->opts.n_stops; i++) {
-        if (i > 0) gw_str_putc(&values[STOPS], ',');
-        gw_str_put_json(&values[STOPS], r->opts.stops[i], strlen(r->opts.stops[i]));
-    }
-    gw_str_putc(&values[STOPS], ']');
-    gw_str_printf(&values[PROMPTS], "%016" PRIx64, gw_prompts_hash(&r->prompts));
-    return GWEN_OK;
-}
-
 static enum gwen_status open_file(struct rollout *r, struct gwen_err *err) {
-    static const char *const names[N_FIELDS] = {
-        "model",    "dtype",   "numeric class", "tokenizer",    "seed",   "groups",
-        "sampling", "lengths", "eos ids",       "stop strings", "prompts"};
-    struct gw_str values[N_FIELDS] = {0};
-    struct gw_part_field fields[N_FIELDS];
+    struct gw_provenance from = {0};
     enum gw_part_mode mode = r->resume      ? GW_PART_RESUME
                              : r->overwrite ? GW_PART_OVERWRITE
                                             : GW_PART_NEW;
-    enum gwen_status status = describe(r, values, err);
-    for (size_t i = 0; i < N_FIELDS; i++) {
-        gw_str_puts(&values[i], "");
-        if (status == GWEN_OK && values[i].failed) status = gw_nomem(err, 0, "the first line");
-        fields[i] = (struct gw_part_field){names[i], values[i].data};
-    }
+    enum gwen_status status = gw_provenance_model(&from, &r->p.rt, err);
+    gw_provenance_sampling(&from, &r->opts);
+    gw_provenance_add(&from, "lengths", "%s", r->lengths != NULL ? r->lengths : "none");
+    gw_provenance_add(&from, "prompts", "%016" PRIx64, gw_prompts_hash(&r->prompts));
     if (status == GWEN_OK)
-        status = gw_rollout_file_open(r->out_path, mode, fields, N_FIELDS, r->prompts.n, r->groups,
-                                      &r->cli->log, &r->file, err);
-    for (size_t i = 0; i < N_FIELDS; i++) gw_str_free(&values[i]);
+        status = gw_provenance_open(&from, r->out_path, mode, r->prompts.n, r->groups, &r->cli->log,
+                                    &r->file, err);
+    gw_provenance_free(&from);
     return status;
 }
 
@@ -153,30 +98,6 @@ static enum gwen_status finish_output(struct rollout *r, struct gwen_err *err) {
 
 /* --- the run ------------------------------------------------------------------------------------
  */
-
-static void log_plan(const struct rollout *r) {
-    const struct gw_engine_opts *e = &r->plan.options.engine;
-    struct gw_plan plan;
-    struct gw_str s = {0};
-    gw_plan_make(&r->plan.options, &plan);
-    gw_str_puts(&s, "memory: weights ");
-    gw_put_bytes(&s, plan.weights);
-    gw_str_puts(&s, ", KV ");
-    gw_put_bytes(&s, plan.kv);
-    gw_str_puts(&s, ", scratch ");
-    gw_put_bytes(&s, plan.scratch);
-    gw_str_puts(&s, ", together ");
-    gw_put_bytes(&s, plan.total);
-    gw_str_puts(&s, " of ");
-    gw_put_bytes(&s, r->p.rt.budget);
-    gw_str_printf(&s, "; %zu prompts x %zu, %zu at a time", r->prompts.n, r->groups, e->slots);
-    if (!s.failed) gw_log(&r->cli->log, GWEN_LOG_INFO, "%s", s.data);
-    gw_str_free(&s);
-    gw_log(&r->cli->log, GWEN_LOG_DEBUG, "rollout batch size %zu: %s", e->slots, r->plan.why);
-    gw_log(&r->cli->log, GWEN_LOG_DEBUG,
-           "longest prompt %zu tokens, at most %zu new ones, %zu KV blocks", e->max_prompt,
-           e->max_new, e->n_blocks);
-}
 
 static enum gwen_status sample_all(struct rollout *r, struct gwen_err *err) {
     struct gw_runtime *rt = &r->p.rt;
@@ -211,7 +132,7 @@ static enum gwen_status rollout(struct rollout *r, struct gwen_err *err) {
     if (r->batch == 0) gw_runtime_speed(rt, &speed);
     GW_TRY(
         gw_rollout_plan(&base, &speed, &r->prompts, &r->opts, r->batch, rt->budget, &r->plan, err));
-    log_plan(r);
+    gw_prompting_log_plan(&r->p, &r->plan, r->prompts.n, r->groups);
     gw_prompting_log_prefill(&r->p, &r->plan);
     GW_TRY(gw_runtime_load(rt, &r->plan.options, err));
     GW_TRY(open_output(r, err));

@@ -55,6 +55,9 @@ void gw_prompting_close(struct gw_prompting *p); /* a zeroed one is fine */
 struct gw_prompt_opts gw_prompting_prompts(const struct gw_prompting *p, size_t max_tokens,
                                            bool clamp);
 struct gw_rollout_opts gw_prompting_rollout(const struct gw_prompting *p, size_t groups);
+/* Logs what a rollout of n_prompts groups takes, and at -v how its sizes came about. */
+void gw_prompting_log_plan(const struct gw_prompting *p, const struct gw_rollout_plan *plan,
+                           size_t n_prompts, size_t groups);
 /* Says so when the plan has fewer rows of prefill than were tuned. */
 void gw_prompting_log_prefill(const struct gw_prompting *p, const struct gw_rollout_plan *plan);
 /* "8 samples, 1234 tokens in 5.6 s, 220.4 tok/s ..." at -v, or with `loud` always. */

@@ -1,0 +1,82 @@
+/* provenance.c - see provenance.h. */
+#include "cli/provenance.h"
+
+#include "base/rng.h"
+#include "service/fingerprint.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A value that is still empty; the table has room for all that there are. */
+static struct gw_str *add(struct gw_provenance *p, const char *name) {
+    p->names[p->n] = name;
+    return &p->values[p->n++];
+}
+
+void gw_provenance_add(struct gw_provenance *p, const char *name, const char *fmt, ...) {
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    gw_str_puts(add(p, name), text);
+}
+
+enum gwen_status gw_provenance_model(struct gw_provenance *p, const struct gw_runtime *rt,
+                                     struct gwen_err *err) {
+    uint64_t model;
+    GW_TRY(gw_model_fingerprint(rt->model, rt->pool, &model, err));
+    gw_provenance_add(p, "model", "%016" PRIx64, model);
+    gw_provenance_add(p, "dtype", "%s", gw_dtype_torch_name(rt->dtype));
+    gw_provenance_add(p, "numeric class", "%s", gw_runtime_class(rt));
+    gw_provenance_add(p, "tokenizer", "%016" PRIx64, gw_tokenizer_fingerprint(rt->tokenizer));
+    return GWEN_OK;
+}
+
+void gw_provenance_sampling(struct gw_provenance *p, const struct gw_rollout_opts *o) {
+    const struct gw_sampling *s = &o->sampling;
+    gw_provenance_add(p, "seed", "%" PRIu64, o->seed);
+    gw_provenance_add(p, "groups", "%zu", o->groups);
+    gw_provenance_add(p, "sampling",
+                      "temp %.17g, top-k %zu, top-p %.17g, min-p %.17g, repetition-penalty %.17g",
+                      s->temperature, s->top_k, s->top_p, s->min_p, s->repetition_penalty);
+    struct gw_str *eos = add(p, "eos ids"), *stops = add(p, "stop strings");
+    gw_str_puts(eos, "");
+    for (size_t i = 0; i < o->n_eos; i++)
+        gw_str_printf(eos, "%s%" PRId32, i > 0 ? " " : "", o->eos[i]);
+    gw_str_putc(stops, '[');
+    for (size_t i = 0; i < o->n_stops; i++) {
+        if (i > 0) gw_str_putc(stops, ',');
+        gw_str_put_json(stops, o->stops[i], strlen(o->stops[i]));
+    }
+    gw_str_putc(stops, ']');
+}
+
+uint64_t gw_provenance_hash(const struct gw_provenance *p) {
+    uint64_t h = p->n;
+    for (size_t i = 0; i < p->n; i++) {
+        const uint64_t parts[] = {h, gw_hash64(p->names[i], strlen(p->names[i])),
+                                  gw_hash64(p->values[i].data, p->values[i].len)};
+        h = gw_hash64(parts, sizeof parts);
+    }
+    return h;
+}
+
+enum gwen_status gw_provenance_open(const struct gw_provenance *p, const char *path,
+                                    enum gw_part_mode mode, size_t n_prompts, size_t groups,
+                                    const struct gw_log *log, struct gw_rollout_file **out,
+                                    struct gwen_err *err) {
+    struct gw_part_field fields[GW_PROVENANCE_MAX];
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->values[i].failed) return gw_nomem(err, p->values[i].len, "the first line");
+        fields[i] = (struct gw_part_field){p->names[i], p->values[i].data};
+    }
+    return gw_rollout_file_open(path, mode, fields, p->n, n_prompts, groups, log, out, err);
+}
+
+void gw_provenance_free(struct gw_provenance *p) {
+    for (size_t i = 0; i < p->n; i++) gw_str_free(&p->values[i]);
+    *p = (struct gw_provenance){0};
+}

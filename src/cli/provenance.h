@@ -1,0 +1,35 @@
+/* provenance.h - what the rows of a long output depend on, for the first line of its part file: a
+ * run is resumed only by one that would give the same rows. */
+#ifndef GW_CLI_PROVENANCE_H
+#define GW_CLI_PROVENANCE_H
+
+#include "cli/runtime.h"
+#include "service/rollout.h"
+#include "service/rollout_file.h"
+
+enum { GW_PROVENANCE_MAX = 16 };
+
+struct gw_provenance {
+    const char *names[GW_PROVENANCE_MAX];
+    struct gw_str values[GW_PROVENANCE_MAX];
+    size_t n;
+};
+
+/* Adds a field, named as a person would. */
+void gw_provenance_add(struct gw_provenance *p, const char *name, const char *fmt, ...)
+    GW_PRINTF(3, 4);
+/* Adds model (whose weights are loaded), dtype, numeric class and tokenizer. */
+enum gwen_status gw_provenance_model(struct gw_provenance *p, const struct gw_runtime *rt,
+                                     struct gwen_err *err);
+/* Adds seed, groups, sampling, eos ids and stop strings. */
+void gw_provenance_sampling(struct gw_provenance *p, const struct gw_rollout_opts *o);
+/* A hash of all fields. */
+uint64_t gw_provenance_hash(const struct gw_provenance *p);
+/* gw_rollout_file_open with these fields. */
+enum gwen_status gw_provenance_open(const struct gw_provenance *p, const char *path,
+                                    enum gw_part_mode mode, size_t n_prompts, size_t groups,
+                                    const struct gw_log *log, struct gw_rollout_file **out,
+                                    struct gwen_err *err);
+void gw_provenance_free(struct gw_provenance *p);
+
+#endif
