@@ -149,6 +149,7 @@ bool gw_option_set(struct gw_cli *cli, size_t slot, const char *where, const cha
 
 static void show_choice(const struct gw_option *o, struct gw_str *s) {
     const char *word = o->arg;
+    if (*(const int *)o->value < 0) return; /* there is no default */
     for (int i = *(const int *)o->value; i > 0; i--) word += strcspn(word, "|") + 1;
     gw_str_put(s, word, strcspn(word, "|"));
 }

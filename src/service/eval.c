@@ -1,0 +1,118 @@
+/* eval.c - see eval.h. */
+#include "service/eval.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+struct eval {
+    const struct gw_eval_opts *o;
+    struct gw_eval_result *result;
+    uint64_t score_ns;
+    struct gw_str row, prompt; /* scratch */
+};
+
+void gw_eval_rollout_opts(struct gw_rollout_opts *o, size_t k) {
+    o->groups = k + 1;
+    o->first_sample = 0;
+    o->length_lo = o->length_hi = 0;
+    o->greedy_first = true;
+    o->stream = GW_STREAM_EVAL;
+}
+
+/* The member of a row that reward 0 looks at. */
+static const char *needed(const struct gw_rewards *rewards) {
+    for (size_t i = 0; i < gw_reward_kind_count(); i++) {
+        const struct gw_reward_kind kind = gw_reward_kind_at(i);
+        if (strcmp(kind.name, gw_rewards_name(rewards, 0)) == 0 && kind.needs != NULL)
+            return kind.needs;
+    }
+    return "answer";
+}
+
+enum gwen_status gw_eval_check_prompts(const struct gw_rewards *rewards,
+                                       const struct gw_prompts *prompts, const char *path,
+                                       struct gwen_err *err) {
+    for (size_t i = 0; i < prompts->n; i++)
+        if (!gw_rewards_applies(rewards, 0, prompts->rows[i].meta, prompts->rows[i].meta_len))
+            return gw_fail(err, GWEN_ERR_FORMAT, "%s:%zu: no \"%s\" that the reward %s can use",
+                           path, i + 1, needed(rewards), gw_rewards_name(rewards, 0));
+    return GWEN_OK;
+}
+
+static enum gwen_status score(struct eval *e, const struct gw_rollout_sample *s, float *out,
+                              struct gwen_err *err) {
+    const uint64_t start = gw_now_ns();
+    gw_str_clear(&e->prompt);
+    gw_str_puts(&e->prompt, "");
+    if (e->o->tokenizer != NULL)
+        GW_TRY(gw_tokenizer_decode(e->o->tokenizer, s->prompt->ids, s->prompt->n, true, &e->prompt,
+                                   err));
+    if (e->prompt.failed) return gw_nomem(err, s->prompt->n, "a prompt's text");
+    const struct gw_reward_input in = {.prompt = e->prompt.data,
+                                       .prompt_len = e->prompt.len,
+                                       .completion = s->text != NULL ? s->text : "",
+                                       .completion_len = s->text_len,
+                                       .ids = s->ids,
+                                       .n = s->n,
+                                       .meta = s->prompt->meta,
+                                       .meta_len = s->prompt->meta_len};
+    GW_TRY(gw_rewards_score(e->o->rewards, &in, 1, out, err));
+    e->score_ns += gw_now_ns() - start;
+    if (isnan(*out))
+        return gw_fail(err, GWEN_ERR_FORMAT, "prompt %zu cannot be scored", s->prompt_id);
+    return GWEN_OK;
+}
+
+static enum gwen_status write_row(struct eval *e, const struct gw_rollout_sample *s, float score,
+                                  struct gwen_err *err) {
+    struct gw_str *row = &e->row;
+    gw_str_clear(row);
+    gw_rollout_put_row(row, s, e->o->numeric_class);
+    if (row->failed) return gw_nomem(err, s->n, "a row");
+    row->len -= 2; /* "}\n" */
+    gw_str_printf(row, ",\"greedy\":%s,\"reward\":", s->sample_id == 0 ? "true" : "false");
+    gw_str_put_float(row, score);
+    gw_str_printf(row, ",\"settings\":\"%016" PRIx64 "\"}\n", e->o->settings);
+    if (row->failed) return gw_nomem(err, s->n, "a row");
+    return gw_rollout_file_append(e->o->file, s->prompt_id, s->sample_id, row->data, row->len, err);
+}
+
+static enum gwen_status take_sample(void *ctx, const struct gw_rollout_sample *s,
+                                    struct gwen_err *err) {
+    struct eval *e = ctx;
+    float value;
+    GW_TRY(score(e, s, &value, err));
+    struct gw_eval_cell *c = &e->result->cells[s->prompt_id * (e->o->k + 1) + s->sample_id];
+    c->there = true;
+    c->of.sample.score = value;
+    c->of.sample.tokens = (uint32_t)s->n;
+    c->of.sample.stopped = s->finish == GW_FINISH_STOP;
+    return e->o->file != NULL ? write_row(e, s, value, err) : GWEN_OK;
+}
+
+static bool is_there(void *ctx, size_t prompt, size_t sample) {
+    const struct eval *e = ctx;
+    return e->o->file != NULL && gw_rollout_file_has(e->o->file, prompt, sample);
+}
+
+enum gwen_status gw_eval_run(struct gw_rollout *rollout, const struct gw_prompts *prompts,
+                             const struct gw_eval_opts *opts, struct gw_eval_result *result,
+                             double *generate_s, double *score_s, struct gw_rollout_stats *stats,
+                             struct gwen_err *err) {
+    struct eval e = {.o = opts, .result = result};
+    const struct gw_rollout_sink sink = {.ctx = &e,
+                                         .skip = is_there,
+                                         .sample = take_sample,
+                                         .progress = opts->progress,
+                                         .progress_user = opts->progress_user};
+    const uint64_t start = gw_now_ns();
+    enum gwen_status status = gw_rollout_run(rollout, prompts, &sink, stats, err);
+    *score_s = (double)e.score_ns * 1e-9;
+    *generate_s = gw_seconds_since(start) - *score_s;
+    gw_str_free(&e.row);
+    gw_str_free(&e.prompt);
+    return status;
+}
