@@ -43,8 +43,9 @@ struct gw_config {
     int32_t eos_ids[GW_CONFIG_MAX_EOS];
     size_t n_eos;
     int32_t bos_id, pad_id; /* -1: none */
-    size_t lora_width;      /* not of the file: the most ranks that an adapter puts on one packed
-                               matrix (lora.h); 0: no adapter */
+    /* Not of the file, but of an adapter (gw_lora_plan): the most ranks that it puts on one packed
+     * matrix, 0: no adapter; the floats of its tensors; the bytes it takes. */
+    size_t lora_width, lora_floats, lora_bytes;
 };
 
 /* Reads DIR/config.json. */

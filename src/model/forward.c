@@ -85,6 +85,7 @@ enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv 
     struct gw_workspace *ws = calloc(1, sizeof *ws);
     if (ws == NULL) return gw_nomem(err, sizeof *ws, "a workspace");
     ws->model = model;
+    ws->lora = model->lora;
     ws->kv = kv;
     ws->pool = pool;
     ws->max_rows = max_rows;
@@ -203,7 +204,7 @@ static void linear(const struct gw_workspace *ws, enum gw_op op, size_t layer, e
                    const struct gw_packed *w, const char *x, size_t x_stride, gw_linear_done *done,
                    void *ctx, int thread) {
     const struct gw_model *m = ws->model;
-    const struct gw_lora *lora = m->lora;
+    const struct gw_lora *lora = ws->lora;
     char *scratch = ws->scratch + (size_t)thread * ws->scratch_bytes;
     struct gw_lora_add add = {.kern = &m->kern, .lora = lora, .then = done, .ctx = ctx};
     if (lora != NULL && lora->sites[layer][site].width > 0) {

@@ -72,6 +72,8 @@ const char *gw_op_name(enum gw_op op);
 
 struct gw_workspace {
     const struct gw_model *model;
+    const struct gw_lora
+        *lora; /* the model's adapter; may be set to another of its shape, or NULL */
     struct gw_kv *kv;
     struct gw_pool *pool;
     size_t max_rows, max_out;

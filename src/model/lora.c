@@ -3,6 +3,7 @@
 
 #include "base/rng.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,20 +22,30 @@ static const struct {
     [GW_LORA_DOWN] = {GW_TENSOR_DOWN, GW_SITE_DOWN},
 };
 
-static const struct gw_packed *base_of(const struct gw_layer *l, enum gw_site site) {
-    const struct gw_packed *all[GW_SITES] = {&l->qkv, &l->o, &l->gate_up, &l->down};
-    return all[site];
-}
-
 /* --- layout -------------------------------------------------------------------------------------
  */
 
+/* Rows and columns of a packed matrix of the base model. */
+static void site_shape(const struct gw_config *cfg, enum gw_site site, size_t *n, size_t *k) {
+    struct gw_tensor_spec spec;
+    *n = *k = 0;
+    for (int i = 0; i < GW_LORA_MODULES; i++) {
+        if (modules[i].site != site) continue;
+        gw_config_tensor(cfg, modules[i].kind, 0, &spec);
+        *n += site == GW_SITE_GATE_UP ? gw_round_up(spec.shape[0], GWEN_PANEL) : spec.shape[0];
+        *k = spec.shape[1];
+    }
+}
+
+/* The list NULL: only counted. */
 static void add_param(struct gw_params *p, const struct gw_config *cfg, size_t layer,
                       enum gw_lora_module module, char which, size_t rows, size_t cols,
                       size_t offset) {
     struct gw_tensor_spec spec;
+    const size_t index = p->n++;
+    if (p->list == NULL) return;
     gw_config_tensor(cfg, modules[module].kind, layer, &spec);
-    struct gw_param *t = &p->list[p->n++];
+    struct gw_param *t = &p->list[index];
     *t = (struct gw_param){
         .rank = 2, .shape = {rows, cols}, .offset = offset, .n = rows * cols, .decay = true};
     /* "model.layers.0.self_attn.q_proj.weight" */
@@ -43,65 +54,105 @@ static void add_param(struct gw_params *p, const struct gw_config *cfg, size_t l
              which);
 }
 
-/* One site: its parts, its place in the flat arrays and in memory (base NULL: only sizes). */
-static void lay_out_site(struct gw_lora *l, const struct gw_model *m, size_t layer,
-                         enum gw_site index, char *base, size_t *used) {
-    struct gw_lora_site *site = &l->sites[layer][index];
-    const struct gw_packed *w = base_of(&m->layers[layer], index);
-    const size_t r = l->opts.r;
-    struct gw_params *p = &l->params;
-    size_t row0 = 0;
+struct layout {
+    const struct gw_config *cfg;
+    enum gw_panel_format format;
+    const struct gw_lora_opts *opts;
+    struct gw_params *params; /* list NULL: only sizes */
+    char *base;               /* likewise NULL */
+    size_t used, width;       /* bytes of what is packed; the widest site */
+};
+
+/* One site: its parts, its place in the flat arrays and in memory. */
+static void lay_out_site(struct layout *l, size_t layer, enum gw_site index,
+                         struct gw_lora_site *site) {
+    const size_t r = l->opts->r;
+    struct gw_params *p = l->params;
+    size_t n, k, row0 = 0;
+    site_shape(l->cfg, index, &n, &k);
     *site = (struct gw_lora_site){.a_offset = p->n_floats};
     for (int i = 0; i < GW_LORA_MODULES; i++) {
         struct gw_tensor_spec spec;
         if (modules[i].site != index) continue;
-        gw_config_tensor(&m->cfg, modules[i].kind, layer, &spec);
-        if (l->opts.modules[i] && l->layers[layer]) {
+        gw_config_tensor(l->cfg, modules[i].kind, layer, &spec);
+        if (l->opts->modules[i]) {
             site->parts[site->n_parts++] =
                 (struct gw_lora_part){.module = (enum gw_lora_module)i,
                                       .row0 = index == GW_SITE_GATE_UP ? 0 : row0,
                                       .rows = spec.shape[0],
                                       .col0 = site->width};
-            add_param(p, &m->cfg, layer, (enum gw_lora_module)i, 'A', r, w->k,
-                      p->n_floats + site->width * w->k);
+            add_param(p, l->cfg, layer, (enum gw_lora_module)i, 'A', r, k,
+                      p->n_floats + site->width * k);
             site->width += r;
         }
         row0 += spec.shape[0];
     }
-    p->n_floats += site->width * w->k;
+    p->n_floats += site->width * k;
     for (size_t i = 0; i < site->n_parts; i++) {
         struct gw_lora_part *part = &site->parts[i];
         part->b_offset = p->n_floats;
-        add_param(p, &m->cfg, layer, part->module, 'B', part->rows, r, part->b_offset);
+        add_param(p, l->cfg, layer, part->module, 'B', part->rows, r, part->b_offset);
         p->n_floats += part->rows * r;
     }
     p->n_floats = gw_round_up(p->n_floats, 16);
     if (site->width == 0) return;
-    const size_t a = gw_packed_bytes(m->format, site->width, w->k);
-    gw_packed_init(&site->a, m->format, site->width, w->k, base != NULL ? base + *used : NULL);
-    gw_packed_init(&site->b, m->format, w->n, site->width, base != NULL ? base + *used + a : NULL);
-    *used += a + gw_packed_bytes(m->format, w->n, site->width);
+    l->width = GW_MAX(l->width, site->width);
+    const size_t a = gw_packed_bytes(l->format, site->width, k);
+    char *at = l->base != NULL ? l->base + l->used : NULL;
+    gw_packed_init(&site->a, l->format, site->width, k, at);
+    gw_packed_init(&site->b, l->format, n, site->width, at != NULL ? at + a : NULL);
+    l->used += a + gw_packed_bytes(l->format, n, site->width);
 }
 
-static size_t lay_out(struct gw_lora *l, const struct gw_model *m, char *base) {
-    size_t used = 0;
-    l->params.n = l->params.n_floats = 0;
-    for (size_t i = 0; i < m->cfg.n_layers; i++)
-        for (int s = 0; s < GW_SITES; s++) lay_out_site(l, m, i, (enum gw_site)s, base, &used);
-    return used;
+/* All sites, into sites[n_layers] (NULL: only sizes). */
+static void lay_out(struct layout *l, struct gw_lora_site (*sites)[GW_SITES]) {
+    struct gw_lora_site unused;
+    l->used = l->width = l->params->n = l->params->n_floats = 0;
+    for (size_t i = 0; i < l->cfg->n_layers; i++) {
+        if (l->opts->layers != NULL && !l->opts->layers[i]) continue;
+        for (int s = 0; s < GW_SITES; s++)
+            lay_out_site(l, i, (enum gw_site)s, sites != NULL ? &sites[i][s] : &unused);
+    }
 }
+
+static size_t values_bytes(size_t n_floats) { return gw_round_up(n_floats * sizeof(float), 64); }
 
 /* Room for packing: 16 rows of the longest A, or of B twice. */
-static size_t buffer_bytes(const struct gw_model *m, size_t r) {
-    const struct gw_config *c = &m->cfg;
+static size_t buffer_bytes(const struct gw_config *c, size_t r) {
     const size_t k = GW_MAX(GW_MAX(c->hidden, c->ffn), c->n_heads * c->head_dim);
     return 2 * GWEN_PANEL * gw_round_up(GW_MAX(k, 3 * r), 16) * sizeof(float);
 }
 
-/* An adapter of zeros that is not yet the model's. */
-enum gwen_status gw_lora_allocate(const struct gw_model *m, const struct gw_lora_opts *opts,
-                                  struct gw_lora **out, struct gwen_err *err) {
-    const size_t n_layers = m->cfg.n_layers;
+void gw_lora_plan(struct gw_config *cfg, enum gw_panel_format format,
+                  const struct gw_lora_opts *opts) {
+    struct gw_params params = {0};
+    struct layout l = {.cfg = cfg, .format = format, .opts = opts, .params = &params};
+    lay_out(&l, NULL);
+    cfg->lora_width = l.width;
+    cfg->lora_floats = params.n_floats;
+    cfg->lora_bytes = l.used + values_bytes(params.n_floats) + buffer_bytes(cfg, opts->r) +
+                      params.n * sizeof *params.list +
+                      cfg->n_layers * sizeof(struct gw_lora_site[GW_SITES]);
+}
+
+static enum gwen_status take_memory(struct layout *l, struct gw_lora *lora, struct gwen_err *err) {
+    lay_out(l, NULL);
+    lora->params.list = calloc(lora->params.n + 1, sizeof *lora->params.list);
+    if (lora->params.list == NULL)
+        return gw_nomem(err, lora->params.n * sizeof *lora->params.list, "an adapter");
+    const size_t packed = l->used, values = values_bytes(lora->params.n_floats);
+    GW_TRY(gw_mem_map(&lora->memory, packed + values + buffer_bytes(l->cfg, l->opts->r), err));
+    l->base = lora->memory.data;
+    lay_out(l, lora->sites);
+    lora->values = (float *)(void *)(l->base + packed);
+    lora->buffer = (char *)lora->values + values;
+    return GWEN_OK;
+}
+
+enum gwen_status gw_lora_allocate(const struct gw_config *cfg, enum gw_panel_format format,
+                                  const struct gw_lora_opts *opts, struct gw_lora **out,
+                                  struct gwen_err *err) {
+    const size_t n_layers = cfg->n_layers;
     struct gw_lora *l = calloc(1, sizeof *l);
     *out = NULL;
     if (l == NULL) return gw_nomem(err, sizeof *l, "an adapter");
@@ -110,22 +161,16 @@ enum gwen_status gw_lora_allocate(const struct gw_model *m, const struct gw_lora
     l->scale = (float)(opts->alpha / (opts->rslora ? sqrt((double)opts->r) : (double)opts->r));
     l->sites = calloc(n_layers, sizeof *l->sites);
     l->layers = calloc(n_layers, sizeof *l->layers);
-    l->params.list = calloc(n_layers * 2 * GW_LORA_MODULES, sizeof *l->params.list);
-    enum gwen_status status = GWEN_OK;
-    if (l->sites == NULL || l->layers == NULL || l->params.list == NULL) {
-        status = gw_nomem(err, n_layers * sizeof *l->sites, "an adapter");
-    } else {
+    enum gwen_status status = l->sites != NULL && l->layers != NULL
+                                  ? GWEN_OK
+                                  : gw_nomem(err, n_layers * sizeof *l->sites, "an adapter");
+    if (status == GWEN_OK) {
         for (size_t i = 0; i < n_layers; i++)
             l->layers[i] = opts->layers == NULL || opts->layers[i];
         l->opts.layers = l->layers;
-        const size_t packed = lay_out(l, m, NULL);
-        const size_t values = gw_round_up(l->params.n_floats * sizeof(float), 64);
-        status = gw_mem_map(&l->memory, packed + values + buffer_bytes(m, opts->r), err);
-        if (status == GWEN_OK) {
-            lay_out(l, m, l->memory.data);
-            l->values = (float *)(void *)((char *)l->memory.data + packed);
-            l->buffer = (char *)l->values + values;
-        }
+        struct layout layout = {
+            .cfg = cfg, .format = format, .opts = &l->opts, .params = &l->params};
+        status = take_memory(&layout, l, err);
     }
     if (status != GWEN_OK) {
         gw_lora_free(l);
@@ -145,19 +190,25 @@ void gw_lora_free(struct gw_lora *l) {
     free(l);
 }
 
-static void attach(struct gw_model *m, struct gw_lora *l) {
+enum gwen_status gw_lora_name_base(struct gw_lora *l, const char *name, struct gwen_err *err) {
+    char *copy = strdup(name);
+    if (copy == NULL) return gw_nomem(err, strlen(name), "a name");
+    free(l->base_model);
+    l->base_model = copy;
+    return GWEN_OK;
+}
+
+void gw_lora_attach(struct gw_model *m, struct gw_lora *l) {
     m->lora = l;
-    m->cfg.lora_width = 0;
-    for (size_t i = 0; i < l->n_layers; i++)
-        for (int s = 0; s < GW_SITES; s++)
-            m->cfg.lora_width = GW_MAX(m->cfg.lora_width, l->sites[i][s].width);
+    gw_lora_plan(&m->cfg, m->format, &l->opts);
+    gw_lora_pack(l, &m->kern);
 }
 
 enum gwen_status gw_lora_create(struct gw_model *m, const struct gw_lora_opts *opts, uint64_t seed,
                                 struct gwen_err *err) {
     struct gw_lora *l;
     if (opts->r == 0) return gw_fail(err, GWEN_ERR_ARGUMENT, "lora: r must be positive");
-    GW_TRY(gw_lora_allocate(m, opts, &l, err));
+    GW_TRY(gw_lora_allocate(&m->cfg, m->format, opts, &l, err));
     for (size_t i = 0; i < l->params.n; i++) {
         const struct gw_param *p = &l->params.list[i];
         if (strstr(p->name, ".lora_A.") == NULL) continue;
@@ -170,15 +221,8 @@ enum gwen_status gw_lora_create(struct gw_model *m, const struct gw_lora_opts *o
         for (size_t j = 0; j < p->n; j++)
             l->values[p->offset + j] = (float)((2 * gw_rng_uniform_at(&rng, 0, j) - 1) * bound);
     }
-    attach(m, l);
-    gw_lora_pack(m);
+    gw_lora_attach(m, l);
     return GWEN_OK;
-}
-
-/* For lora_file.c: a filled adapter becomes the model's. */
-void gw_lora_attach(struct gw_model *m, struct gw_lora *l) {
-    attach(m, l);
-    gw_lora_pack(m);
 }
 
 /* --- packing ------------------------------------------------------------------------------------
@@ -247,34 +291,89 @@ static void pack_b(const struct gwen_kernels *kern, const struct gw_lora *l,
     }
 }
 
-void gw_lora_pack(struct gw_model *m) {
-    for (size_t i = 0; i < m->cfg.n_layers; i++)
+void gw_lora_pack(struct gw_lora *l, const struct gwen_kernels *kern) {
+    for (size_t i = 0; i < l->n_layers; i++)
         for (int s = 0; s < GW_SITES; s++) {
-            struct gw_lora_site *site = &m->lora->sites[i][s];
+            struct gw_lora_site *site = &l->sites[i][s];
             if (site->width == 0) continue;
-            pack_a(&m->kern, m->lora, site, m->lora->buffer);
-            pack_b(&m->kern, m->lora, site, m->lora->buffer);
+            pack_a(kern, l, site, l->buffer);
+            pack_b(kern, l, site, l->buffer);
         }
 }
 
+enum gwen_status gw_lora_check(const struct gw_lora *l, enum gw_panel_format format,
+                               const float *values, struct gwen_err *err) {
+    const float most = format == GW_PANEL_F16 ? 65504.0f : FLT_MAX;
+    for (size_t i = 0; i < l->params.n; i++) {
+        const struct gw_param *p = &l->params.list[i];
+        for (size_t j = 0; j < p->n; j++) {
+            const float v = values[p->offset + j];
+            if (fabsf(v) <= most) continue;
+            if (isfinite(v))
+                return gw_fail(err, GWEN_ERR_NUMERIC,
+                               "%s: element %zu is %.9g, which float16 cannot hold (largest "
+                               "65504): use --dtype bf16 or fp32",
+                               p->name, j, (double)v);
+            return gw_fail(err, GWEN_ERR_NUMERIC, "%s: element %zu is not finite", p->name, j);
+        }
+    }
+    return GWEN_OK;
+}
+
+enum gwen_status gw_lora_update(struct gw_model *m, const float *values, struct gwen_err *err) {
+    struct gw_lora *l = m->lora;
+    GW_TRY(gw_lora_check(l, m->format, values, err));
+    memcpy(l->values, values, l->params.n_floats * sizeof *values);
+    gw_lora_pack(l, &m->kern);
+    return GWEN_OK;
+}
+
+/* --- merging ------------------------------------------------------------------------------------
+ */
+
+/* The part of a site that is the adapter of tensor `kind`, or NULL. */
+static const struct gw_lora_part *part_for(const struct gw_lora *l, enum gw_tensor_kind kind,
+                                           size_t layer, const struct gw_lora_site **site) {
+    for (int s = 0; s < GW_SITES; s++) {
+        *site = &l->sites[layer][s];
+        for (size_t i = 0; i < (*site)->n_parts; i++)
+            if (modules[(*site)->parts[i].module].kind == kind) return &(*site)->parts[i];
+    }
+    return NULL;
+}
+
+enum { MERGE_COLS = 256 };
+
+/* w[n] += scale * b[r] A[r][k], for n columns from `a` on. */
+static void merge_columns(const struct gw_lora *l, const float *a, size_t k, const float *b,
+                          size_t n, float *w) {
+    double sums[MERGE_COLS] = {0};
+    for (size_t j = 0; j < l->opts.r; j++)
+        for (size_t c = 0; c < n; c++) sums[c] += (double)b[j] * (double)a[j * k + c];
+    for (size_t c = 0; c < n; c++) w[c] += (float)((double)l->scale * sums[c]);
+}
+
+void gw_lora_merge_part(const struct gw_lora *l, enum gw_tensor_kind kind, size_t layer,
+                        size_t first, size_t n, float *w) {
+    const struct gw_lora_site *site;
+    const struct gw_lora_part *part = part_for(l, kind, layer, &site);
+    if (part == NULL) return;
+    const size_t k = site->a.k;
+    const float *a = l->values + site->a_offset + part->col0 * k, *b = l->values + part->b_offset;
+    for (size_t i = 0, cols; i < n; i += cols) {
+        const size_t row = (first + i) / k, col = (first + i) % k;
+        cols = GW_MIN(GW_MIN(n - i, k - col), (size_t)MERGE_COLS);
+        merge_columns(l, a + col, k, b + row * l->opts.r, cols, w + i);
+    }
+}
+
 void gw_lora_merge(const struct gw_lora *l, const struct gw_params *params, float *master) {
-    const size_t r = l->opts.r;
     for (size_t i = 0; i < l->n_layers; i++)
-        for (int s = 0; s < GW_SITES; s++)
-            for (size_t k = 0; k < l->sites[i][s].n_parts; k++) {
-                const struct gw_lora_site *site = &l->sites[i][s];
-                const struct gw_lora_part *part = &site->parts[k];
-                float *w = master + gw_params_offset(params, modules[part->module].kind, i);
-                const float *a = l->values + site->a_offset + part->col0 * site->a.k;
-                const float *b = l->values + part->b_offset;
-                for (size_t n = 0; n < part->rows; n++)
-                    for (size_t c = 0; c < site->a.k; c++) {
-                        double sum = 0;
-                        for (size_t j = 0; j < r; j++)
-                            sum += (double)b[n * r + j] * (double)a[j * site->a.k + c];
-                        w[n * site->a.k + c] += (float)((double)l->scale * sum);
-                    }
-            }
+        for (int m = 0; m < GW_LORA_MODULES; m++) {
+            const enum gw_tensor_kind kind = modules[m].kind;
+            const struct gw_param *p = &params->list[gw_params_index(params, kind, i)];
+            gw_lora_merge_part(l, kind, i, 0, p->n, master + p->offset);
+        }
 }
 
 /* --- in the passes ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #ifndef GW_LORA_H
 #define GW_LORA_H
 
+#include "base/json.h"
 #include "model/model.h"
 #include "model/params.h"
 
@@ -50,6 +51,7 @@ struct gw_lora_opts {
     bool rslora;
     bool modules[GW_LORA_MODULES];
     const bool *layers; /* [n_layers] those with adapters; NULL: all */
+    double dropout;     /* of a file: none is ever applied, so that it cannot be trained further */
 };
 
 struct gw_lora {
@@ -65,22 +67,51 @@ struct gw_lora {
     struct gw_mem memory;
 };
 
+/* "q_proj" ... "down_proj". */
+const char *gw_lora_module_name(enum gw_lora_module module);
+/* Fills cfg->lora_*: what such an adapter takes, for plans made before there is one. */
+void gw_lora_plan(struct gw_config *cfg, enum gw_panel_format format,
+                  const struct gw_lora_opts *opts);
+
 /* A fresh adapter for the model: A uniform in +-1/sqrt(k) as PEFT draws it (by our generator, keyed
  * by seed and name), B zero.  It belongs to the model from then on (model->lora). */
 enum gwen_status gw_lora_create(struct gw_model *model, const struct gw_lora_opts *opts,
                                 uint64_t seed, struct gwen_err *err);
+/* gw_lora_plan for DIR/adapter_config.json. */
+enum gwen_status gw_lora_measure(const char *dir, enum gw_panel_format format,
+                                 struct gw_config *cfg, struct gwen_err *err);
+/* Reads DIR, for a model of this configuration; it is not packed. */
+enum gwen_status gw_lora_read(const struct gw_config *cfg, enum gw_panel_format format,
+                              const struct gwen_kernels *kern, const char *dir,
+                              struct gw_lora **out, struct gwen_err *err);
 /* Reads DIR and puts it on the model, which has none yet. */
 enum gwen_status gw_lora_load(struct gw_model *model, const char *dir, struct gwen_err *err);
+/* Reads an adapter_config.json; layers[cfg->n_layers] is what opts->layers will point to. */
+enum gwen_status gw_lora_parse(const struct gw_json_doc *doc, const struct gw_config *cfg,
+                               bool *layers, struct gw_lora_opts *opts, struct gwen_err *err);
 /* Writes DIR (made if need be): what PeftModel.from_pretrained reads. */
 enum gwen_status gw_lora_save(const struct gw_lora *lora, const char *dir, struct gwen_err *err);
-void gw_lora_free(struct gw_lora *lora);
-/* For lora_file.c: an adapter of zeros for the model, and giving it to the model. */
-enum gwen_status gw_lora_allocate(const struct gw_model *model, const struct gw_lora_opts *opts,
-                                  struct gw_lora **out, struct gwen_err *err);
+void gw_lora_free(struct gw_lora *lora); /* NULL is fine */
+/* The name that is saved for the base model. */
+enum gwen_status gw_lora_name_base(struct gw_lora *lora, const char *name, struct gwen_err *err);
+/* An adapter of zeros for such a model, and giving a filled one to the model. */
+enum gwen_status gw_lora_allocate(const struct gw_config *cfg, enum gw_panel_format format,
+                                  const struct gw_lora_opts *opts, struct gw_lora **out,
+                                  struct gwen_err *err);
 void gw_lora_attach(struct gw_model *model, struct gw_lora *lora);
 
 /* Packs `values` again after they have changed. */
-void gw_lora_pack(struct gw_model *model);
+void gw_lora_pack(struct gw_lora *lora, const struct gwen_kernels *kern);
+/* Takes other values, laid out as params, into the model's adapter.  GWEN_ERR_NUMERIC, naming the
+ * tensor, when one cannot be used. */
+enum gwen_status gw_lora_update(struct gw_model *model, const float *values, struct gwen_err *err);
+/* Fails unless all values are finite and the format can hold them. */
+enum gwen_status gw_lora_check(const struct gw_lora *lora, enum gw_panel_format format,
+                               const float *values, struct gwen_err *err);
+/* Adds scale * B A to elements [first, first + n) of one of the base model's matrices: w[n].
+ * Nothing, where it has no adapter. */
+void gw_lora_merge_part(const struct gw_lora *lora, enum gw_tensor_kind kind, size_t layer,
+                        size_t first, size_t n, float *w);
 /* Adds scale * B A to master weights of the whole model laid out as `params`. */
 void gw_lora_merge(const struct gw_lora *lora, const struct gw_params *params, float *master);
 

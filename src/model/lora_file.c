@@ -13,31 +13,73 @@ enum { CONFIG_BYTES = 1 << 20 };
 static const char *const names[GW_LORA_MODULES] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
                                                    "gate_proj", "up_proj", "down_proj"};
 
+const char *gw_lora_module_name(enum gw_lora_module module) { return names[module]; }
+
 /* --- the configuration ---------------------------------------------------------------------------
  */
 
-/* Fields that change the computation, and must be absent, null, false, 0 or empty. */
+/* Fields that are read, and those that change no result. */
+static bool is_known(const char *key) {
+    static const char *const keys[] = {"peft_type",
+                                       "bias",
+                                       "r",
+                                       "lora_alpha",
+                                       "use_rslora",
+                                       "target_modules",
+                                       "lora_dropout",
+                                       "task_type",
+                                       "layers_to_transform",
+                                       "auto_mapping",
+                                       "revision",
+                                       "base_model_name_or_path",
+                                       "peft_version",
+                                       "eva_config",
+                                       "inference_mode",
+                                       "corda_config",
+                                       "loftq_config",
+                                       "init_lora_weights",
+                                       "lora_ga_config",
+                                       "megatron_core",
+                                       "qalora_group_size",
+                                       "runtime_config",
+                                       "ensure_weight_tying"};
+    for (size_t i = 0; i < GW_ARRAY_LEN(keys); i++)
+        if (strcmp(key, keys[i]) == 0) return true;
+    return false;
+}
+
+static bool is_off(struct gw_json_node n) {
+    struct gwen_err err;
+    bool on;
+    double value;
+    if (gw_json_is_null(n)) return true;
+    if (gw_json_is_object(n) || gw_json_is_array(n)) return gw_json_size(n) == 0;
+    if (gw_json_is_bool(n)) return gw_json_as_bool(n, &on, &err) == GWEN_OK && !on;
+    return gw_json_is_number(n) && gw_json_as_double(n, 0, 0, &value, &err) == GWEN_OK;
+}
+
+/* Every other field may change the computation: it must be null, false, 0 or empty. */
 static enum gwen_status refuse_others(struct gw_json_node root, struct gwen_err *err) {
-    static const char *const keys[] = {
-        "alpha_pattern",   "rank_pattern",      "layer_replication",       "modules_to_save",
-        "use_dora",        "use_qalora",        "fan_in_fan_out",          "lora_bias",
-        "exclude_modules", "target_parameters", "trainable_token_indices", "layers_pattern",
-        "lora_dropout",    "use_bdlora",        "alora_invocation_tokens"};
-    for (size_t i = 0; i < GW_ARRAY_LEN(keys); i++) {
-        struct gw_json_node n;
+    for (struct gw_json_node n = gw_json_first(root); n.v != NULL; n = gw_json_next(n)) {
         char shown[80];
-        bool on;
-        double value;
-        if (!gw_json_find(root, keys[i], &n) || gw_json_is_null(n)) continue;
-        const bool list = gw_json_is_object(n) || gw_json_is_array(n);
-        if (list && gw_json_size(n) == 0) continue;
-        if (gw_json_is_bool(n) && gw_json_as_bool(n, &on, err) == GWEN_OK && !on) continue;
-        if (gw_json_is_number(n) && gw_json_as_double(n, 0, 0, &value, err) == GWEN_OK) continue;
+        if (is_known(gw_json_key(n)) || is_off(n)) continue;
         gw_json_show(n, shown, sizeof shown);
-        return gw_json_fail(root, err, GWEN_ERR_UNSUPPORTED, "%s %s is not supported", keys[i],
-                            shown);
+        return gw_json_fail(n, err, GWEN_ERR_UNSUPPORTED, "%s is not supported", shown);
     }
     return GWEN_OK;
+}
+
+/* Some ways to begin change the base model's weights too, and the file does not hold those. */
+static enum gwen_status check_init(struct gw_json_node root, struct gwen_err *err) {
+    static const char *const harmless[] = {"gaussian", "orthogonal", "eva"};
+    struct gw_json_node n;
+    const char *text;
+    if (!gw_json_find(root, "init_lora_weights", &n) || !gw_json_is_string(n)) return GWEN_OK;
+    GW_TRY(gw_json_as_string(n, &text, err));
+    for (size_t i = 0; i < GW_ARRAY_LEN(harmless); i++)
+        if (strcmp(text, harmless[i]) == 0) return GWEN_OK;
+    return gw_json_fail(n, err, GWEN_ERR_UNSUPPORTED,
+                        "\"%s\" changes the base model's weights and is not supported", text);
 }
 
 static enum gwen_status find_module(struct gw_json_node n, bool modules[GW_LORA_MODULES],
@@ -93,9 +135,17 @@ static enum gwen_status read_layers(struct gw_json_node root, size_t n_layers, b
     return GWEN_OK;
 }
 
-static enum gwen_status read_config(const struct gw_model *m, struct gw_json_node root,
-                                    struct gw_lora_opts *o, bool *layers, struct gwen_err *err) {
+static bool any(const bool *flags, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (flags[i]) return true;
+    return false;
+}
+
+enum gwen_status gw_lora_parse(const struct gw_json_doc *doc, const struct gw_config *cfg,
+                               bool *layers, struct gw_lora_opts *o, struct gwen_err *err) {
+    const struct gw_json_node root = gw_json_root(doc);
     const char *type = "LORA", *bias = "none";
+    *o = (struct gw_lora_opts){.layers = layers};
     GW_TRY(gw_json_get_string(root, "peft_type", GW_JSON_REQUIRED, &type, err));
     if (strcmp(type, "LORA") != 0)
         return gw_json_fail(root, err, GWEN_ERR_UNSUPPORTED, "peft_type \"%s\" is not LORA", type);
@@ -103,50 +153,55 @@ static enum gwen_status read_config(const struct gw_model *m, struct gw_json_nod
     if (strcmp(bias, "none") != 0)
         return gw_json_fail(root, err, GWEN_ERR_UNSUPPORTED, "bias \"%s\" is not supported", bias);
     GW_TRY(refuse_others(root, err));
+    GW_TRY(check_init(root, err));
     GW_TRY(gw_json_get_size(root, "r", GW_JSON_REQUIRED, 1, 1 << 14, &o->r, err));
     GW_TRY(gw_json_get_double(root, "lora_alpha", GW_JSON_REQUIRED, 0, 1e9, &o->alpha, err));
+    GW_TRY(gw_json_get_double(root, "lora_dropout", GW_JSON_OPTIONAL, 0, 1, &o->dropout, err));
     GW_TRY(gw_json_get_bool(root, "use_rslora", GW_JSON_OPTIONAL, &o->rslora, err));
     GW_TRY(read_modules(root, o->modules, err));
-    return read_layers(root, m->cfg.n_layers, layers, err);
+    GW_TRY(read_layers(root, cfg->n_layers, layers, err));
+    if (!any(o->modules, GW_LORA_MODULES) || !any(layers, cfg->n_layers))
+        return gw_json_fail(root, err, GWEN_ERR_FORMAT,
+                            "target_modules and layers_to_transform "
+                            "leave nothing to adapt");
+    return GWEN_OK;
 }
 
 /* --- reading -------------------------------------------------------------------------------------
  */
 
-static enum gwen_status read_tensor(const struct gw_model *m, const struct gw_safetensors *st,
-                                    const struct gw_param *p, float *values, struct gwen_err *err) {
+static enum gwen_status read_tensor(const struct gwen_kernels *kern,
+                                    const struct gw_safetensors *st, const struct gw_param *p,
+                                    float *values, struct gwen_err *err) {
     const struct gw_tensor *t;
     GW_TRY(gw_safetensors_get(st, p->name, GW_DTYPE_NONE, 2, p->shape, &t, err));
     float *to = values + p->offset;
     switch (t->dtype) {
     case GW_DTYPE_F32: memcpy(to, t->data, t->bytes); break;
-    case GW_DTYPE_F16: m->kern.f16_to_f32(to, t->data, t->n_elem); break;
-    case GW_DTYPE_BF16: m->kern.bf16_to_f32(to, t->data, t->n_elem); break;
+    case GW_DTYPE_F16: kern->f16_to_f32(to, t->data, t->n_elem); break;
+    case GW_DTYPE_BF16: kern->bf16_to_f32(to, t->data, t->n_elem); break;
     default:
         return gw_fail(err, GWEN_ERR_UNSUPPORTED, "tensor %s is %s: float types are supported",
                        p->name, gw_dtype_name(t->dtype));
     }
-    for (size_t i = 0; i < p->n; i++)
-        if (!(to[i] - to[i] == 0))
-            return gw_fail(err, GWEN_ERR_NUMERIC, "%s: element %zu is not finite", p->name, i);
     return GWEN_OK;
 }
 
-static enum gwen_status read_tensors(const struct gw_model *m, const char *dir, struct gw_lora *l,
+static enum gwen_status read_tensors(const struct gwen_kernels *kern, const char *path,
+                                     enum gw_panel_format format, struct gw_lora *l,
                                      struct gwen_err *err) {
-    struct gw_str path = {0};
     struct gw_safetensors *st = NULL;
-    enum gwen_status status = gw_path_join(&path, dir, "adapter_model.safetensors", err);
-    if (status == GWEN_OK) status = gw_safetensors_open(path.data, &st, err);
+    enum gwen_status status = gw_safetensors_open(path, &st, err);
     for (size_t i = 0; i < l->params.n && status == GWEN_OK; i++)
-        status = read_tensor(m, st, &l->params.list[i], l->values, err);
+        status = read_tensor(kern, st, &l->params.list[i], l->values, err);
     if (status == GWEN_OK && gw_safetensors_count(st) != l->params.n)
         status =
             gw_fail(err, GWEN_ERR_FORMAT, "%s: %zu tensors, where adapter_config.json asks for %zu",
-                    path.data, gw_safetensors_count(st), l->params.n);
+                    path, gw_safetensors_count(st), l->params.n);
     gw_safetensors_close(st);
-    gw_str_free(&path);
-    return status;
+    GW_TRY(status);
+    status = gw_lora_check(l, format, l->values, err);
+    return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "%s", path);
 }
 
 static char *base_name(struct gw_json_node root) {
@@ -159,31 +214,65 @@ static char *base_name(struct gw_json_node root) {
     return strdup(text);
 }
 
-enum gwen_status gw_lora_load(struct gw_model *m, const char *dir, struct gwen_err *err) {
+/* DIR/adapter_config.json; *layers is to be freed. */
+static enum gwen_status load_config(const char *dir, const struct gw_config *cfg,
+                                    struct gw_json_doc *doc, bool **layers,
+                                    struct gw_lora_opts *opts, struct gwen_err *err) {
+    struct gw_str path = {0};
+    *layers = NULL;
+    if (!gw_dir_exists(dir))
+        return gw_fail(err, GWEN_ERR_IO, "adapter %.300s: no such directory", dir);
+    *layers = calloc(cfg->n_layers, sizeof **layers);
+    if (*layers == NULL) return gw_nomem(err, cfg->n_layers, "an adapter");
+    enum gwen_status status = gw_path_join(&path, dir, "adapter_config.json", err);
+    if (status == GWEN_OK) status = gw_json_load(path.data, CONFIG_BYTES, doc, err);
+    if (status == GWEN_OK) status = gw_lora_parse(doc, cfg, *layers, opts, err);
+    gw_str_free(&path);
+    return status;
+}
+
+enum gwen_status gw_lora_measure(const char *dir, enum gw_panel_format format,
+                                 struct gw_config *cfg, struct gwen_err *err) {
+    struct gw_json_doc doc = {0};
+    struct gw_lora_opts opts;
+    bool *layers;
+    enum gwen_status status = load_config(dir, cfg, &doc, &layers, &opts, err);
+    if (status == GWEN_OK) gw_lora_plan(cfg, format, &opts);
+    gw_json_free(&doc);
+    free(layers);
+    return status;
+}
+
+enum gwen_status gw_lora_read(const struct gw_config *cfg, enum gw_panel_format format,
+                              const struct gwen_kernels *kern, const char *dir,
+                              struct gw_lora **out, struct gwen_err *err) {
     struct gw_json_doc doc = {0};
     struct gw_str path = {0};
-    struct gw_lora_opts opts = {0};
+    struct gw_lora_opts opts;
     struct gw_lora *l = NULL;
-    bool *layers = calloc(m->cfg.n_layers, sizeof *layers);
-    enum gwen_status status =
-        layers != NULL ? GWEN_OK : gw_nomem(err, m->cfg.n_layers, "an adapter");
-    opts.layers = layers;
-    if (status == GWEN_OK) status = gw_path_join(&path, dir, "adapter_config.json", err);
-    if (status == GWEN_OK) status = gw_json_load(path.data, CONFIG_BYTES, &doc, err);
-    if (status == GWEN_OK) status = read_config(m, gw_json_root(&doc), &opts, layers, err);
-    if (status == GWEN_OK) status = gw_lora_allocate(m, &opts, &l, err);
+    bool *layers;
+    *out = NULL;
+    enum gwen_status status = load_config(dir, cfg, &doc, &layers, &opts, err);
+    if (status == GWEN_OK) status = gw_lora_allocate(cfg, format, &opts, &l, err);
+    if (status == GWEN_OK) status = gw_path_join(&path, dir, "adapter_model.safetensors", err);
+    if (status == GWEN_OK) status = read_tensors(kern, path.data, format, l, err);
     if (status == GWEN_OK) {
         l->base_model = base_name(gw_json_root(&doc));
-        status = read_tensors(m, dir, l, err);
-    }
-    if (status == GWEN_OK)
-        gw_lora_attach(m, l);
-    else
+        *out = l;
+    } else {
         gw_lora_free(l);
+    }
     gw_json_free(&doc);
     gw_str_free(&path);
     free(layers);
     return status;
+}
+
+enum gwen_status gw_lora_load(struct gw_model *m, const char *dir, struct gwen_err *err) {
+    struct gw_lora *l;
+    GW_TRY(gw_lora_read(&m->cfg, m->format, &m->kern, dir, &l, err));
+    gw_lora_attach(m, l);
+    return GWEN_OK;
 }
 
 /* --- writing -------------------------------------------------------------------------------------

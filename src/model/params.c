@@ -47,6 +47,10 @@ size_t gw_params_floats(const struct gw_config *cfg) {
            (cfg->tie_word_embeddings ? 0 : rounded(cfg, GW_TENSOR_LM_HEAD));
 }
 
+size_t gw_trained_floats(const struct gw_config *cfg) {
+    return cfg->lora_width > 0 ? cfg->lora_floats : gw_params_floats(cfg);
+}
+
 static void add(struct gw_params *p, const struct gw_tensor_spec *spec, size_t offset) {
     struct gw_param *t = &p->list[p->n];
     *t = (struct gw_param){.rank = spec->rank,

@@ -33,5 +33,7 @@ size_t gw_params_index(const struct gw_params *p, enum gw_tensor_kind kind, size
 size_t gw_params_offset(const struct gw_params *p, enum gw_tensor_kind kind, size_t layer);
 /* Floats of the array for a configuration. */
 size_t gw_params_floats(const struct gw_config *cfg);
+/* Floats of what is trained: the adapter's where there is one, else the model's. */
+size_t gw_trained_floats(const struct gw_config *cfg);
 
 #endif

@@ -29,23 +29,32 @@ static void add_scorer(const struct gw_plan_options *o, struct gw_plan *plan) {
     plan->scratch = add(plan->scratch, scratch);
 }
 
+static size_t optimizer_bytes(const struct gw_plan_options *o) {
+    const size_t bytes = gw_optimizer_bytes(gw_trained_floats(o->cfg));
+    if (o->cfg->lora_width > 0) return bytes;
+    if (o->optimizer_bf16) return gw_optimizer_bf16_bytes(o->cfg, o->n_threads);
+    return add(bytes, gw_packer_bytes(o->cfg, o->n_threads));
+}
+
 static void add_trainer(const struct gw_plan_options *o, struct gw_plan *plan) {
     struct gw_trainer_bytes bytes;
     gw_trainer_bytes(o->cfg, o->format, &o->trainer, o->n_threads, &bytes);
     plan->kv = add(plan->kv, bytes.kv);
     plan->scratch = add(plan->scratch, add(bytes.activations, bytes.scratch));
     plan->gradients = bytes.gradients;
-    plan->optimizer = o->optimizer_bf16 ? gw_optimizer_bf16_bytes(o->cfg, o->n_threads)
-                                        : gw_optimizer_bytes(gw_params_floats(o->cfg)) +
-                                              gw_packer_bytes(o->cfg, o->n_threads);
+    plan->optimizer = optimizer_bytes(o);
     if (o->engine.slots > 0) add_engine(o, plan);
     if (!o->reference) return;
-    plan->weights = add(plan->weights, plan->weights);
+    if (!o->scorer.frozen) plan->weights = add(plan->weights, gw_model_bytes(o->cfg, o->format));
     add_scorer(o, plan);
 }
 
+size_t gw_plan_weights(const struct gw_config *cfg, enum gw_panel_format format) {
+    return add(gw_model_bytes(cfg, format), cfg->lora_bytes);
+}
+
 void gw_plan_make(const struct gw_plan_options *o, struct gw_plan *plan) {
-    *plan = (struct gw_plan){.weights = gw_model_bytes(o->cfg, o->format)};
+    *plan = (struct gw_plan){.weights = gw_plan_weights(o->cfg, o->format)};
     switch (o->kind) {
     case GW_PLAN_WEIGHTS: break;
     case GW_PLAN_ROLLOUT: add_engine(o, plan); break;

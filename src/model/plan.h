@@ -12,7 +12,7 @@
 
 /* Bytes. */
 struct gw_plan {
-    size_t weights;   /* packed weights, norms and biases */
+    size_t weights;   /* packed weights, norms and biases; an adapter */
     size_t kv;        /* the arena of keys and values */
     size_t scratch;   /* activations, logits, tables, per-thread scratch */
     size_t gradients; /* of training */
@@ -31,8 +31,8 @@ struct gw_plan_options {
     struct gw_engine_opts engine;   /* ROLLOUT; n_blocks 0: what gw_engine_good_blocks says */
     struct gw_scorer_opts scorer;   /* SCORE */
     struct gw_trainer_opts trainer; /* TRAIN; with engine.slots > 0 an engine beside it */
-    bool reference;                 /* TRAIN: a second model and a scorer of it */
-    bool optimizer_bf16;            /* TRAIN: optimizer_bf16.h */
+    bool reference;      /* TRAIN: a scorer and, unless it is `frozen`, a second model for it */
+    bool optimizer_bf16; /* TRAIN: optimizer_bf16.h */
 };
 
 /* What can be turned to make a plan smaller. */
@@ -47,6 +47,8 @@ enum gw_plan_knob {
 /* The blocks that an engine with these options gets: o->n_blocks, or when that is 0 a good
  * number. */
 size_t gw_plan_engine_blocks(const struct gw_engine_opts *o);
+/* What every plan has: the weights. */
+size_t gw_plan_weights(const struct gw_config *cfg, enum gw_panel_format format);
 /* Fills *plan; sums that overflow become SIZE_MAX. */
 void gw_plan_make(const struct gw_plan_options *o, struct gw_plan *plan);
 /* The largest value of a knob from 1 to `most` with which the plan takes at most budget_bytes; 0

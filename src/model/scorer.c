@@ -97,6 +97,7 @@ enum gwen_status gw_scorer_create(const struct gw_model *model, struct gw_pool *
     if (status == GWEN_OK)
         status = gw_workspace_create(model, s->kv, pool, opts->rows, opts->rows, opts->max_len,
                                      &s->ws, err);
+    if (status == GWEN_OK && opts->frozen) s->ws->lora = opts->lora;
     if (status == GWEN_OK)
         status = gw_head_create(model, pool, s->head_rows, opts->keep_logits, &s->head, err);
     if (status != GWEN_OK) {

@@ -16,11 +16,15 @@ struct gw_score_request {
 };
 
 struct gw_scorer_opts {
-    size_t rows;                    /* tokens per forward pass */
-    size_t n_blocks;                /* KV blocks; at least blocks of the longest sequence + 1 */
-    size_t max_len;                 /* longest sequence */
-    double temperature;             /* 1e-6 .. 1e6 */
-    bool keep_logits;               /* logits are handed to `logits` below */
+    size_t rows;        /* tokens per forward pass */
+    size_t n_blocks;    /* KV blocks; at least blocks of the longest sequence + 1 */
+    size_t max_len;     /* longest sequence */
+    double temperature; /* 1e-6 .. 1e6 */
+    bool keep_logits;   /* logits are handed to `logits` below */
+    /* Computes with `lora` (NULL: the base model alone) instead of the model's own adapter, whose
+     * shape it has: the reference of a run that trains that one. */
+    bool frozen;
+    const struct gw_lora *lora;
     const struct gw_budget *budget; /* outlives the scorer; NULL: all blocks are touched at once */
     /* Once a forward pass; false ends the run with GWEN_ERR_CANCELLED.  May be NULL. */
     bool (*progress)(void *ctx);

@@ -152,7 +152,7 @@ void gw_trainer_bytes(const struct gw_config *c, enum gw_panel_format f,
                    gw_workspace_bytes(c, f, o->max_rows, o->max_rows, o->max_len, n_threads) +
                    gw_head_bytes(c, GW_MIN((size_t)HEAD_ROWS, o->max_rows), false),
         .kv = gw_kv_bytes(&layout, n_blocks(o)),
-        .gradients = c->lora_width > 0 ? 0 : gw_params_floats(c) * sizeof(float)};
+        .gradients = gw_trained_floats(c) * sizeof(float)};
 }
 
 static enum gwen_status create_memory(struct gw_trainer *t, struct gwen_err *err) {

@@ -61,8 +61,7 @@ struct gw_trainer;
 /* Rows that a pass needs for one sample of the longest group. */
 size_t gw_trainer_min_rows(const struct gw_trainer_opts *opts);
 
-/* Bytes that gw_trainer_create takes: activations and scratch, keys and values, gradients (of the
- * whole model; with an adapter 0: they are params.n_floats floats of it). */
+/* Bytes that gw_trainer_create takes: activations and scratch, keys and values, gradients. */
 struct gw_trainer_bytes {
     size_t activations, scratch, kv, gradients;
 };

@@ -3,7 +3,9 @@
 
 #include "base/rng.h"
 #include "base/str.h"
+#include "model/lora.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +51,17 @@ static void put_config(struct gw_str *s, const struct gw_config *c) {
                   c->rope.original_max_position_embeddings);
 }
 
+/* The adapter, which is not in the model's memory. */
+static void put_lora(struct gw_str *s, const struct gw_lora *l) {
+    if (l == NULL) return;
+    gw_str_printf(s, " %zu %a", l->opts.r, (double)l->scale);
+    for (size_t i = 0; i < l->params.n; i++) {
+        const struct gw_param *p = &l->params.list[i];
+        gw_str_printf(s, " %s %016" PRIx64, p->name,
+                      gw_hash64(l->values + p->offset, p->n * sizeof *l->values));
+    }
+}
+
 enum gwen_status gw_model_fingerprint(const struct gw_model *model, struct gw_pool *pool,
                                       uint64_t *out, struct gwen_err *err) {
     struct hashing h = {.bytes = model->memory.data, .n_bytes = model->memory.bytes};
@@ -58,6 +71,7 @@ enum gwen_status gw_model_fingerprint(const struct gw_model *model, struct gw_po
     if (h.hashes == NULL) return gw_nomem(err, h.n_pieces * sizeof *h.hashes, "a fingerprint");
     gw_pool_run(pool, hash_region, &h);
     put_config(&s, &model->cfg);
+    put_lora(&s, model->lora);
     gw_str_put(&s, h.hashes, h.n_pieces * sizeof *h.hashes);
     free(h.hashes);
     enum gwen_status status = s.failed ? gw_nomem(err, s.len, "a fingerprint") : GWEN_OK;

@@ -7,8 +7,8 @@
 #include "model/tokenizer.h"
 
 /* A hash of everything the model computes with, as it lies in memory: architecture, weights after
- * conversion to the storage type, norms and biases.  Reads all weights once, on all threads, at
- * about the speed of memory.  Not meant to withstand chosen collisions. */
+ * conversion to the storage type, norms and biases, and its adapter.  Reads all weights once, on
+ * all threads, at about the speed of memory.  Not meant to withstand chosen collisions. */
 enum gwen_status gw_model_fingerprint(const struct gw_model *model, struct gw_pool *pool,
                                       uint64_t *out, struct gwen_err *err);
 /* A hash of all tokens and which of them are special; 0 for NULL, no tokenizer. */

@@ -87,7 +87,7 @@ static enum gwen_status check_steps(struct subject *s, struct gwen_err *err) {
         golden_compare_number(s->name, "loss before a step", loss, s->steps.list[i].loss_before,
                               s->tolerance->steps, s->counts);
         memcpy(lora->values, s->optimizer->master, bytes);
-        gw_lora_pack(s->model.model);
+        gw_lora_pack(lora, &s->model.model->kern);
     }
     GW_TRY(golden_batch_gradients(&s->batch, s->trainer, &loss, err));
     golden_compare_number(s->name, "loss after the last step", loss, s->steps.loss_after,
