@@ -100,6 +100,7 @@ struct gw_option {
 /* Options that every command has. */
 struct gw_common {
     const char *model;   /* NULL: not given */
+    const char *adapter; /* of commands that have GW_OPT_ADAPTER; NULL: not given */
     enum gw_dtype dtype; /* NONE: auto */
     size_t threads;      /* 0: as many as the machine gives */
     int bind;            /* enum gw_bind */
@@ -111,6 +112,11 @@ struct gw_common {
     const char *sysroot;    /* from GWEN_SYSROOT: put before /proc and /sys; NULL: nothing */
     const char *tune_dir;   /* of profiles, likewise */
 };
+
+/* The row of commands that take an adapter: it is found, planned and loaded with the model. */
+#define GW_OPT_ADAPTER(cli)                                                                        \
+    GW_OPT_STRING("adapter", 0, &(cli)->common.adapter, "DIR",                                     \
+                  "a LoRA adapter for the model, in PEFT's format")
 
 struct gw_owned;
 

@@ -466,6 +466,7 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
                       .max_tokens = 64,
                       .temperature = 0.8};
     const struct gw_option options[] = {
+        GW_OPT_ADAPTER(cli),
         GW_OPT_COUNTS("batch", 0, &b.batch, 1, 65536,
                       "rows (decode, gemm) or prompts (rollout); several with commas"),
         GW_OPT_COUNTS("prompt-tokens", 0, &b.prompt_tokens, 1, 1 << 20,

@@ -131,6 +131,7 @@ static enum gwen_status chat(struct chat *c, struct gwen_err *err) {
 int gw_cmd_chat(struct gw_cli *cli, int argc, char **argv) {
     struct chat c = {.cli = cli, .p = {.sampling = GW_SAMPLING_UNSET, .as_chat = true}};
     const struct gw_option options[] = {
+        GW_OPT_ADAPTER(cli),
         GW_OPT_AUTO("max-tokens", 0, &c.max_tokens, 1, 1 << 24,
                     "tokens of an answer; auto: the model's own limit, else 1024"),
         GW_OPT_AUTO("context", 0, &c.window, 2, 1 << 24,

@@ -107,6 +107,7 @@ static enum gwen_status generate(struct generate *g, struct gwen_err *err) {
 int gw_cmd_generate(struct gw_cli *cli, int argc, char **argv) {
     struct generate g = {.cli = cli, .p = {.sampling = GW_SAMPLING_UNSET}, .n = 1};
     const struct gw_option options[] = {
+        GW_OPT_ADAPTER(cli),
         GW_OPT_STRING("prompt", 'p', &g.prompt, "TEXT", "the prompt"),
         GW_OPT_STRING("prompts", 0, &g.prompts_path, "FILE", "JSONL of prompts, as for rollout"),
         GW_OPT_COUNT("groups", 'n', &g.n, 1, 1 << 20, "samples of each prompt"),

@@ -186,6 +186,7 @@ static enum gwen_status info(struct gw_runtime *rt, struct gw_cli *cli, struct i
 int gw_cmd_info(struct gw_cli *cli, int argc, char **argv) {
     struct info o = {.batch = 32, .group = 8, .prompt_tokens = 512, .max_tokens = 256};
     const struct gw_option options[] = {
+        GW_OPT_ADAPTER(cli),
         GW_OPT_COUNT("rollout-batch-size", 'B', &o.batch, 1, 4096,
                      "samples decoded together, for the plan"),
         GW_OPT_COUNT("groups", 'n', &o.group, 1, 65536, "samples of each prompt"),

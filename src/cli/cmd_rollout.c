@@ -180,6 +180,7 @@ int gw_cmd_rollout(struct gw_cli *cli, int argc, char **argv) {
     const struct gw_option options[] = {
         GW_OPT_STRING("prompts", 'p', &r.prompts_path, "FILE",
                       "JSONL of prompts; -: standard input"),
+        GW_OPT_ADAPTER(cli),
         GW_OPT_STRING("out", 'o', &r.out_path, "FILE", "JSONL of samples (standard output)"),
         GW_OPT_FLAG("resume", 0, &r.resume, "go on with FILE.part, if it is there"),
         GW_OPT_FLAG("overwrite", 0, &r.overwrite, "throw FILE.part away, if it is there"),

@@ -106,6 +106,7 @@ static enum gwen_status score(struct score *s, struct gw_cli *cli, struct gwen_e
 int gw_cmd_score(struct gw_cli *cli, int argc, char **argv) {
     struct score s = {.temperature = 1, .batch = GW_SCORE_WINDOW_ROWS};
     const struct gw_option options[] = {
+        GW_OPT_ADAPTER(cli),
         GW_OPT_REAL("temp", 0, &s.temperature, 1e-6, 1e6, "divides the logits"),
         GW_OPT_STRING("logits", 0, &s.logits_path, "FILE", "also write logits, as safetensors"),
         GW_OPT_COUNT("score-batch", 0, &s.batch, 1, 1 << 20,

@@ -1,6 +1,7 @@
 /* cmd_train.c - gwen-cpu train: GRPO. */
 #include "cli/training.h"
 
+#include "model/lora.h"
 #include "model/scorer.h"
 #include "service/grpo_train.h"
 #include "service/reward_cmd.h"
@@ -19,6 +20,7 @@ struct train {
     struct gw_rollout_opts rollout;
     struct gw_rollout_plan rollout_plan;
     struct gw_model *reference;
+    struct gw_lora *reference_lora;
     struct gw_scorer *scorer;
 };
 
@@ -77,6 +79,7 @@ static void set_scorer(struct train *s, const struct gw_train_work *work,
     plan->scorer.rows = 256;
     plan->scorer.n_blocks = gw_kv_blocks_for(work->max_len) + 1;
     plan->scorer.temperature = s->t.config.temperature;
+    plan->scorer.frozen = s->t.config.use_peft;
 }
 
 /* The engine's size: what is left beside a trainer that is as small as can be. */
@@ -93,7 +96,7 @@ static enum gwen_status plan_rollout(struct train *s, const struct gw_train_work
     step.n_tokens = s->prompts.n_tokens / s->prompts.n * step.n;
     GW_TRY(gw_train_plan(&least, work, rt->budget, &small, err));
     gw_plan_make(&small, &taken);
-    base.other = taken.total - gw_model_bytes(&rt->cfg, rt->format);
+    base.other = taken.total - gw_plan_weights(&rt->cfg, rt->format);
     if (s->batch == 0) gw_runtime_speed(rt, &speed);
     GW_TRY(gw_rollout_plan(&base, &speed, &step, &s->rollout, s->batch, rt->budget,
                            &s->rollout_plan, err));
@@ -103,15 +106,24 @@ static enum gwen_status plan_rollout(struct train *s, const struct gw_train_work
     return GWEN_OK;
 }
 
-/* The model before training, for the KL. */
-static enum gwen_status load_reference(struct train *s, const struct gw_plan_options *plan,
+/* The policy before training, for the KL: a second model, or with an adapter the same one without
+ * it, or with the adapter that the run began with. */
+static enum gwen_status load_reference(struct train *s, struct gw_plan_options *plan,
                                        struct gwen_err *err) {
     const struct gw_runtime *rt = &s->t.p.rt;
+    const char *adapter = rt->cli->common.adapter;
     const struct gw_model_opts opts = {
         .dtype = rt->dtype, .isa_cap = rt->cli->common.isa_cap, .log = &rt->cli->log};
     if (!plan->reference) return GWEN_OK;
-    GW_TRY(gw_model_load(s->t.source.data, &opts, rt->pool, &s->reference, err));
-    return gw_scorer_create(s->reference, rt->pool, &plan->scorer, &s->scorer, err);
+    if (plan->scorer.frozen && adapter != NULL) {
+        GW_TRY(gw_lora_read(&rt->cfg, rt->format, &rt->kern, adapter, &s->reference_lora, err));
+        gw_lora_pack(s->reference_lora, &rt->kern);
+        plan->scorer.lora = s->reference_lora;
+    }
+    if (!plan->scorer.frozen)
+        GW_TRY(gw_model_load(s->t.source.data, &opts, rt->pool, &s->reference, err));
+    return gw_scorer_create(s->reference != NULL ? s->reference : rt->model, rt->pool,
+                            &plan->scorer, &s->scorer, err);
 }
 
 /* --- the run ---------------------------------------------------------------------------------- */
@@ -143,6 +155,7 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     set_scorer(s, &work, &plan);
     plan.optimizer_bf16 = t->config.optim == GW_OPTIM_ADAMW_BF16;
     plan.other += gw_grpo_bytes(&t->config, &s->prompts);
+    if (plan.reference && cli->common.adapter != NULL) plan.other += t->p.rt.cfg.lora_bytes;
     GW_TRY(plan_rollout(s, &work, &plan, err));
     GW_TRY(gw_training_load(t, &plan, &work, gw_grpo_total_steps(&t->config, s->prompts.n), err));
     GW_TRY(load_reference(s, &plan, err));
@@ -201,7 +214,7 @@ static const char *make_about(struct gw_cli *cli) {
     return text;
 }
 
-static bool check(const struct train *s, struct gw_cli *cli, int *code) {
+static bool check(struct train *s, struct gw_cli *cli, int *code) {
     struct gwen_err err;
     *code = 0;
     if (s->prompts_path == NULL)
@@ -244,6 +257,7 @@ int gw_cmd_train(struct gw_cli *cli, int argc, char **argv) {
     enum gwen_status status = train(&s, cli, &err);
     gw_rewards_free(s.rewards);
     gw_scorer_free(s.scorer);
+    gw_lora_free(s.reference_lora);
     gw_model_free(s.reference);
     gw_prompts_free(&s.prompts);
     gw_training_close(&s.t);

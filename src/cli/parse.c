@@ -304,6 +304,10 @@ static bool parse(struct gw_cli *cli, int argc, char **argv, int *code) {
     }
     if (cli->config != NULL && !gw_config_file_apply(cli, cli->config, code)) return false;
     if (!apply_sets(cli) || !walk_line(cli, argc, argv, false) || !resolve_dtype(cli)) return false;
+    if (cli->common.adapter != NULL && cli->common.model == NULL) {
+        gw_cli_usage(cli, "--adapter needs --model: the model that it is for");
+        return false;
+    }
     if (cli->spec->needs_model && cli->common.model == NULL) {
         gw_cli_usage(cli, "--model is needed: a model directory or a hub id");
         return false;

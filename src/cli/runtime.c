@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "model/hub.h"
+#include "model/lora.h"
 #include "model/safetensors.h"
 
 #include <inttypes.h>
@@ -165,8 +166,15 @@ enum gwen_status gw_runtime_find(struct gw_runtime *rt, struct gwen_err *err) {
     GW_TRY(gw_generation_config_load(rt->dir.data, &rt->generation, err));
     rt->n_eos = gw_generation_eos(&rt->generation, &rt->cfg, rt->eos);
     GW_TRY(find_dtype(rt, err));
+    if (rt->cli->common.adapter != NULL)
+        GW_TRY(gw_runtime_adapter(rt, rt->cli->common.adapter, err));
     gw_tuned_read(rt);
     return take_tuned_threads(rt, err);
+}
+
+enum gwen_status gw_runtime_adapter(struct gw_runtime *rt, const char *dir, struct gwen_err *err) {
+    rt->adapter = dir;
+    return gw_lora_measure(dir, rt->format, &rt->cfg, err);
 }
 
 const char *gw_runtime_class(const struct gw_runtime *rt) {
@@ -250,10 +258,18 @@ enum gwen_status gw_runtime_load(struct gw_runtime *rt, const struct gw_plan_opt
                                  struct gwen_err *err) {
     GW_TRY(gw_runtime_check(rt, plan, err));
     GW_TRY(check_address_space(rt, err));
+    struct gw_lora *adapter = NULL; /* read first: it is small, and may be wrong */
+    if (rt->adapter != NULL)
+        GW_TRY(gw_lora_read(&rt->cfg, rt->format, &rt->kern, rt->adapter, &adapter, err));
     const struct gw_model_opts opts = {
         .dtype = rt->dtype, .isa_cap = rt->cli->common.isa_cap, .log = &rt->cli->log};
     uint64_t start = gw_now_ns();
-    GW_TRY(gw_model_load(rt->dir.data, &opts, rt->pool, &rt->model, err));
+    const enum gwen_status status = gw_model_load(rt->dir.data, &opts, rt->pool, &rt->model, err);
+    if (status != GWEN_OK) {
+        gw_lora_free(adapter);
+        return status;
+    }
+    if (adapter != NULL) gw_lora_attach(rt->model, adapter);
     if (gw_log_on(&rt->cli->log, GWEN_LOG_DEBUG)) log_weights(rt, gw_seconds_since(start));
     /* What reading the files did to the limits is over. */
     gw_memory_watch_init(&rt->watch, &rt->watch.hw, rt->watch.given, &rt->cli->log);

@@ -37,6 +37,7 @@ struct gw_runtime {
     size_t n_eos;
     enum gw_dtype dtype; /* of weights and KV in memory: F32, F16 or BF16 */
     enum gw_panel_format format;
+    const char *adapter; /* its directory, or NULL; at first that of --adapter */
     size_t stored_bytes; /* of the checkpoint's tensors */
     size_t planned;      /* bytes, 0: no plan was made */
     bool is_tuned;       /* and how: */
@@ -59,7 +60,9 @@ void gw_runtime_speed(const struct gw_runtime *rt, struct gw_speed *speed);
  * weights, or before it loads them. */
 enum gwen_status gw_runtime_check(struct gw_runtime *rt, const struct gw_plan_options *plan,
                                   struct gwen_err *err);
-/* gw_runtime_check, and loads the weights. */
+/* Takes another adapter than --adapter says; `dir` must live on. */
+enum gwen_status gw_runtime_adapter(struct gw_runtime *rt, const char *dir, struct gwen_err *err);
+/* gw_runtime_check, and loads the weights and the adapter. */
 enum gwen_status gw_runtime_load(struct gw_runtime *rt, const struct gw_plan_options *plan,
                                  struct gwen_err *err);
 enum gwen_status gw_runtime_tokenizer(struct gw_runtime *rt, struct gwen_err *err);

@@ -1,6 +1,8 @@
 /* training.c - see training.h. */
 #include "cli/training.h"
 
+#include "service/adapter.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -23,9 +25,25 @@ const struct gw_option *gw_training_options(struct gw_cli *cli, struct gw_traini
     return all;
 }
 
-bool gw_training_check(const struct gw_training *t, struct gw_cli *cli, int *code) {
+/* Options of an adapter that is not there, or that says so itself, would be lost silently. */
+static bool check_adapter(struct gw_training *t, struct gw_cli *cli, int *code) {
+    const bool given = cli->common.adapter != NULL;
+    const char *name;
+    for (size_t i = 0; (name = gw_adapter_option(i)) != NULL; i++) {
+        if (!gw_cli_given(cli, name) || (t->config.use_peft && !given)) continue;
+        *code =
+            given ? gw_cli_usage(cli, "%s cannot be given with --adapter, which has its own", name)
+                  : gw_cli_usage(cli, "%s needs --use_peft", name);
+        return false;
+    }
+    t->config.use_peft = t->config.use_peft || given;
+    return true;
+}
+
+bool gw_training_check(struct gw_training *t, struct gw_cli *cli, int *code) {
     struct gwen_err err;
     *code = 0;
+    if (!check_adapter(t, cli, code)) return false;
     if (t->out == NULL)
         *code = gw_cli_usage(cli, "--out DIR is needed: the folder of the run");
     else if (gw_learner_check(&t->config, &err) != GWEN_OK)
@@ -44,10 +62,20 @@ static enum gwen_status say(void *ctx, const char *text, size_t len, struct gwen
 
 static bool keep_going(void *ctx) { return gw_interrupt_none(ctx); }
 
+/* The adapter is that of the checkpoint, of --adapter, or made by the options. */
+static enum gwen_status find_adapter(struct gw_training *t, struct gwen_err *err) {
+    struct gw_runtime *rt = &t->p.rt;
+    if (!t->config.use_peft) return GWEN_OK;
+    if (t->run.checkpoint.len > 0) return gw_runtime_adapter(rt, t->run.checkpoint.data, err);
+    t->fresh = rt->adapter == NULL;
+    return t->fresh ? gw_adapter_plan(&t->config, rt->format, &rt->cfg, err) : GWEN_OK;
+}
+
 enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err) {
     GW_TRY(gw_prompting_open(&t->p, cli, err));
     t->host = (struct gw_train_host){&cli->log, say, keep_going, t};
     GW_TRY(gw_train_run_find(&t->run, t->out, t->resume, &t->config, &t->host, err));
+    GW_TRY(find_adapter(t, err));
     gw_str_puts(&t->source, t->p.rt.dir.data);
     return t->source.failed ? gw_nomem(err, t->source.len, "a path") : GWEN_OK;
 }
@@ -79,16 +107,24 @@ static void log_plan(const struct gw_training *t, const struct gw_plan_options *
            recompute[options->trainer.recompute]);
 }
 
-/* The weights come from the checkpoint that the run goes on from. */
+/* The weights that are trained come from the checkpoint that the run goes on from. */
 static enum gwen_status load_model(struct gw_training *t, const struct gw_plan_options *plan,
                                    struct gwen_err *err) {
-    struct gw_str *dir = &t->p.rt.dir;
-    if (t->run.checkpoint.len > 0) {
+    struct gw_runtime *rt = &t->p.rt;
+    struct gw_str *dir = &rt->dir;
+    if (t->run.checkpoint.len > 0 && !t->config.use_peft) {
         gw_str_clear(dir);
         gw_str_puts(dir, t->run.checkpoint.data);
         if (dir->failed) return gw_nomem(err, t->run.checkpoint.len, "a path");
     }
-    return gw_runtime_load(&t->p.rt, plan, err);
+    GW_TRY(gw_runtime_load(rt, plan, err));
+    if (t->fresh) GW_TRY(gw_adapter_create(&t->config, rt->model, err));
+    if (!t->config.use_peft) return GWEN_OK;
+    if (rt->model->lora->opts.dropout != 0)
+        return gw_fail(err, GWEN_ERR_UNSUPPORTED,
+                       "adapter %s: training with lora_dropout %g is not supported: only 0 is",
+                       rt->adapter, rt->model->lora->opts.dropout);
+    return gw_lora_name_base(rt->model->lora, rt->cli->common.model, err);
 }
 
 enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options *plan,

@@ -20,12 +20,13 @@ struct gw_training {
     struct gw_train_run run;
     struct gw_learner *learner;
     struct gw_str source; /* the directory of --model */
+    bool fresh;           /* the run begins with an adapter of its own making */
 };
 
 /* Rows of an option table for the struct gw_training `t`, after which those of TRL's names follow
  * (gw_training_options). */
 #define GW_TRAINING_OPTIONS(t)                                                                     \
-    GW_OPT_STRING("out", 'o', &(t).out, "DIR", "folder of the run"),                               \
+    GW_OPT_STRING("out", 'o', &(t).out, "DIR", "folder of the run"), GW_OPT_ADAPTER(cli),          \
         GW_OPT_FLAG("resume", 0, &(t).resume, "go on from the newest checkpoint of --out"),        \
         GW_OPT_AUTO("train-micro-batch", 0, &(t).micro_batch, 1, 1 << 20,                          \
                     "sequences that go through the model together; changes no result"),            \
@@ -35,8 +36,8 @@ struct gw_training {
 /* own[n_own], then the options of t->config, as one table (*n) that lives as long as the cli. */
 const struct gw_option *gw_training_options(struct gw_cli *cli, struct gw_training *t,
                                             const struct gw_option *own, size_t n_own, size_t *n);
-/* After parsing.  False after a message: *code is the exit status. */
-bool gw_training_check(const struct gw_training *t, struct gw_cli *cli, int *code);
+/* After parsing; --adapter turns use_peft on.  False after a message: *code is the exit status. */
+bool gw_training_check(struct gw_training *t, struct gw_cli *cli, int *code);
 
 /* Opens the runtime and looks into --out. */
 enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err);

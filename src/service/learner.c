@@ -2,6 +2,7 @@
 #include "service/learner.h"
 
 #include "base/file.h"
+#include "model/lora.h"
 #include "model/optimizer_bf16.h"
 #include "model/tokenizer.h"
 
@@ -17,8 +18,11 @@ static const char OPTIMIZER_FILE[] = "optimizer.safetensors";
 
 enum gwen_status gw_learner_check(const struct gw_train_config *c, struct gwen_err *err) {
     const char *what = NULL;
-    if (c->use_peft) what = "use_peft";
     if (c->eval_steps > 0 && c->kind != GW_TRAIN_SFT) what = "eval_steps";
+    if (c->optim == GW_OPTIM_ADAMW_BF16 && c->use_peft)
+        return gw_fail(
+            err, GWEN_ERR_UNSUPPORTED,
+            "optim=adamw-bf16 is for whole models; an adapter's state is small: use adamw");
     if (what != NULL) return gw_fail(err, GWEN_ERR_UNSUPPORTED, "%s is not implemented", what);
     return gw_train_config_check(c, err);
 }
@@ -59,8 +63,12 @@ struct kept {
 };
 enum { MAX_KEPT = 3 };
 
-/* Models that are their own master weights keep none: those in float32, and in bfloat16 those that
- * are rounded at random. */
+/* Float32 models, and adapters, are their own master weights, and so are those in bfloat16 that are
+ * rounded at random. */
+static bool saves_master(const struct gw_learner *l) {
+    return l->model->lora != NULL || l->model->dtype == GW_DTYPE_F32 || l->optimizer->bf16 != NULL;
+}
+
 static size_t list_kept(const struct gw_learner *l, struct kept kept[MAX_KEPT]) {
     const struct gw_optimizer *o = l->optimizer;
     const bool bf16 = o->bf16 != NULL;
@@ -68,7 +76,7 @@ static size_t list_kept(const struct gw_learner *l, struct kept kept[MAX_KEPT]) 
     kept[0] = (struct kept){"exp_avg.", dtype, bf16 ? (void *)o->m16 : o->m};
     kept[1] = (struct kept){"exp_avg_sq.", dtype, bf16 ? (void *)o->v16 : o->v};
     kept[2] = (struct kept){"master.", dtype, o->master};
-    return l->model->dtype == GW_DTYPE_F32 || bf16 ? 2 : 3;
+    return saves_master(l) ? 2 : 3;
 }
 
 /* Those of one parameter. */
@@ -150,9 +158,12 @@ static enum gwen_status load_master(const struct gw_learner *l, const char *dir,
 
 static enum gwen_status load(struct gw_learner *l, struct gwen_err *err) {
     const char *checkpoint = l->opts.checkpoint;
-    const bool bf16 = l->optimizer->bf16 != NULL;
-    if (checkpoint == NULL) return bf16 ? GWEN_OK : load_master(l, l->opts.model_dir, err);
-    if (l->model->dtype == GW_DTYPE_F32) GW_TRY(load_master(l, checkpoint, err));
+    const struct gw_lora *lora = l->model->lora;
+    if (lora != NULL)
+        memcpy(l->optimizer->master, lora->values, lora->params.n_floats * sizeof *lora->values);
+    else if (l->optimizer->bf16 == NULL && (checkpoint == NULL || saves_master(l)))
+        GW_TRY(load_master(l, checkpoint != NULL ? checkpoint : l->opts.model_dir, err));
+    if (checkpoint == NULL) return GWEN_OK;
     l->step = l->opts.step;
     l->optimizer->skipped = l->opts.skipped;
     l->optimizer->steps = l->opts.step - GW_MIN(l->opts.skipped, l->opts.step);
@@ -167,7 +178,8 @@ static enum gwen_status create_optimizer(struct gw_learner *l, struct gwen_err *
     if (c->optim == GW_OPTIM_ADAMW_BF16)
         return gw_optimizer_bf16_create(l->model, params, l->pool, &adamw, c->max_grad_norm,
                                         c->seed, &l->optimizer, err);
-    GW_TRY(gw_packer_create(l->model, params, l->pool, &l->packer, err));
+    if (l->model->lora == NULL)
+        GW_TRY(gw_packer_create(l->model, params, l->pool, &l->packer, err));
     return gw_optimizer_create(params, &l->model->kern, l->pool, &adamw, c->max_grad_norm,
                                &l->optimizer, err);
 }
@@ -234,6 +246,7 @@ static enum gwen_status update(struct gw_learner *l, double lr, double *norm,
         return gw_optimizer_bf16_step(l->optimizer, grads, lr, 1, norm, err);
     *norm = gw_optimizer_step(l->optimizer, grads, lr, 1);
     if (!isfinite(*norm)) return GWEN_OK;
+    if (l->packer == NULL) return gw_lora_update(l->model, l->optimizer->master, err);
     return gw_pack_update(l->packer, l->optimizer->master, err);
 }
 
@@ -303,8 +316,9 @@ enum gwen_status gw_learner_write_model(const struct gw_learner *l, const char *
     struct gw_config c = l->model->cfg;
     struct gw_str path = {0};
     c.dtype = l->model->dtype;
-    GW_TRY(gw_config_write(&c, dir, err));
+    if (l->model->lora == NULL) GW_TRY(gw_config_write(&c, dir, err));
     GW_TRY(gw_tokenizer_copy(l->opts.model_dir, dir, err));
+    if (l->model->lora != NULL) return gw_lora_save(l->model->lora, dir, err);
     enum gwen_status status = gw_path_join(&path, dir, "model.safetensors", err);
     if (status == GWEN_OK) status = write_weights(l, path.data, err);
     gw_str_free(&path);
@@ -318,6 +332,7 @@ enum gwen_status gw_learner_save_model(void *ctx, const char *dir, struct gwen_e
 uint64_t gw_learner_saved_bytes(const struct gw_train_config *c, const struct gw_config *cfg,
                                 enum gw_dtype dtype) {
     const uint64_t model = gw_dtype_bytes(dtype), kept = dtype == GW_DTYPE_F32 ? 2 : 3;
+    if (cfg->lora_width > 0) return (uint64_t)cfg->lora_floats * 3 * sizeof(float);
     const uint64_t state =
         c->optim == GW_OPTIM_ADAMW_BF16 ? 2 * sizeof(struct gwen_bf16) : kept * sizeof(float);
     return (uint64_t)gw_config_n_params(cfg) * (model + state);

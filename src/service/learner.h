@@ -1,12 +1,13 @@
-/* learner.h - weights that are being trained: gradients, optimizer, schedule; their step, and how
- * they are saved and loaded.
+/* learner.h - weights that are being trained, a model's or its adapter's: gradients, optimizer,
+ * schedule; their step, and how they are saved and loaded.
  *
  *     gw_learner_accumulate ... --> gw_learner_step: finish, norm, clip, AdamW, pack again in place
  *
  * A step whose gradients are not finite is left out and counted; several in a row end the run.
- * Saved are a Hugging Face directory, in the type that the model is trained in, and beside it
- * optimizer.safetensors: moments, and float master weights where that type is not float32.  With
- * adamw-bf16 the packed weights themselves are what is trained, and moments are bfloat16. */
+ * Saved are a Hugging Face directory, in the type that the model is trained in, or an adapter as
+ * PEFT saves it, in float32; and beside it optimizer.safetensors: moments, and float master weights
+ * where that type is not float32.  With adamw-bf16 the packed weights themselves are what is
+ * trained, and moments are bfloat16. */
 #ifndef GW_LEARNER_H
 #define GW_LEARNER_H
 
@@ -34,7 +35,7 @@ struct gw_learner {
     struct gw_learner_opts opts;
     struct gw_trainer *trainer;
     struct gw_optimizer *optimizer;
-    struct gw_packer *packer; /* NULL where the optimizer changes the model itself */
+    struct gw_packer *packer; /* NULL: the optimizer changes the model itself, or has an adapter */
     struct gw_schedule schedule;
     uint64_t step;   /* done, those left out too */
     unsigned bad;    /* left out in a row */
@@ -53,7 +54,8 @@ enum gwen_status gw_learner_check(const struct gw_train_config *c, struct gwen_e
 uint64_t gw_learner_total_steps(const struct gw_train_config *c, size_t n, size_t per_step,
                                 bool whole);
 
-/* The model must have been loaded from the checkpoint, else from model_dir. */
+/* The model, or its adapter, must have been loaded from the checkpoint, else the model from
+ * model_dir.  An adapter on the model (model->lora) is what is trained, and it alone. */
 enum gwen_status gw_learner_create(struct gw_model *model, struct gw_pool *pool,
                                    const struct gw_learner_opts *opts, struct gw_learner **out,
                                    struct gwen_err *err);

@@ -39,7 +39,7 @@ static const struct option OPTIONS[] = {
 #define U64(n, w, g, s, ch, h) ROW(U64, uint64_t, n, w, g, s, 0, 0, NULL, ch, h)
 #define FLAG(n, w, g, s, ch, h) ROW(FLAG, bool, n, w, g, s, 0, 0, NULL, ch, h)
 #define WORD(n, w, g, s, words, ch, h) ROW(WORD, int, n, w, g, s, 0, 0, words, ch, h)
-#define LIST(n, w, ch, h) ROW(LIST, char[GW_MAX_LORA_TARGETS], n, w, 0, 0, 0, 0, NULL, ch, h)
+#define LIST(n, w, ch, h) ROW(LIST, char[GW_MAX_LIST], n, w, 0, 0, 0, 0, NULL, ch, h)
 #define REALS(n, w, ch, h) ROW(REALS, double[GW_MAX_REWARD_WEIGHTS], n, w, 0, 0, 0, 0, NULL, ch, h)
 #include "service/train_options.def"
 };
@@ -152,7 +152,7 @@ static bool parse_reals(struct gw_train_config *c, const char *text) {
 }
 
 static bool parse_list(char *out, const char *text) {
-    if (strlen(text) >= GW_MAX_LORA_TARGETS || text[0] == 0) return false;
+    if (strlen(text) >= GW_MAX_LIST || text[0] == 0) return false;
     if (strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-,") !=
         strlen(text))
         return false;
@@ -196,7 +196,7 @@ static void put_type(const struct option *o, struct gw_str *s) {
     case U64: gw_str_puts(s, "a whole number of 64 bits"); break;
     case FLAG: gw_str_puts(s, "true or false"); break;
     case WORD: gw_str_printf(s, "one of %s", o->words); break;
-    case LIST: gw_str_puts(s, "names with commas"); break;
+    case LIST: gw_str_puts(s, "names or numbers with commas"); break;
     case REALS: gw_str_printf(s, "at most %d numbers with commas", GW_MAX_REWARD_WEIGHTS); break;
     }
 }
@@ -246,7 +246,7 @@ static bool has_type(const struct option *o, struct gw_json_node n) {
     case U64: return gw_json_is_number(n) || gw_json_is_string(n);
     case FLAG: return gw_json_is_bool(n);
     case WORD: return gw_json_is_string(n);
-    case LIST: return gw_json_is_string(n) || gw_json_is_array(n);
+    case LIST: return gw_json_is_string(n) || gw_json_is_array(n) || gw_json_is_number(n);
     case REALS: return gw_json_is_array(n);
     }
     return false;

@@ -17,7 +17,7 @@ enum gw_lr_scheduler { GW_LR_LINEAR, GW_LR_COSINE, GW_LR_CONSTANT, GW_LR_CONSTAN
 enum gw_scale_rewards { GW_SCALE_GROUP, GW_SCALE_BATCH, GW_SCALE_NONE };
 enum gw_importance_level { GW_IMPORTANCE_TOKEN, GW_IMPORTANCE_SEQUENCE };
 
-enum { GW_MAX_REWARD_WEIGHTS = 32, GW_MAX_LORA_TARGETS = 256 };
+enum { GW_MAX_REWARD_WEIGHTS = 32, GW_MAX_LIST = 512 };
 
 struct gw_train_config {
     enum gw_train_kind kind;
@@ -41,8 +41,9 @@ struct gw_train_config {
     /* LoRA */
     bool use_peft, use_rslora;
     size_t lora_r;
-    double lora_alpha;
-    char lora_target_modules[GW_MAX_LORA_TARGETS]; /* names with commas; "": by architecture */
+    double lora_alpha, lora_dropout;
+    char lora_target_modules[GW_MAX_LIST]; /* names with commas; "": by architecture */
+    char layers_to_transform[GW_MAX_LIST]; /* numbers with commas; "": all */
     /* SFT */
     size_t max_length;
     bool packing;
