@@ -45,7 +45,8 @@ static void defaults_are_trl_s(void **state) {
         "\"adam_epsilon\":1e-08,\"max_grad_norm\":1,\"lr_scheduler_type\":\"linear\","
         "\"warmup_steps\":0,\"warmup_ratio\":0,\"logging_steps\":10,\"save_steps\":500,"
         "\"save_total_limit\":0,\"eval_steps\":0,\"per_device_eval_batch_size\":8,"
-        "\"use_peft\":false,\"lora_r\":16,\"lora_alpha\":32,\"lora_target_modules\":null,"
+        "\"use_peft\":false,\"lora_r\":16,\"lora_alpha\":32,\"lora_dropout\":0,"
+        "\"lora_target_modules\":null,\"layers_to_transform\":null,"
         "\"use_rslora\":false,\"log_completions\":false,\"num_completions_to_print\":0,"
         "\"num_generations\":8,\"max_completion_length\":512,\"temperature\":1,\"top_p\":1,"
         "\"top_k\":0,\"min_p\":null,\"repetition_penalty\":1,\"steps_per_generation\":0,"
@@ -101,6 +102,8 @@ static void options_from_text(void **state) {
     set_ok(&c, "epsilon_high", "0.28");
     set_ok(&c, "reward_weights", "1,-0.5,2e1");
     set_ok(&c, "lora_target_modules", "q_proj,v_proj");
+    set_ok(&c, "layers_to_transform", "0,11");
+    assert_string_equal(c.layers_to_transform, "0,11");
     assert_true(c.learning_rate == 2.5e-4 && c.max_steps == 100 && c.num_generations == 4);
     assert_true(c.seed == UINT64_MAX && c.loss_type == GW_LOSS_DR_GRPO);
     assert_true(c.mask_truncated_completions && c.epsilon_high == 0.28);
@@ -162,7 +165,7 @@ static void what_is_refused(void **state) {
         {"{\"reward_weights\":1}",
          "train.json: reward_weights: expected at most 32 numbers with commas, not 1"},
         {"{\"lora_target_modules\":\"q proj\"}",
-         "train.json: lora_target_modules: expected names with commas, not \"q proj\""},
+         "train.json: lora_target_modules: expected names or numbers with commas, not \"q proj\""},
         {"{\"beta\":{}}", "train.json: beta: expected a number from 0 to 1000000, not {}"},
         {"[]", "train.json: expected an object"},
     };
