@@ -19,5 +19,6 @@ void gwen_init_neon(struct gwen_kernels *k) {
     gwen_init_neon_gemm(k);
     gwen_init_neon_pack(k);
     gwen_init_neon_rows(k);
+    gwen_init_neon_train(k);
     k->peak_f32 = peak_f32;
 }

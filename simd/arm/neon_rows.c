@@ -5,38 +5,6 @@
 #include "arm/neon.h"
 #include "ref/math.h"
 
-enum { LANES = GWEN_PANEL, WIDTH = 4, VECTORS = LANES / WIDTH };
-
-/* gwen_exp, step by step (simd/ref/math.h). */
-INLINE float32x4_t exp4(float32x4_t x) {
-    const float32x4_t magic = vdupq_n_f32(GWEN_EXP_MAGIC);
-    const float32x4_t t = vfmaq_f32(magic, x, vdupq_n_f32(GWEN_EXP_LOG2E));
-    const float32x4_t n = vsubq_f32(t, magic);
-    float32x4_t r = vfmaq_f32(x, n, vdupq_n_f32(-GWEN_EXP_LN2_HI));
-    r = vfmaq_f32(r, n, vdupq_n_f32(-GWEN_EXP_LN2_LO));
-    float32x4_t q = vfmaq_f32(vdupq_n_f32(GWEN_EXP_C3), vdupq_n_f32(GWEN_EXP_C4), r);
-    q = vfmaq_f32(vdupq_n_f32(GWEN_EXP_C2), q, r);
-    q = vfmaq_f32(vdupq_n_f32(GWEN_EXP_C1), q, r);
-    q = vfmaq_f32(vdupq_n_f32(GWEN_EXP_C0), q, r);
-    const float32x4_t p = vaddq_f32(vfmaq_f32(r, q, vmulq_f32(r, r)), vdupq_n_f32(1.0f));
-    const uint32x4_t shift = vshlq_n_u32(vreinterpretq_u32_f32(t), 23);
-    uint32x4_t y = vaddq_u32(vreinterpretq_u32_f32(p), shift);
-    y = vbicq_u32(y, vcltq_f32(x, vdupq_n_f32(GWEN_EXP_MIN)));
-    const uint32x4_t infinity = vreinterpretq_u32_f32(vdupq_n_f32(INFINITY));
-    y = vbslq_u32(vcgtq_f32(x, vdupq_n_f32(GWEN_EXP_MAX)), infinity, y);
-    return vbslq_f32(vceqq_f32(x, x), vreinterpretq_f32_u32(y), vaddq_f32(x, x));
-}
-
-/* gwen_tree16 */
-INLINE float tree(const float32x4_t l[VECTORS]) {
-    const float32x4_t s = vaddq_f32(vaddq_f32(l[0], l[2]), vaddq_f32(l[1], l[3]));
-    return vpadds_f32(vadd_f32(vget_low_f32(s), vget_high_f32(s)));
-}
-
-INLINE void store_lanes(float lanes[LANES], const float32x4_t l[VECTORS]) {
-    UNROLL for (int v = 0; v < VECTORS; v++) vst1q_f32(lanes + v * WIDTH, l[v]);
-}
-
 INLINE void rmsnorm(float *y, const float *x, const float *w, size_t n, float eps) {
     float32x4_t sum[VECTORS];
     UNROLL for (int v = 0; v < VECTORS; v++) sum[v] = vdupq_n_f32(0.0f);

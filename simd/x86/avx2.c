@@ -19,5 +19,6 @@ void gwen_init_avx2(struct gwen_kernels *k) {
     gwen_init_avx2_gemm(k);
     gwen_init_avx2_pack(k);
     gwen_init_avx2_rows(k);
+    gwen_init_avx2_train(k);
     k->peak_f32 = peak_f32;
 }

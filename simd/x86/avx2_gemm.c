@@ -6,7 +6,7 @@
 #include "x86/avx2.h"
 #include "x86/tile.h"
 
-enum { WIDTH = 8, HALVES = GWEN_PANEL / WIDTH };
+enum { HALVES = GWEN_PANEL / WIDTH };
 enum { MAX_ROWS = 6, QUADS = 2, MAX_SUMS = 12 };
 
 enum weight { F32, F16, BF16 };

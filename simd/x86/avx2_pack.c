@@ -4,32 +4,15 @@
 
 #include <string.h>
 
-enum { WIDTH = 8 };
-
 /* 8 rows of 8 elements become columns; rows from `rows` on are 0. */
 INLINE void load_block(__m256i r[WIDTH], const char *src, size_t stride_bytes, size_t rows) {
-    __m256i t[WIDTH];
     UNROLL for (size_t j = 0; j < WIDTH; j++) r[j] =
         j < rows ? _mm256_loadu_si256((const __m256i *)(const void *)(src + j * stride_bytes))
                  : _mm256_setzero_si256();
-    UNROLL for (int i = 0; i < WIDTH; i += 2) {
-        t[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    UNROLL for (int i = 0; i < WIDTH; i += 4) {
-        r[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    UNROLL for (int c = 0; c < 4; c++) {
-        t[c] = _mm256_permute2x128_si256(r[c], r[c + 4], 0x20);
-        t[c + 4] = _mm256_permute2x128_si256(r[c], r[c + 4], 0x31);
-    }
-    UNROLL for (int i = 0; i < WIDTH; i++) r[i] = t[i];
+    transpose(r);
 }
 
-INLINE void store(void *to, __m256i v) { _mm256_storeu_si256((__m256i *)to, v); }
+INLINE void put(void *to, __m256i v) { _mm256_storeu_si256((__m256i *)to, v); }
 
 /* 32-bit elements in blocks of 8 columns; returns how many columns were done. */
 INLINE size_t pack_blocks(char *dst, const char *src, size_t stride_bytes, size_t rows, size_t k) {
@@ -39,9 +22,9 @@ INLINE size_t pack_blocks(char *dst, const char *src, size_t stride_bytes, size_
     for (; k0 + WIDTH <= k; k0 += WIDTH) {
         char *to = dst + k0 * GWEN_PANEL * 4;
         load_block(r, src + 4 * k0, stride_bytes, low);
-        UNROLL for (int i = 0; i < WIDTH; i++) store(to + (size_t)i * GWEN_PANEL * 4, r[i]);
+        UNROLL for (int i = 0; i < WIDTH; i++) put(to + (size_t)i * GWEN_PANEL * 4, r[i]);
         load_block(r, src + 4 * k0 + WIDTH * stride_bytes, stride_bytes, rows - low);
-        UNROLL for (int i = 0; i < WIDTH; i++) store(to + (size_t)i * GWEN_PANEL * 4 + 32, r[i]);
+        UNROLL for (int i = 0; i < WIDTH; i++) put(to + (size_t)i * GWEN_PANEL * 4 + 32, r[i]);
     }
     return k0;
 }
@@ -71,8 +54,8 @@ static void pack_16(uint16_t *dst, const uint16_t *src, size_t stride, size_t ro
             __m256i odd =
                 _mm256_packus_epi32(_mm256_srli_epi32(a[i], 16), _mm256_srli_epi32(b[i], 16));
             uint16_t *to = dst + (k0 + 2 * i) * GWEN_PANEL;
-            store(to, _mm256_permute4x64_epi64(even, 0xd8));
-            store(to + GWEN_PANEL, _mm256_permute4x64_epi64(odd, 0xd8));
+            put(to, _mm256_permute4x64_epi64(even, 0xd8));
+            put(to + GWEN_PANEL, _mm256_permute4x64_epi64(odd, 0xd8));
         }
     }
     gwen_ref_pack_16(dst + k0 * GWEN_PANEL, src + k0, stride, rows, k - k0);
@@ -88,7 +71,7 @@ static void zip_bf16(struct gwen_bf16 *y, size_t panel_stride, const float *a, c
         __m256i pair = ps_to_bf16(_mm256_loadu_ps(a + j));
         if (b != NULL)
             pair = _mm256_or_si256(pair, _mm256_slli_epi32(ps_to_bf16(_mm256_loadu_ps(b + j)), 16));
-        store(to, pair);
+        put(to, pair);
     }
     for (; j < n; j++) {
         struct gwen_bf16 *to = y + j / GWEN_PANEL * panel_stride + j % GWEN_PANEL * 2;

@@ -1,8 +1,7 @@
 /* cmd_bench.c - gwen-cpu bench: what this machine does, beside what it could do at best. */
-#include "cli/runtime.h"
+#include "cli/benching.h"
 
 #include "ops/peak.h"
-#include "service/bench.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +9,7 @@
 enum { AUTO_SLOTS = 64 };
 
 /* Time for measuring the machine's own limits. */
-static const double PEAK_SECONDS = 0.3, READ_SECONDS = 1.5, GEMM_SECONDS = 0.3;
+static const double PEAK_SECONDS = 0.3, GEMM_SECONDS = 0.3, READ_SECONDS = 1.5;
 
 struct bench {
     struct gw_counts batch, prompt_tokens;
@@ -22,34 +21,10 @@ struct bench {
     const char *lengths;
     size_t length_low, length_high;
     struct gw_counts length_list;
+    struct gw_bench_train_cli train;
     struct gw_runtime rt;
     struct gw_limits limits; /* of all threads */
 };
-
-static void put_common(struct gw_str *s, const struct bench *b, const char *what) {
-    gw_str_printf(s,
-                  "{\"what\":\"%s\",\"dtype\":\"%s\",\"isa\":\"%s\",\"numeric_class\":\"%s\","
-                  "\"threads\":%d",
-                  what, gw_dtype_torch_name(b->rt.dtype), gwen_isa_name(b->rt.kern.isa),
-                  gw_runtime_class(&b->rt), b->rt.n_threads);
-}
-
-static void put_real(struct gw_str *s, const char *key, double v) {
-    gw_str_printf(s, ",\"%s\":%.6g", key, v);
-}
-
-static enum gwen_status measure_limits(struct bench *b, struct gwen_err *err) {
-    struct gw_read_peak read;
-    b->limits.flops_s = gw_peak_flops(&b->rt.kern, b->rt.format, b->rt.pool, PEAK_SECONDS);
-    GW_TRY(gw_peak_read(&b->rt.kern, b->rt.format, b->rt.pool, b->rt.budget / 4, READ_SECONDS,
-                        &read, err));
-    b->limits.bytes_s = read.bytes_s;
-    gw_log(&b->rt.cli->log, GWEN_LOG_DEBUG,
-           "peak %.0f GFLOP/s, reading %.1f GB/s (%s, %zu MiB, huge pages %s) on %d threads",
-           b->limits.flops_s * 1e-9, read.bytes_s * 1e-9, read.pattern, read.bytes >> 20,
-           read.huge_pages ? "used" : "not used", b->rt.n_threads);
-    return GWEN_OK;
-}
 
 /* --- decode, prefill -------------------------------------------------------------------------- */
 
@@ -58,13 +33,13 @@ static enum gwen_status put_rate(struct bench *b, struct gw_cli *cli, const char
                                  const struct gw_rate *r, struct gwen_err *err) {
     struct gw_str s = {0};
     if (cli->common.json) {
-        put_common(&s, b, what);
+        gw_bench_put_common(&s, &b->rt, what);
         gw_str_printf(&s, ",\"batch\":%zu,\"prompt_tokens\":%zu,\"new_tokens\":%zu", batch,
                       prompt_tokens, new_tokens);
-        put_real(&s, "tok_s", r->mean);
-        put_real(&s, "tok_s_std", r->std);
-        put_real(&s, "limit_tok_s", r->limit);
-        put_real(&s, "fraction", r->mean / r->limit);
+        gw_bench_put_real(&s, "tok_s", r->mean);
+        gw_bench_put_real(&s, "tok_s_std", r->std);
+        gw_bench_put_real(&s, "limit_tok_s", r->limit);
+        gw_bench_put_real(&s, "fraction", r->mean / r->limit);
         gw_str_puts(&s, "}\n");
     } else {
         gw_str_printf(
@@ -86,24 +61,6 @@ struct profiled {
     double context, kv_tokens;
 };
 
-static void put_op(struct gw_str *s, const struct bench *b, const char *name, double seconds,
-                   double share, double flops, double bytes) {
-    double least = GW_MAX(flops / b->limits.flops_s, bytes / b->limits.bytes_s);
-    double fraction = seconds > 0 ? least / seconds : 0;
-    if (b->rt.cli->common.json)
-        gw_str_printf(s,
-                      "{\"what\":\"profile\",\"op\":\"%s\",\"ms\":%.6g,\"share\":%.4g,"
-                      "\"flops\":%.6g,\"bytes\":%.6g,\"fraction\":%.4g}\n",
-                      name, seconds * 1e3, share, flops, bytes, fraction);
-    else
-        gw_str_printf(s,
-                      "  %-8s %8.3f ms %5.1f %% | %8.3f GFLOP %7.1f GFLOP/s | %8.1f MB %6.1f GB/s "
-                      "| %3.0f %% of limit\n",
-                      name, seconds * 1e3, 100 * share, flops * 1e-9,
-                      seconds > 0 ? flops / seconds * 1e-9 : 0, bytes * 1e-6,
-                      seconds > 0 ? bytes / seconds * 1e-9 : 0, 100 * fraction);
-}
-
 /* A line per part of a step: its share of the time, its work, and what its own limit allows; and
  * one for the whole. */
 static enum gwen_status put_profile(const struct bench *b, struct gw_cli *cli,
@@ -116,12 +73,12 @@ static enum gwen_status put_profile(const struct bench *b, struct gw_cli *cli,
         double flops, bytes, ns = (double)p->ns[op];
         gw_op_cost(b->rt.model, (enum gw_op)op, of->rows, of->n_out, of->context, of->kv_tokens,
                    &flops, &bytes);
-        put_op(&s, b, gw_op_name((enum gw_op)op), ns * 1e-9 / of->n_steps, ns / total, flops,
+        gw_bench_put_op(&s, &b->rt, &b->limits, gw_op_name((enum gw_op)op), ns * 1e-9 / of->n_steps, ns / total, flops,
                bytes);
         all_flops += flops;
         all_bytes += bytes;
     }
-    put_op(&s, b, "step", total * 1e-9 / of->n_steps, 1, all_flops, all_bytes);
+    gw_bench_put_op(&s, &b->rt, &b->limits, "step", total * 1e-9 / of->n_steps, 1, all_flops, all_bytes);
     enum gwen_status status = gw_cli_put(cli, &s, err);
     gw_str_free(&s);
     return status;
@@ -181,20 +138,20 @@ static enum gwen_status put_loss(const struct bench *b, struct gw_cli *cli,
     static const char formula[] =
         "dT / (T + dT), dT = max(more KV bytes / bandwidth kept up, more attention flops / peak)";
     if (cli->common.json) {
-        put_common(&s, b, "loss");
+        gw_bench_put_common(&s, &b->rt, "loss");
         gw_str_printf(&s,
                       ",\"batch\":%zu,\"prompt_tokens\":%zu,\"base_prompt_tokens\":%zu,"
                       "\"separate_prompts\":%s",
                       o->batch, o->prompt_tokens, base->prompt_tokens,
                       o->separate_prompts ? "true" : "false");
-        put_real(&s, "loss", loss);
-        put_real(&s, "predicted_loss", predicted);
-        put_real(&s, "base_step_ms", seconds * 1e3);
-        put_real(&s, "more_ms", more * 1e3);
-        put_real(&s, "more_kv_bytes", more_bytes);
-        put_real(&s, "more_flops", more_flops);
-        put_real(&s, "bandwidth_gb_s", bandwidth * 1e-9);
-        put_real(&s, "peak_gflops", b->limits.flops_s * 1e-9);
+        gw_bench_put_real(&s, "loss", loss);
+        gw_bench_put_real(&s, "predicted_loss", predicted);
+        gw_bench_put_real(&s, "base_step_ms", seconds * 1e3);
+        gw_bench_put_real(&s, "more_ms", more * 1e3);
+        gw_bench_put_real(&s, "more_kv_bytes", more_bytes);
+        gw_bench_put_real(&s, "more_flops", more_flops);
+        gw_bench_put_real(&s, "bandwidth_gb_s", bandwidth * 1e-9);
+        gw_bench_put_real(&s, "peak_gflops", b->limits.flops_s * 1e-9);
         gw_str_printf(&s, ",\"formula\":\"%s\"}\n", formula);
     } else {
         gw_str_printf(&s,
@@ -309,20 +266,20 @@ static void put_rollout(const struct bench *b, const struct gw_cli *cli, struct 
                       r->mean_ms, r->std_ms, (unsigned long long)r->new_tokens, r->tok_s);
         return;
     }
-    put_common(s, b, "rollout");
+    gw_bench_put_common(s, &b->rt, "rollout");
     gw_str_printf(s,
                   ",\"batch\":%zu,\"groups\":%zu,\"prompt_tokens\":%zu,\"new_tokens\":%llu,"
                   "\"slots\":%zu",
                   o->prompts, o->group, o->prompt_tokens, (unsigned long long)r->new_tokens,
                   o->slots);
-    put_real(s, "mean_ms", r->mean_ms);
-    put_real(s, "std_ms", r->std_ms);
+    gw_bench_put_real(s, "mean_ms", r->mean_ms);
+    gw_bench_put_real(s, "std_ms", r->std_ms);
     double limit = gw_bench_rollout_limit(b->rt.model, &b->limits, o, r);
-    put_real(s, "tok_s", r->tok_s);
-    put_real(s, "tok_s_std", r->tok_s * r->std_ms / r->mean_ms);
-    put_real(s, "limit_tok_s", limit);
-    put_real(s, "fraction", r->tok_s / limit);
-    put_real(s, "occupancy", occupancy);
+    gw_bench_put_real(s, "tok_s", r->tok_s);
+    gw_bench_put_real(s, "tok_s_std", r->tok_s * r->std_ms / r->mean_ms);
+    gw_bench_put_real(s, "limit_tok_s", limit);
+    gw_bench_put_real(s, "fraction", r->tok_s / limit);
+    gw_bench_put_real(s, "occupancy", occupancy);
     gw_str_puts(s, "}\n");
 }
 
@@ -335,7 +292,7 @@ static enum gwen_status rollout_once(struct bench *b, struct gw_cli *cli,
     plan.engine = gw_bench_rollout_engine(o);
     GW_TRY(gw_plan_check(&plan, b->rt.budget, err));
     if (b->rt.model == NULL) {
-        if (cli->common.json) GW_TRY(measure_limits(b, err));
+        if (cli->common.json) GW_TRY(gw_bench_measure_limits(&b->rt, &b->limits, err));
         GW_TRY(gw_runtime_load(&b->rt, &plan, err));
     }
     if (!cli->common.json)
@@ -398,11 +355,11 @@ static enum gwen_status bench_gemm(struct bench *b, struct gw_cli *cli, struct g
             double after = gw_peak_flops(&b->rt.kern, b->rt.format, b->rt.pool, PEAK_SECONDS);
             peak = GW_MAX(GW_MAX(peak, after), flops);
             if (cli->common.json) {
-                put_common(&s, b, "gemm");
+                gw_bench_put_common(&s, &b->rt, "gemm");
                 gw_str_printf(&s, ",\"m\":%zu,\"n\":%zu,\"k\":%zu,\"batch\":%zu", m, n, k, m);
-                put_real(&s, "gflops", flops * 1e-9);
-                put_real(&s, "limit_gflops", peak * 1e-9);
-                put_real(&s, "fraction", flops / peak);
+                gw_bench_put_real(&s, "gflops", flops * 1e-9);
+                gw_bench_put_real(&s, "limit_gflops", peak * 1e-9);
+                gw_bench_put_real(&s, "fraction", flops / peak);
                 gw_str_puts(&s, "}\n");
             } else {
                 gw_str_printf(
@@ -420,10 +377,10 @@ static enum gwen_status bench_gemm(struct bench *b, struct gw_cli *cli, struct g
 
 static enum gwen_status bench_membw(struct bench *b, struct gw_cli *cli, struct gwen_err *err) {
     struct gw_str s = {0};
-    GW_TRY(measure_limits(b, err));
+    GW_TRY(gw_bench_measure_limits(&b->rt, &b->limits, err));
     if (cli->common.json) {
-        put_common(&s, b, "membw");
-        put_real(&s, "gb_s", b->limits.bytes_s * 1e-9);
+        gw_bench_put_common(&s, &b->rt, "membw");
+        gw_bench_put_real(&s, "gb_s", b->limits.bytes_s * 1e-9);
         gw_str_puts(&s, "}\n");
     } else {
         gw_str_printf(&s, "membw    | %d threads | %.1f GB/s\n", b->rt.n_threads,
@@ -448,12 +405,32 @@ static enum gwen_status bench(struct bench *b, struct gw_cli *cli, const char *w
     if (strcmp(what, "gemm") == 0) return bench_gemm(b, cli, err);
     if (strcmp(what, "membw") == 0) return bench_membw(b, cli, err);
     if (strcmp(what, "rollout") == 0) return bench_rollout(b, cli, err);
+    if (strcmp(what, "train") == 0) return gw_bench_train_run(&b->train, &b->rt, err);
     struct gw_plan_options plan = gw_runtime_plan(&b->rt);
     plan.other = most_bytes(b, strcmp(what, "decode") == 0);
     GW_TRY(gw_plan_check(&plan, b->rt.budget, err));
-    GW_TRY(measure_limits(b, err));
+    GW_TRY(gw_bench_measure_limits(&b->rt, &b->limits, err));
     GW_TRY(gw_runtime_load(&b->rt, &plan, err));
     return strcmp(what, "decode") == 0 ? bench_decode(b, cli, err) : bench_prefill(b, cli, err);
+}
+
+/* What bench train takes of the options it shares.  False after a message. */
+static bool set_train(struct bench *b, struct gw_cli *cli, int *code) {
+    struct gw_bench_train_cli *t = &b->train;
+    const bool batch = gw_cli_given(cli, "batch"), prompt = gw_cli_given(cli, "prompt-tokens");
+    t->group = gw_cli_given(cli, "groups") ? b->groups : 1;
+    t->prompts = batch ? b->batch.items[0] : 4;
+    t->prompt_tokens = prompt ? b->prompt_tokens.items[0] : t->group > 1 ? t->seq / 2 : 0;
+    t->runs = b->runs;
+    t->warmup = b->warmup;
+    t->profile = b->profile;
+    if ((batch && b->batch.n > 1) || (prompt && b->prompt_tokens.n > 1))
+        *code = gw_cli_usage(cli, "train: --batch and --prompt-tokens take one number");
+    else if (t->prompt_tokens >= t->seq)
+        *code = gw_cli_usage(cli, "train: --prompt-tokens is not below --seq");
+    else
+        return true;
+    return false;
 }
 
 int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
@@ -464,7 +441,8 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
                       .warmup = 1,
                       .groups = 4,
                       .max_tokens = 64,
-                      .temperature = 0.8};
+                      .temperature = 0.8,
+                      .train.seq = 256};
     const struct gw_option options[] = {
         GW_OPT_ADAPTER(cli),
         GW_OPT_COUNTS("batch", 0, &b.batch, 1, 65536,
@@ -473,11 +451,13 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
                       "length of prompts; 128, for prefill 512"),
         GW_OPT_COUNT("new-tokens", 0, &b.new_tokens, 1, 1 << 20, "steps of decode"),
         GW_OPT_COUNT("runs", 0, &b.runs, 1, 1000, "measurements"),
-        GW_OPT_COUNT("warmup", 0, &b.warmup, 0, 1000, "rollouts that are not measured"),
+        GW_OPT_COUNT("warmup", 0, &b.warmup, 0, 1000, "rollouts or passes that are not measured"),
         GW_OPT_FLAG("separate-prompts", 0, &b.separate_prompts,
                     "decode: each row has a prompt of its own"),
-        GW_OPT_FLAG("profile", 0, &b.profile, "decode, prefill: time, bytes and flops by part"),
-        GW_OPT_COUNT("groups", 0, &b.groups, 1, 65536, "rollout: samples of each prompt"),
+        GW_OPT_FLAG("profile", 0, &b.profile,
+                    "decode, prefill, train: time, bytes and flops by part"),
+        GW_OPT_COUNT("groups", 0, &b.groups, 1, 65536,
+                     "rollout, train: samples of each prompt; train: 1"),
         GW_OPT_COUNT("max-tokens", 0, &b.max_tokens, 1, 1 << 20, "rollout: length of samples"),
         GW_OPT_AUTO("rollout-batch-size", 0, &b.slots, 1, 65536,
                     "rollout: samples decoded together"),
@@ -485,10 +465,18 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
         GW_OPT_STRING("lengths", 0, &b.lengths, "uniform:LO-HI|list:N,...",
                       "rollout: limits of rows, drawn from the seed or by prompt and sample, "
                       "the list over again as often as needed"),
+        GW_OPT_COUNT("seq", 0, &b.train.seq, 1, 1 << 20,
+                     "train: length of a sequence, its prompt included"),
+        GW_OPT_AUTO("train-micro-batch", 0, &b.train.micro_batch, 1, 1 << 20,
+                    "train: sequences that go through the model together; auto: all"),
+        GW_OPT_CHOICE("recompute", 0, &b.train.recompute, "none|attn|layer",
+                      "train: what the backward pass computes again"),
+        GW_OPT_FLAG("matrix", 0, &b.train.matrix,
+                    "train: memory and time of each recomputation and micro-batch"),
     };
     const struct gw_cli_spec spec = {
-        "decode|prefill|rollout|gemm|membw [--model DIR] [options]",
-        "Measures this machine with a model (decode, prefill, rollout; random prompts) or\n"
+        "decode|prefill|rollout|train|gemm|membw [--model DIR] [options]",
+        "Measures this machine with a model (decode, prefill, rollout, train; random tokens) or\n"
         "without (gemm, membw), and gives beside each rate the limit that the machine's\n"
         "own peak and read bandwidth, measured in the same run, set.\n"
         "\n"
@@ -497,6 +485,9 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
         "            what the bytes and flops of attending to them predict\n"
         "  prefill   tokens/s of one prompt, of which the last logits are wanted\n"
         "  rollout   groups of samples through the engine, queue and refill included\n"
+        "  train     tokens/s of forward and backward passes of --batch sequences of --seq\n"
+        "            tokens, or of --groups samples for each of --batch prompts, which share\n"
+        "            --prompt-tokens and are not counted; without the optimizer\n"
         "  gemm      the products of a layer, at --batch rows; one thread unless told\n"
         "  membw     reading from memory, the best of several patterns",
         options,
@@ -505,23 +496,26 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
         false};
     int code;
     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
-    static const char *const kinds[] = {"decode", "prefill", "rollout", "gemm", "membw"};
+    static const char *const kinds[] = {"decode", "prefill", "rollout", "train", "gemm",
+                                        "membw"};
+    enum { PREFILL = 1, ROLLOUT, TRAIN, GEMM };
     const char *what = cli->n_args == 1 ? cli->args[0] : "";
     size_t kind = 0, default_prompt = 128;
     while (kind < GW_ARRAY_LEN(kinds) && strcmp(kinds[kind], what) != 0) kind++;
     if (kind == GW_ARRAY_LEN(kinds))
-        return gw_cli_usage(cli, "say what: decode, prefill, rollout, gemm or membw");
-    if (kind < 3 && cli->common.model == NULL)
+        return gw_cli_usage(cli, "say what: decode, prefill, rollout, train, gemm or membw");
+    if (kind < GEMM && cli->common.model == NULL)
         return gw_cli_usage(cli, "%s: --model is missing", what);
     if (!parse_lengths(&b, cli))
         return gw_cli_usage(cli, "--lengths: \"%s\" is neither uniform:LO-HI nor list:N,N,...",
                             b.lengths);
-    if (kind == 1) default_prompt = 512;
+    if (kind == PREFILL) default_prompt = 512;
+    if (kind == TRAIN && !set_train(&b, cli, &code)) return code;
     if (b.prompt_tokens.n == 0) b.prompt_tokens = (struct gw_counts){&default_prompt, 1};
-    if (kind == 2 && b.prompt_tokens.n > 1)
+    if (kind == ROLLOUT && b.prompt_tokens.n > 1)
         return gw_cli_usage(cli, "rollout: --prompt-tokens takes one length");
     /* One core is what kernels are judged by; more only tell how threads share the caches. */
-    if (kind == 3 && !gw_cli_given(cli, "threads")) cli->common.threads = 1;
+    if (kind == GEMM && !gw_cli_given(cli, "threads")) cli->common.threads = 1;
     struct gwen_err err;
     enum gwen_status status = bench(&b, cli, what, &err);
     gw_runtime_close(&b.rt);

@@ -27,6 +27,8 @@ struct step {
 
 static void barrier(const struct step *s) { gw_pool_barrier(s->t->pool); }
 
+static void mark(const struct step *s, enum gw_train_op op) { gw_train_mark(s->t, op, s->thread); }
+
 static void my_rows(const struct step *s, struct gw_span *mine) {
     gw_share(s->rows.end - s->rows.begin, s->thread, s->n_threads, &mine->begin, &mine->end);
     mine->begin += s->rows.begin;
@@ -186,6 +188,7 @@ void gw_backward_dw(const struct gw_trainer *t, const struct gw_backward_dw *a, 
                             n_threads);
     }
     gw_pool_barrier(t->pool);
+    gw_train_mark(t, GW_TRAIN_PACK, thread);
     const struct gw_linear_dw dw = {.kern = kern,
                                     .format = format,
                                     .n = n,
@@ -390,12 +393,18 @@ static void mlp_backward(const struct step *s) {
     if (t->opts.recompute == GW_RECOMPUTE_ATTN)
         product_again(s, GW_SITE_GATE_UP, &s->l->gate_up, s->l->gate_up_bias, s->v.gate_up, cols);
     act_again(s);
+    mark(s, GW_TRAIN_AGAIN);
     struct to_gate_up to = {s, t->d_wide, wide_stride, s->rows.begin};
     dx_product(s, GW_SITE_DOWN, &s->l->down, t->dy, x_stride, done_gate_up, &to);
+    mark(s, GW_TRAIN_DX_DOWN);
     weight_grad(s, GW_SITE_DOWN, &s->l->down, t->dy, x_stride, t->ws->act, act_stride);
+    mark(s, GW_TRAIN_DW_DOWN);
     dx_rows(s, GW_SITE_GATE_UP, &s->l->gate_up, t->d_wide, wide_stride, t->dx);
+    mark(s, GW_TRAIN_DX_GATE_UP);
     weight_grad(s, GW_SITE_GATE_UP, &s->l->gate_up, t->d_wide, wide_stride, t->ws->x, x_stride);
+    mark(s, GW_TRAIN_DW_GATE_UP);
     norm_backward(s, s->v.h_mid, s->l->mlp_norm, GW_TENSOR_MLP_NORM);
+    mark(s, GW_TRAIN_NORM);
 }
 
 /* --- attention ---------------------------------------------------------------------------------
@@ -582,17 +591,26 @@ static void attention_backward(const struct step *s) {
     const size_t attn_stride = gw_packed_x_stride(s->format, width);
     const size_t wide_stride = gw_packed_x_stride(s->format, cols);
     to_operands(s, t->dh, hidden, t->dy);
+    mark(s, GW_TRAIN_AGAIN);
     dx_rows(s, GW_SITE_O, &s->l->o, t->dy, x_stride, t->d_attn);
+    mark(s, GW_TRAIN_DX_O);
     weight_grad(s, GW_SITE_O, &s->l->o, t->dy, x_stride, s->v.attn, attn_stride);
+    mark(s, GW_TRAIN_DW_O);
     norm_again(s, s->v.h_in, s->l->attn_norm);
     if (t->opts.recompute == GW_RECOMPUTE_ATTN)
         product_again(s, GW_SITE_QKV, &s->l->qkv, s->l->qkv_bias, s->v.qkv, cols);
     queries_again(s);
+    mark(s, GW_TRAIN_AGAIN);
     attention_back(s);
+    mark(s, GW_TRAIN_ATTEND);
     heads_back(s);
+    mark(s, GW_TRAIN_ROTATE);
     dx_rows(s, GW_SITE_QKV, &s->l->qkv, t->d_wide, wide_stride, t->dx);
+    mark(s, GW_TRAIN_DX_QKV);
     weight_grad(s, GW_SITE_QKV, &s->l->qkv, t->d_wide, wide_stride, t->ws->x, x_stride);
+    mark(s, GW_TRAIN_DW_QKV);
     norm_backward(s, s->v.h_in, s->l->attn_norm, GW_TENSOR_ATTN_NORM);
+    mark(s, GW_TRAIN_NORM);
 }
 
 /* --- a layer ------------------------------------------------------------------------------------
@@ -635,6 +653,7 @@ void gw_backward_layer(struct gw_trainer *t, size_t layer, int thread, int n_thr
     if (kept->h_mid == NULL) s.v.h_mid = t->live.h_mid;
     if (kept->gate_up == NULL) s.v.gate_up = t->live.gate_up;
     if (t->opts.recompute == GW_RECOMPUTE_LAYER) layer_again(&s);
+    mark(&s, GW_TRAIN_AGAIN);
     mlp_backward(&s);
     attention_backward(&s);
 }

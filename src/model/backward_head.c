@@ -61,6 +61,7 @@ static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_th
                    (char *)m->head.data + v0 / GWEN_PANEL * m->head.panel_stride);
     gw_linear(&m->kern, &w, t->n_out, t->ws->head_x, x_stride, done_logits, &chunk,
               gw_trainer_scratch(t, thread), t->pool, thread);
+    gw_train_mark(t, GW_TRAIN_HEAD_Z, thread);
     struct to_sums to = {t->dx, hidden};
     const struct gw_linear_dx dx = {.kern = &m->kern,
                                     .w = &w,
@@ -70,6 +71,7 @@ static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_th
                                     .start = v0 > 0 ? t->dx : NULL,
                                     .start_stride = hidden};
     gw_linear_dx(&dx, done_sums, &to, gw_trainer_scratch(t, thread), thread, n_threads);
+    gw_train_mark(t, GW_TRAIN_HEAD_DX, thread);
     if (m->lora != NULL) {
         gw_pool_barrier(t->pool);
         return;
@@ -87,6 +89,7 @@ static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_th
                                             .spans = t->out_spans + t->n_prefix_segs,
                                             .n_spans = t->n_segs - t->n_prefix_segs},
                    thread, n_threads);
+    gw_train_mark(t, GW_TRAIN_HEAD_DW, thread);
 }
 
 void gw_backward_head(struct gw_trainer *t, int thread, int n_threads) {
@@ -109,4 +112,5 @@ void gw_backward_head(struct gw_trainer *t, int thread, int n_threads) {
     gw_backward_norm_weight(t, t->grads + gw_params_offset(t->params, GW_TENSOR_NORM, 0), hidden, 1,
                             t->dx, hidden, t->h_out, hidden, t->inv, 1, &all, 1, thread, n_threads);
     gw_pool_barrier(t->pool);
+    gw_train_mark(t, GW_TRAIN_NORM, thread);
 }

@@ -1,6 +1,8 @@
 /* trainer.c - memory and the parallel region of the trainer; see trainer.h. */
 #include "model/trainer_impl.h"
 
+#include "base/clock.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,6 +238,27 @@ void gw_trainer_free(struct gw_trainer *t) {
 const struct gw_params *gw_trainer_params(const struct gw_trainer *t) { return t->params; }
 float *gw_trainer_grads(struct gw_trainer *t) { return t->grads; }
 
+/* --- profile ------------------------------------------------------------------------------------
+ */
+
+const char *gw_train_op_name(enum gw_train_op op) {
+    static const char *const names[GW_TRAIN_OP_COUNT] = {
+        "again",  "pack",  "head z",     "head dX", "head dW", "qkv dX", "o dX",   "gate_up dX",
+        "down dX", "qkv dW", "o dW", "gate_up dW", "down dW", "attend'", "rotate'", "norm'"};
+    return names[op];
+}
+
+void gw_trainer_profile(struct gw_trainer *t, struct gw_train_profile *profile) {
+    t->profile = profile;
+}
+
+void gw_train_mark(const struct gw_trainer *t, enum gw_train_op op, int thread) {
+    if (t->profile == NULL || thread != 0) return;
+    uint64_t now = gw_now_ns();
+    t->profile->ns[op] += now - t->profile->last_ns;
+    t->profile->last_ns = now;
+}
+
 /* --- a pass -------------------------------------------------------------------------------------
  */
 
@@ -316,6 +339,7 @@ static void run_head(struct gw_trainer *t, int thread) {
         if (thread == 0) take_rows(t, i, n);
         gw_pool_barrier(t->pool);
     }
+    gw_profile_mark(t->ws, GW_OP_HEAD, thread);
 }
 
 /* The caller's loss of every sample of the pass, and its derivatives in the order of the output
@@ -332,6 +356,7 @@ static void run_loss(struct gw_trainer *t) {
 
 static void forward_pass(struct gw_trainer *t, int thread, int n_threads) {
     if (thread == 0) {
+        t->ws->profile = t->profile != NULL ? &t->profile->forward : NULL;
         gw_train_batch_prompts(t);
         keep_from(t, 0);
     }
@@ -361,6 +386,7 @@ static void keep_embed_rows(struct gw_trainer *t) {
 }
 
 static void backward_pass(struct gw_trainer *t, int thread, int n_threads) {
+    if (t->profile != NULL && thread == 0) t->profile->last_ns = gw_now_ns();
     gw_backward_head(t, thread, n_threads);
     for (size_t i = t->model->cfg.n_layers; i-- > 0;) gw_backward_layer(t, i, thread, n_threads);
     if (thread == 0 && t->model->lora == NULL) keep_embed_rows(t);
@@ -378,6 +404,7 @@ static void region(void *ctx, int thread, int n_threads) {
             if (thread == 0 && t->status == GWEN_OK) {
                 run_loss(t);
                 gw_train_batch_all(t);
+                t->ws->profile = NULL; /* layers that are run again are not the forward pass */
             }
             gw_pool_barrier(t->pool);
             if (t->status == GWEN_OK) backward_pass(t, thread, n_threads);

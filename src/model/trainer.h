@@ -18,6 +18,7 @@
 #ifndef GW_TRAINER_H
 #define GW_TRAINER_H
 
+#include "model/forward.h"
 #include "model/head.h"
 #include "model/params.h"
 
@@ -92,6 +93,37 @@ enum gwen_status gw_trainer_accumulate(struct gw_trainer *t, struct gw_train_gro
 /* Log-probabilities (and entropies) alone, by the same forward pass. */
 enum gwen_status gw_trainer_forward(struct gw_trainer *t, struct gw_train_group *groups, size_t n,
                                     struct gwen_err *err);
+/* The parts of the backward pass, for the profile. */
+enum gw_train_op {
+    GW_TRAIN_AGAIN,   /* what was not kept: norms, activations, with recomputation products */
+    GW_TRAIN_PACK,    /* both sides of all dW */
+    GW_TRAIN_HEAD_Z,  /* logits again, and their gradient */
+    GW_TRAIN_HEAD_DX,
+    GW_TRAIN_HEAD_DW,
+    GW_TRAIN_DX_QKV,
+    GW_TRAIN_DX_O,
+    GW_TRAIN_DX_GATE_UP,
+    GW_TRAIN_DX_DOWN,
+    GW_TRAIN_DW_QKV,
+    GW_TRAIN_DW_O,
+    GW_TRAIN_DW_GATE_UP,
+    GW_TRAIN_DW_DOWN,
+    GW_TRAIN_ATTEND,
+    GW_TRAIN_ROTATE, /* rotation and the norms of heads */
+    GW_TRAIN_NORM,
+    GW_TRAIN_OP_COUNT
+};
+const char *gw_train_op_name(enum gw_train_op op);
+
+/* Wall time of each part, as thread 0 sees it. */
+struct gw_train_profile {
+    struct gw_profile forward;
+    uint64_t last_ns;
+    uint64_t ns[GW_TRAIN_OP_COUNT];
+};
+/* Later calls add to *profile; NULL: nothing is measured. */
+void gw_trainer_profile(struct gw_trainer *t, struct gw_train_profile *profile);
+
 /* Completes the gradients of all calls since the last finish: adds the input side of the
  * embedding. */
 void gw_trainer_finish(struct gw_trainer *t);

@@ -88,6 +88,7 @@ struct gw_trainer {
     size_t n_segs, n_parts, n_spans, n_prefix_segs, n_prefix_rows, n_rows;
     size_t first_row; /* of the backward pass: 0, or n_prefix_rows */
     uint32_t *block_tables;
+    struct gw_train_profile *profile; /* or NULL */
     enum gwen_status status;
     struct gwen_err *err;
     struct gw_mem memory;
@@ -101,6 +102,10 @@ void gw_store_operand(const struct gwen_kernels *kern, enum gw_panel_format form
 /* This thread's scratch. */
 void *gw_trainer_scratch(const struct gw_trainer *t, int thread);
 size_t gw_trainer_vocab_chunk(const struct gw_config *c);
+
+/* When a part of the backward pass is done: adds the time since the last one to `op` (thread 0, with
+ * a profile only). */
+void gw_train_mark(const struct gw_trainer *t, enum gw_train_op op, int thread);
 
 /* trainer_pass.c: the next pass of the call into *t (go: there is one); on one thread. */
 void gw_train_next_pass(struct gw_trainer *t);

@@ -1,0 +1,29 @@
+/* benching.h - what the kinds of `bench` share: the machine's limits, and lines of output. */
+#ifndef GW_CLI_BENCHING_H
+#define GW_CLI_BENCHING_H
+
+#include "cli/runtime.h"
+#include "service/bench.h"
+
+/* Appends the beginning of an object of --json, which the caller ends, and a number in it. */
+void gw_bench_put_common(struct gw_str *s, const struct gw_runtime *rt, const char *what);
+void gw_bench_put_real(struct gw_str *s, const char *key, double v);
+/* Appends the line of one part of a profile. */
+void gw_bench_put_op(struct gw_str *s, const struct gw_runtime *rt, const struct gw_limits *limits,
+                     const char *name, double seconds, double share, double flops, double bytes);
+/* Measures the peak and the reading of all threads; takes up to two seconds. */
+enum gwen_status gw_bench_measure_limits(struct gw_runtime *rt, struct gw_limits *limits,
+                                         struct gwen_err *err);
+
+/* bench train: what its options say.  bench_train.c */
+struct gw_bench_train_cli {
+    size_t prompts, group, prompt_tokens, seq; /* seq: tokens of a sequence, the prompt's too */
+    size_t micro_batch, runs, warmup;
+    int recompute;
+    bool profile, matrix;
+};
+/* Opens nothing; the runtime has found its model. */
+enum gwen_status gw_bench_train_run(const struct gw_bench_train_cli *o, struct gw_runtime *rt,
+                                    struct gwen_err *err);
+
+#endif
