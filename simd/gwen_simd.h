@@ -65,6 +65,36 @@ struct gwen_softmax {
     size_t o_n, o_stride;
 };
 
+/* Gradients of w * log_softmax(z / temperature)[target] for m rows of n logits, part of longer
+ * rows: dz[j] = ((first + j == target ? w : 0) - p * exp(z[j] / temperature - max)) / temperature
+ * with p = w / sum of exp(z / temperature - max); nothing is divided by a temperature of 1. */
+struct gwen_logprob_back {
+    size_t m, n;
+    float *z; /* [m][n], rows z_stride floats apart; holds nothing after */
+    size_t z_stride;
+    void *dz; /* bf16 or float, rows dz_stride bytes apart; may be z */
+    size_t dz_stride;
+    bool bf16;
+    float temperature;
+    const float *max, *p, *w; /* [m] */
+    const int32_t *target;    /* [m] */
+    int32_t first;            /* what column 0 is */
+};
+
+/* One block of attention's backward pass for m rows: with s = scale * score,
+ *     p = exp(s - max) / sum,   ds = (p * (dp - delta)) * scale
+ * for the first `visible` columns of a row; both are 0 in the others. */
+struct gwen_softmax_back {
+    size_t m, n;   /* n: a multiple of 16 */
+    float *p, *ds; /* [m][stride] scores and dp; become p and ds, or hold nothing after: */
+    size_t stride;
+    struct gwen_bf16 *p16, *ds16; /* NULL, or where these go instead, rows stride16 apart */
+    size_t stride16;
+    const uint8_t *visible; /* [m] 0..n */
+    float scale;
+    const float *max, *sum, *delta; /* [m] */
+};
+
 /* What one step of AdamW (Loshchilov and Hutter 2019) does to every element, as PyTorch orders it:
  *     g' = g * clip;  w = w * decay;  m = fma(1 - beta1, g' - m, m)
  *     v = fma(v, beta2, (g' * g') * (1 - beta2));  w = fma(-step, m / fma(sqrt v, inv_bias2, eps),

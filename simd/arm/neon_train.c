@@ -96,7 +96,7 @@ INLINE void norm_sums(const float *dy, const float *x, const float *w, size_t n,
     *product = gwen_tree16(product_lanes);
 }
 
-static float rmsnorm_back(float *dx, const float *dy, const float *x, const float *w, size_t n,
+INLINE float rmsnorm_back(float *dx, const float *dy, const float *x, const float *w, size_t n,
                           float eps) {
     float square, product;
     norm_sums(dy, x, w, n, &square, &product);
@@ -113,8 +113,24 @@ static float rmsnorm_back(float *dx, const float *dy, const float *x, const floa
     return inv;
 }
 
-static void swiglu_back(float *d_gate, float *d_up, const float *dy, const float *gate,
-                        const float *up, size_t n) {
+/* A rotation's transpose turns back. */
+INLINE void rope_back(float *d, const float *cosines, const float *sines, size_t half) {
+    size_t i = 0;
+    for (; i + WIDTH <= half; i += WIDTH) {
+        const float32x4_t a = vld1q_f32(d + i), b = vld1q_f32(d + half + i);
+        const float32x4_t c = vld1q_f32(cosines + i), s = vld1q_f32(sines + i);
+        vst1q_f32(d + i, vfmaq_f32(vmulq_f32(b, s), a, c));
+        vst1q_f32(d + half + i, vfmaq_f32(vnegq_f32(vmulq_f32(a, s)), b, c));
+    }
+    for (; i < half; i++) {
+        const float a = d[i], b = d[i + half], c = cosines[i], s = sines[i];
+        d[i] = fmaf(a, c, b * s);
+        d[i + half] = fmaf(b, c, -(a * s));
+    }
+}
+
+INLINE void swiglu_back_row(float *d_gate, float *d_up, const float *dy, const float *gate,
+                            const float *up, size_t n) {
     const float32x4_t one = vdupq_n_f32(1.0f);
     size_t i = 0;
     for (; i + WIDTH <= n; i += WIDTH) {
@@ -125,20 +141,54 @@ static void swiglu_back(float *d_gate, float *d_up, const float *dy, const float
         vst1q_f32(d_up + i, vmulq_f32(d, silu));
         vst1q_f32(d_gate + i, vmulq_f32(vmulq_f32(d, u), slope));
     }
-    gwen_ref_swiglu_back(d_gate + i, d_up + i, dy + i, gate + i, up + i, n - i);
+    for (; i < n; i++) {
+        const float s = 1.0f / (1.0f + gwen_exp(-gate[i])), silu = gate[i] * s;
+        d_up[i] = dy[i] * silu;
+        d_gate[i] = (dy[i] * up[i]) * fmaf(silu, 1.0f - s, s);
+    }
 }
 
-static void logprob_back(float *dz, const float *z, float max, float p, float w, size_t target,
-                         size_t n) {
+INLINE void divide_row(float *y, float s, size_t n) {
+    const float32x4_t divisor = vdupq_n_f32(s);
+    size_t i = 0;
+    for (; i + WIDTH <= n; i += WIDTH) vst1q_f32(y + i, vdivq_f32(vld1q_f32(y + i), divisor));
+    gwen_ref_divide(y + i, s, n - i);
+}
+
+/* z = 0 - p * exp(z - max) */
+INLINE void logprob_row(float *z, float max, float p, size_t n) {
     const float32x4_t sub = vdupq_n_f32(max);
     size_t i = 0;
     for (; i + WIDTH <= n; i += WIDTH) {
         const float32x4_t e = exp4(vsubq_f32(vld1q_f32(z + i), sub));
-        vst1q_f32(dz + i, vsubq_f32(vdupq_n_f32(0.0f), vmulq_n_f32(e, p)));
+        vst1q_f32(z + i, vsubq_f32(vdupq_n_f32(0.0f), vmulq_n_f32(e, p)));
     }
-    gwen_ref_logprob_back(dz + i, z + i, max, p, w, SIZE_MAX, n - i);
-    if (target < n) dz[target] = w + dz[target];
+    for (; i < n; i++) z[i] = 0.0f - p * gwen_exp(z[i] - max);
 }
+
+/* Bits set in the lanes of four columns from i on that are below `visible`. */
+INLINE uint32x4_t below(size_t i, size_t visible) {
+    static const uint32_t lane[WIDTH] = {0, 1, 2, 3};
+    const size_t left = visible > i ? visible - i : 0;
+    return vcltq_u32(vld1q_u32(lane), vdupq_n_u32(left < WIDTH ? (uint32_t)left : WIDTH));
+}
+
+INLINE void softmax_back_row(float *p, float *ds, size_t n, size_t visible, float scale, float max,
+                             float sum, float delta) {
+    const float32x4_t sub = vdupq_n_f32(max), divisor = vdupq_n_f32(sum);
+    for (size_t i = 0; i < n; i += WIDTH) {
+        const uint32x4_t seen = below(i, visible);
+        const float32x4_t s = vmulq_n_f32(vld1q_f32(p + i), scale);
+        uint32x4_t e = vreinterpretq_u32_f32(vdivq_f32(exp4(vsubq_f32(s, sub)), divisor));
+        e = vandq_u32(e, seen);
+        float32x4_t d = vsubq_f32(vld1q_f32(ds + i), vdupq_n_f32(delta));
+        d = vmulq_n_f32(vmulq_f32(vreinterpretq_f32_u32(e), d), scale);
+        vst1q_f32(p + i, vreinterpretq_f32_u32(e));
+        vst1q_f32(ds + i, vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(d), seen)));
+    }
+}
+
+#include "train_by_rows.h"
 
 static void adamw(float *w, float *m, float *v, const float *g, const struct gwen_adamw *p,
                   size_t n) {
@@ -150,8 +200,8 @@ static void adamw(float *w, float *m, float *v, const float *g, const struct gwe
         const float32x4_t grad = vmulq_n_f32(vld1q_f32(g + i), p->clip), old = vld1q_f32(m + i);
         const float32x4_t weight = vmulq_n_f32(vld1q_f32(w + i), p->decay);
         const float32x4_t mean = vfmaq_f32(old, one_beta1, vsubq_f32(grad, old));
-        const float32x4_t square = vfmaq_f32(vmulq_n_f32(vmulq_f32(grad, grad), p->one_beta2),
-                                             vld1q_f32(v + i), beta2);
+        const float32x4_t square =
+            vfmaq_f32(vmulq_n_f32(vmulq_f32(grad, grad), p->one_beta2), vld1q_f32(v + i), beta2);
         const float32x4_t denom = vfmaq_f32(eps, vsqrtq_f32(square), inv_bias2);
         vst1q_f32(m + i, mean);
         vst1q_f32(v + i, square);
@@ -166,7 +216,9 @@ void gwen_init_neon_train(struct gwen_kernels *k) {
     k->dot = dot;
     k->add_product = add_product;
     k->rmsnorm_back = rmsnorm_back;
-    k->swiglu_back = swiglu_back;
-    k->logprob_back = logprob_back;
+    k->norm_rope_back = norm_rope_back_by_rows;
+    k->swiglu_back = swiglu_back_by_rows;
+    k->logprob_back = logprob_back_by_rows;
+    k->softmax_back = softmax_back_by_rows;
     k->adamw = adamw;
 }

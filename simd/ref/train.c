@@ -3,6 +3,14 @@
 
 enum { LANES = 16 };
 
+/* Element i of a row of bf16 or float. */
+static void store(void *row, bool bf16, size_t i, float value) {
+    if (bf16)
+        ((struct gwen_bf16 *)row)[i] = gwen_float_to_bf16(value);
+    else
+        ((float *)row)[i] = value;
+}
+
 void gwen_ref_transpose_32(uint32_t *dst, size_t dst_stride, const uint32_t *src, size_t src_stride,
                            size_t rows, size_t cols) {
     for (size_t r = 0; r < rows; r++)
@@ -39,19 +47,82 @@ float gwen_ref_rmsnorm_back(float *dx, const float *dy, const float *x, const fl
     return inv;
 }
 
-void gwen_ref_swiglu_back(float *d_gate, float *d_up, const float *dy, const float *gate,
-                          const float *up, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        float g = gate[i], u = up[i], s = 1.0f / (1.0f + gwen_exp(-g)), silu = g * s;
-        d_up[i] = dy[i] * silu;
-        d_gate[i] = (dy[i] * u) * fmaf(silu, 1.0f - s, s);
+void gwen_ref_norm_rope_back(void *y, bool bf16, float *d, const float *x, size_t n_heads,
+                             size_t half, const float *w, float eps, const float *cosines,
+                             const float *sines, float *inv) {
+    for (size_t h = 0; h < n_heads; h++, d += 2 * half, x += 2 * half) {
+        for (size_t i = 0; i < half; i++) {
+            float a = d[i], b = d[i + half], c = cosines[i], s = sines[i];
+            d[i] = fmaf(a, c, b * s);
+            d[i + half] = fmaf(b, c, -(a * s));
+        }
+        float squares[LANES] = {0}, products[LANES] = {0};
+        for (size_t i = 0; w != NULL && i < 2 * half; i++) {
+            squares[i % LANES] = fmaf(x[i], x[i], squares[i % LANES]);
+            products[i % LANES] = fmaf(d[i] * w[i], x[i], products[i % LANES]);
+        }
+        const float n = (float)(2 * half);
+        inv[h] = w != NULL ? 1.0f / sqrtf(gwen_tree16(squares) / n + eps) : 1.0f;
+        const float c = (gwen_tree16(products) / n) * (inv[h] * inv[h]);
+        for (size_t i = 0; i < 2 * half; i++)
+            store(y, bf16, h * 2 * half + i,
+                  w != NULL ? fmaf(fmaf(-c, x[i], d[i] * w[i]), inv[h], 0.0f) : d[i]);
     }
 }
 
-void gwen_ref_logprob_back(float *dz, const float *z, float max, float p, float w, size_t target,
-                           size_t n) {
-    for (size_t i = 0; i < n; i++) dz[i] = 0.0f - p * gwen_exp(z[i] - max);
-    if (target < n) dz[target] = w + dz[target];
+/* d_gate and d_up, or zeros beyond the row's end. */
+static void swiglu_back_at(void *d, bool bf16, float dy, const float *c, size_t f, bool inside) {
+    const size_t at = f / GWEN_PANEL * 2 * GWEN_PANEL + f % GWEN_PANEL;
+    float d_gate = 0, d_up = 0;
+    if (inside) {
+        const float g = c[at], u = c[at + GWEN_PANEL], s = 1.0f / (1.0f + gwen_exp(-g));
+        const float silu = g * s;
+        d_up = dy * silu;
+        d_gate = (dy * u) * fmaf(silu, 1.0f - s, s);
+    }
+    store(d, bf16, at, d_gate);
+    store(d, bf16, at + GWEN_PANEL, d_up);
+}
+
+void gwen_ref_swiglu_back(void *d, size_t d_stride, bool bf16, const float *dy, size_t dy_stride,
+                          const float *c, size_t c_stride, size_t m, size_t n) {
+    const size_t whole = (n + GWEN_PANEL - 1) / GWEN_PANEL * GWEN_PANEL;
+    for (size_t i = 0; i < m; i++)
+        for (size_t f = 0; f < whole; f++)
+            swiglu_back_at((char *)d + i * d_stride, bf16, f < n ? dy[i * dy_stride + f] : 0,
+                           c + i * c_stride, f, f < n);
+}
+
+void gwen_ref_logprob_back(const struct gwen_logprob_back *a) {
+    const float t = a->temperature;
+    for (size_t i = 0; i < a->m; i++)
+        for (size_t j = 0; j < a->n; j++) {
+            float z = a->z[i * a->z_stride + j];
+            if (t != 1.0f) z /= t;
+            float dz = 0.0f - a->p[i] * gwen_exp(z - a->max[i]);
+            if (a->first + (int32_t)j == a->target[i]) dz = a->w[i] + dz;
+            if (t != 1.0f) dz /= t;
+            store((char *)a->dz + i * a->dz_stride, a->bf16, j, dz);
+        }
+}
+
+void gwen_ref_softmax_back(const struct gwen_softmax_back *a) {
+    for (size_t i = 0; i < a->m; i++)
+        for (size_t j = 0; j < a->n; j++) {
+            const size_t at = i * a->stride + j, at16 = i * a->stride16 + j;
+            float p = 0, ds = 0;
+            if (j < a->visible[i]) {
+                p = gwen_exp(a->p[at] * a->scale - a->max[i]) / a->sum[i];
+                ds = (p * (a->ds[at] - a->delta[i])) * a->scale;
+            }
+            if (a->p16 != NULL) {
+                a->p16[at16] = gwen_float_to_bf16(p);
+                a->ds16[at16] = gwen_float_to_bf16(ds);
+            } else {
+                a->p[at] = p;
+                a->ds[at] = ds;
+            }
+        }
 }
 
 void gwen_ref_adamw(float *w, float *m, float *v, const float *g, const struct gwen_adamw *p,

@@ -61,7 +61,7 @@ static void add_product(float *y, const float *a, float s, const float *b, size_
     }
 }
 
-static float rmsnorm_back(float *dx, const float *dy, const float *x, const float *w, size_t n,
+INLINE float rmsnorm_back(float *dx, const float *dy, const float *x, const float *w, size_t n,
                           float eps) {
     const __m256 zero = _mm256_setzero_ps();
     __m256 squares[2] = {zero, zero}, products[2] = {zero, zero};
@@ -87,8 +87,19 @@ static float rmsnorm_back(float *dx, const float *dy, const float *x, const floa
     return inv;
 }
 
-static void swiglu_back(float *d_gate, float *d_up, const float *dy, const float *gate,
-                        const float *up, size_t n) {
+/* A rotation's transpose turns back. */
+INLINE void rope_back(float *d, const float *cosines, const float *sines, size_t half) {
+    for (size_t i = 0; i < half; i += WIDTH) {
+        const size_t left = half - i;
+        const __m256 a = load(d + i, left), b = load(d + half + i, left);
+        const __m256 c = load(cosines + i, left), s = load(sines + i, left);
+        store(d + i, _mm256_fmadd_ps(a, c, _mm256_mul_ps(b, s)), left);
+        store(d + half + i, _mm256_fmsub_ps(b, c, _mm256_mul_ps(a, s)), left);
+    }
+}
+
+INLINE void swiglu_back_row(float *d_gate, float *d_up, const float *dy, const float *gate,
+                            const float *up, size_t n) {
     const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
     for (size_t i = 0; i < n; i += WIDTH) {
         const size_t left = n - i;
@@ -101,15 +112,36 @@ static void swiglu_back(float *d_gate, float *d_up, const float *dy, const float
     }
 }
 
-static void logprob_back(float *dz, const float *z, float max, float p, float w, size_t target,
-                         size_t n) {
+INLINE void divide_row(float *y, float s, size_t n) {
+    const __m256 divisor = _mm256_set1_ps(s);
+    for (size_t i = 0; i < n; i += WIDTH)
+        store(y + i, _mm256_div_ps(load(y + i, n - i), divisor), n - i);
+}
+
+/* z = 0 - p * exp(z - max) */
+INLINE void logprob_row(float *z, float max, float p, size_t n) {
     const __m256 sub = _mm256_set1_ps(max), factor = _mm256_set1_ps(p);
     for (size_t i = 0; i < n; i += WIDTH) {
         const __m256 e = exp_ps(_mm256_sub_ps(load(z + i, n - i), sub));
-        store(dz + i, _mm256_sub_ps(_mm256_setzero_ps(), _mm256_mul_ps(factor, e)), n - i);
+        store(z + i, _mm256_sub_ps(_mm256_setzero_ps(), _mm256_mul_ps(factor, e)), n - i);
     }
-    if (target < n) dz[target] = w + dz[target];
 }
+
+INLINE void softmax_back_row(float *p, float *ds, size_t n, size_t visible, float scale, float max,
+                             float sum, float delta) {
+    const __m256 factor = _mm256_set1_ps(scale), sub = _mm256_set1_ps(max);
+    const __m256 divisor = _mm256_set1_ps(sum), less = _mm256_set1_ps(delta);
+    for (size_t i = 0; i < n; i += WIDTH) {
+        const size_t left = visible > i ? visible - i : 0;
+        __m256 e = _mm256_mul_ps(_mm256_loadu_ps(p + i), factor);
+        e = keep(_mm256_div_ps(exp_ps(_mm256_sub_ps(e, sub)), divisor), left);
+        const __m256 d = _mm256_mul_ps(e, _mm256_sub_ps(_mm256_loadu_ps(ds + i), less));
+        _mm256_storeu_ps(p + i, e);
+        _mm256_storeu_ps(ds + i, keep(_mm256_mul_ps(d, factor), left));
+    }
+}
+
+#include "train_by_rows.h"
 
 static void adamw(float *w, float *m, float *v, const float *g, const struct gwen_adamw *p,
                   size_t n) {
@@ -137,7 +169,9 @@ void gwen_init_avx2_train(struct gwen_kernels *k) {
     k->dot = dot;
     k->add_product = add_product;
     k->rmsnorm_back = rmsnorm_back;
-    k->swiglu_back = swiglu_back;
-    k->logprob_back = logprob_back;
+    k->norm_rope_back = norm_rope_back_by_rows;
+    k->swiglu_back = swiglu_back_by_rows;
+    k->logprob_back = logprob_back_by_rows;
+    k->softmax_back = softmax_back_by_rows;
     k->adamw = adamw;
 }

@@ -50,7 +50,7 @@ static void add_product(float *y, const float *a, float s, const float *b, size_
     }
 }
 
-static float rmsnorm_back(float *dx, const float *dy, const float *x, const float *w, size_t n,
+INLINE float rmsnorm_back(float *dx, const float *dy, const float *x, const float *w, size_t n,
                           float eps) {
     __m512 squares = _mm512_setzero_ps(), products = squares;
     for (size_t i = 0; i < n; i += LANES) {
@@ -74,8 +74,21 @@ static float rmsnorm_back(float *dx, const float *dy, const float *x, const floa
     return inv;
 }
 
-static void swiglu_back(float *d_gate, float *d_up, const float *dy, const float *gate,
-                        const float *up, size_t n) {
+/* A rotation's transpose turns back. */
+INLINE void rope_back(float *d, const float *cosines, const float *sines, size_t half) {
+    for (size_t i = 0; i < half; i += LANES) {
+        const __mmask16 k = lanes_of(half - i);
+        const __m512 a = _mm512_maskz_loadu_ps(k, d + i),
+                     b = _mm512_maskz_loadu_ps(k, d + half + i);
+        const __m512 c = _mm512_maskz_loadu_ps(k, cosines + i);
+        const __m512 s = _mm512_maskz_loadu_ps(k, sines + i);
+        _mm512_mask_storeu_ps(d + i, k, _mm512_fmadd_ps(a, c, _mm512_mul_ps(b, s)));
+        _mm512_mask_storeu_ps(d + half + i, k, _mm512_fmsub_ps(b, c, _mm512_mul_ps(a, s)));
+    }
+}
+
+INLINE void swiglu_back_row(float *d_gate, float *d_up, const float *dy, const float *gate,
+                            const float *up, size_t n) {
     const __m512 one = _mm512_set1_ps(1.0f), sign = _mm512_set1_ps(-0.0f);
     for (size_t i = 0; i < n; i += LANES) {
         const __mmask16 k = lanes_of(n - i);
@@ -89,17 +102,40 @@ static void swiglu_back(float *d_gate, float *d_up, const float *dy, const float
     }
 }
 
-static void logprob_back(float *dz, const float *z, float max, float p, float w, size_t target,
-                         size_t n) {
+INLINE void divide_row(float *y, float s, size_t n) {
+    const __m512 divisor = _mm512_set1_ps(s);
+    for (size_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes_of(n - i);
+        _mm512_mask_storeu_ps(y + i, k, _mm512_div_ps(_mm512_maskz_loadu_ps(k, y + i), divisor));
+    }
+}
+
+/* z = 0 - p * exp(z - max) */
+INLINE void logprob_row(float *z, float max, float p, size_t n) {
     const __m512 sub = _mm512_set1_ps(max), factor = _mm512_set1_ps(p);
     for (size_t i = 0; i < n; i += LANES) {
         const __mmask16 k = lanes_of(n - i);
         const __m512 e = exp_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(k, z + i), sub));
-        _mm512_mask_storeu_ps(dz + i, k,
+        _mm512_mask_storeu_ps(z + i, k,
                               _mm512_sub_ps(_mm512_setzero_ps(), _mm512_mul_ps(factor, e)));
     }
-    if (target < n) dz[target] = w + dz[target];
 }
+
+INLINE void softmax_back_row(float *p, float *ds, size_t n, size_t visible, float scale, float max,
+                             float sum, float delta) {
+    const __m512 factor = _mm512_set1_ps(scale), sub = _mm512_set1_ps(max);
+    const __m512 divisor = _mm512_set1_ps(sum), less = _mm512_set1_ps(delta);
+    for (size_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = visible > i ? lanes_of(visible - i) : 0;
+        __m512 e = _mm512_mul_ps(_mm512_loadu_ps(p + i), factor);
+        e = _mm512_maskz_div_ps(k, exp_ps(_mm512_sub_ps(e, sub)), divisor);
+        const __m512 d = _mm512_mul_ps(e, _mm512_sub_ps(_mm512_loadu_ps(ds + i), less));
+        _mm512_storeu_ps(p + i, e);
+        _mm512_storeu_ps(ds + i, _mm512_maskz_mul_ps(k, d, factor));
+    }
+}
+
+#include "train_by_rows.h"
 
 static void adamw(float *w, float *m, float *v, const float *g, const struct gwen_adamw *p,
                   size_t n) {
@@ -183,8 +219,10 @@ void gwen_init_avx512_train(struct gwen_kernels *k) {
     k->dot = dot;
     k->add_product = add_product;
     k->rmsnorm_back = rmsnorm_back;
-    k->swiglu_back = swiglu_back;
-    k->logprob_back = logprob_back;
+    k->norm_rope_back = norm_rope_back_by_rows;
+    k->swiglu_back = swiglu_back_by_rows;
+    k->logprob_back = logprob_back_by_rows;
+    k->softmax_back = softmax_back_by_rows;
     k->adamw = adamw;
     k->random_bf16 = random_bf16;
 }

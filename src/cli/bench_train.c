@@ -53,8 +53,21 @@ static void put_json(struct gw_str *s, const struct gw_runtime *rt, const char *
     gw_bench_put_real(s, "step_ms", m->r.seconds * 1e3);
     gw_bench_put_real(s, "tok_s", m->r.rate.mean);
     gw_bench_put_real(s, "tok_s_std", m->r.rate.std);
+    gw_bench_put_real(s, "tok_s_best", m->r.best);
     gw_bench_put_real(s, "limit_tok_s", m->r.rate.limit);
     gw_bench_put_real(s, "fraction", m->r.rate.mean / m->r.rate.limit);
+}
+
+/* Of a noisy machine's peak, the best that was seen counts. */
+static enum gwen_status measure(struct gw_runtime *rt, struct gw_limits *limits, struct measured *m,
+                                struct gwen_err *err) {
+    const double before = limits->flops_s;
+    GW_TRY(gw_bench_train(rt->model, rt->pool, limits, &m->o, &m->r, err));
+    const double after = gw_bench_measure_peak(rt);
+    if (after <= before) return GWEN_OK;
+    limits->flops_s = after;
+    m->r.rate.limit = gw_bench_train_limit(rt->model, limits, &m->o);
+    return GWEN_OK;
 }
 
 /* --- one measurement --------------------------------------------------------------------------
@@ -69,10 +82,10 @@ static void put_rate(struct gw_str *s, const struct gw_runtime *rt, const struct
     }
     gw_str_printf(s,
                   "train    | %s %s | batch %4zu x %zu | prompt %5zu | new %5zu | %8.1f tok/s | "
-                  "std %6.1f | limit %8.1f | %3.0f %%\n",
+                  "std %6.1f | best %8.1f | limit %8.1f | %3.0f %%\n",
                   gw_dtype_torch_name(rt->dtype), gwen_isa_name(rt->kern.isa), m->o.prompts,
-                  m->o.group, m->o.prompt_tokens, m->o.new_tokens, r->mean, r->std, r->limit,
-                  100 * r->mean / r->limit);
+                  m->o.group, m->o.prompt_tokens, m->o.new_tokens, r->mean, r->std, m->r.best,
+                  r->limit, 100 * r->mean / r->limit);
 }
 
 static void put_profile(struct gw_str *s, const struct gw_runtime *rt,
@@ -90,21 +103,21 @@ static void put_profile(struct gw_str *s, const struct gw_runtime *rt,
             gw_bench_train_forward_cost(rt->model, o, op, &flops, &bytes);
         else
             gw_bench_train_cost(rt->model, o, back, &flops, &bytes);
-        gw_bench_put_op(s, rt, limits, forward ? gw_op_name(op) : gw_train_op_name(back),
-                        ns * 1e-9 / o->runs, ns / total, flops, bytes);
+        gw_bench_put_op(s, rt, limits, forward ? gw_op_name(op) : gw_train_op_name(back), ns * 1e-9,
+                        ns / total, flops, bytes);
         all_flops += flops;
         all_bytes += bytes;
     }
-    gw_bench_put_op(s, rt, limits, "step", total * 1e-9 / o->runs, 1, all_flops, all_bytes);
+    gw_bench_put_op(s, rt, limits, "step", total * 1e-9, 1, all_flops, all_bytes);
 }
 
 static enum gwen_status one(const struct gw_bench_train_cli *b, struct gw_runtime *rt,
-                            const struct gw_limits *limits, struct gwen_err *err) {
+                            struct gw_limits *limits, struct gwen_err *err) {
     struct gw_train_profile profile = {0};
     struct measured m = {.o = options(b, rt)};
     struct gw_str s = {0};
     if (b->profile) m.o.profile = &profile;
-    GW_TRY(gw_bench_train(rt->model, rt->pool, limits, &m.o, &m.r, err));
+    GW_TRY(measure(rt, limits, &m, err));
     put_rate(&s, rt, &m);
     if (b->profile) put_profile(&s, rt, limits, &m.o);
     enum gwen_status status = gw_cli_put(rt->cli, &s, err);
@@ -129,14 +142,14 @@ static void put_cell(struct gw_str *s, const struct gw_runtime *rt, const struct
     gw_str_printf(s, "matrix   | recompute %-5s | micro-batch %4zu | ", RECOMPUTE[m->o.recompute],
                   m->o.micro_batch);
     gw_put_bytes(s, m->r.resident_bytes);
-    gw_str_printf(s, " %+6.1f %% | %8.2f s %+6.1f %% | %8.1f tok/s\n", 100 * memory,
-                  m->r.seconds, 100 * time, m->r.rate.mean);
+    gw_str_printf(s, " %+6.1f %% | %8.2f s %+6.1f %% | %8.1f tok/s\n", 100 * memory, m->r.seconds,
+                  100 * time, m->r.rate.mean);
 }
 
 /* Each kind of recomputation with micro-batches from all samples down to one, halved each time; the
  * first, which recomputes nothing, is what the others are compared with. */
 static enum gwen_status matrix(const struct gw_bench_train_cli *b, struct gw_runtime *rt,
-                               const struct gw_limits *limits, struct gwen_err *err) {
+                               struct gw_limits *limits, struct gwen_err *err) {
     struct measured base = {0};
     struct gw_str s = {0};
     enum gwen_status status = GWEN_OK;
@@ -146,7 +159,7 @@ static enum gwen_status matrix(const struct gw_bench_train_cli *b, struct gw_run
             if (gw_interrupt_signal() != 0) break;
             m.o.recompute = (enum gw_recompute)r;
             m.o.micro_batch = n;
-            status = gw_bench_train(rt->model, rt->pool, limits, &m.o, &m.r, err);
+            status = measure(rt, limits, &m, err);
             if (base.r.seconds <= 0) base = m;
             if (status == GWEN_OK) put_cell(&s, rt, &base, &m);
             if (status == GWEN_OK) status = gw_cli_put(rt->cli, &s, err);

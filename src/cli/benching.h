@@ -11,6 +11,7 @@ void gw_bench_put_real(struct gw_str *s, const char *key, double v);
 /* Appends the line of one part of a profile. */
 void gw_bench_put_op(struct gw_str *s, const struct gw_runtime *rt, const struct gw_limits *limits,
                      const char *name, double seconds, double share, double flops, double bytes);
+double gw_bench_measure_peak(struct gw_runtime *rt); /* flops per second, all threads */
 /* Measures the peak and the reading of all threads; takes up to two seconds. */
 enum gwen_status gw_bench_measure_limits(struct gw_runtime *rt, struct gw_limits *limits,
                                          struct gwen_err *err);

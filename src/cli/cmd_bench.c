@@ -73,12 +73,13 @@ static enum gwen_status put_profile(const struct bench *b, struct gw_cli *cli,
         double flops, bytes, ns = (double)p->ns[op];
         gw_op_cost(b->rt.model, (enum gw_op)op, of->rows, of->n_out, of->context, of->kv_tokens,
                    &flops, &bytes);
-        gw_bench_put_op(&s, &b->rt, &b->limits, gw_op_name((enum gw_op)op), ns * 1e-9 / of->n_steps, ns / total, flops,
-               bytes);
+        gw_bench_put_op(&s, &b->rt, &b->limits, gw_op_name((enum gw_op)op), ns * 1e-9 / of->n_steps,
+                        ns / total, flops, bytes);
         all_flops += flops;
         all_bytes += bytes;
     }
-    gw_bench_put_op(&s, &b->rt, &b->limits, "step", total * 1e-9 / of->n_steps, 1, all_flops, all_bytes);
+    gw_bench_put_op(&s, &b->rt, &b->limits, "step", total * 1e-9 / of->n_steps, 1, all_flops,
+                    all_bytes);
     enum gwen_status status = gw_cli_put(cli, &s, err);
     gw_str_free(&s);
     return status;
@@ -496,8 +497,7 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
         false};
     int code;
     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
-    static const char *const kinds[] = {"decode", "prefill", "rollout", "train", "gemm",
-                                        "membw"};
+    static const char *const kinds[] = {"decode", "prefill", "rollout", "train", "gemm", "membw"};
     enum { PREFILL = 1, ROLLOUT, TRAIN, GEMM };
     const char *what = cli->n_args == 1 ? cli->args[0] : "";
     size_t kind = 0, default_prompt = 128;

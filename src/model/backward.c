@@ -358,18 +358,10 @@ static void done_gate_up(void *ctx, int thread, size_t m0, size_t m, size_t n0, 
     const struct step *s = d->s;
     const size_t cols = gw_gate_up_cols(s->c);
     (void)thread;
-    for (size_t i = 0; i < m; i++) {
-        const float *gate_up = s->v.gate_up + (d->r0 + m0 + i) * cols;
-        char *out = d->out + (d->r0 + m0 + i) * d->out_stride;
-        for (size_t j = 0; j < n; j += GWEN_PANEL) {
-            float d_gate[GWEN_PANEL] = {0}, d_up[GWEN_PANEL] = {0};
-            const size_t at = 2 * (n0 + j), len = GW_MIN((size_t)GWEN_PANEL, n - j);
-            s->kern->swiglu_back(d_gate, d_up, c + i * c_stride + j, gate_up + at,
-                                 gate_up + at + GWEN_PANEL, len);
-            gw_store_operand(s->kern, s->format, out, at, d_gate, GWEN_PANEL);
-            gw_store_operand(s->kern, s->format, out, at + GWEN_PANEL, d_up, GWEN_PANEL);
-        }
-    }
+    const bool bf16 = s->format == GW_PANEL_BF16X2;
+    s->kern->swiglu_back(d->out + (d->r0 + m0) * d->out_stride + 2 * n0 * (bf16 ? 2 : 4),
+                         d->out_stride, bf16, c, c_stride,
+                         s->v.gate_up + (d->r0 + m0) * cols + 2 * n0, cols, m, n);
 }
 
 /* ws->act = silu(gate) * up again; ends with a barrier. */
@@ -533,25 +525,23 @@ static void attention_back(const struct step *s) {
     barrier(s);
 }
 
-/* A head's gradient back through rotation (in place: what its norm gave) and norm, as an operand;
- * returns the norm's factor. */
-static float head_back(const struct step *s, float *d, const float *raw, const float *weight,
-                       size_t position, char *out, size_t at) {
-    const struct gw_workspace *ws = s->t->ws;
-    const size_t hd = s->c->head_dim, half = ws->rope.half;
-    const float *cosines = ws->rope.cosines + position * half;
-    float *minus = gw_trainer_scratch(s->t, s->thread), *before = minus + gw_round_up(half, 16);
-    memcpy(minus, ws->rope.sines + position * half, half * sizeof *minus);
-    s->kern->scale(minus, -1.0f, half);
-    s->kern->rope(d, cosines, minus, half); /* a rotation's transpose turns back */
-    if (weight == NULL) {
-        gw_store_operand(s->kern, s->format, out, at, d, hd);
-        return 1;
-    }
-    memset(before, 0, hd * sizeof *before);
-    float inv = s->kern->rmsnorm_back(before, d, raw, weight, hd, (float)s->c->rms_eps);
-    gw_store_operand(s->kern, s->format, out, at, before, hd);
-    return inv;
+/* Row r of it: queries and keys go back through rotation (in place: what their norms gave) and
+ * norm, whose factors are kept, values as they are. */
+static void row_back(const struct step *s, size_t r, char *out) {
+    struct gw_trainer *t = s->t;
+    const struct gw_config *c = s->c;
+    const size_t hd = c->head_dim, q = c->n_heads * hd, n_qk = c->n_heads + c->n_kv_heads;
+    const size_t half = t->ws->rope.half, elem = gw_packed_x_elem(s->format);
+    const size_t at = t->ws->batch.rows[r - s->rows.begin].position * half;
+    const float *raw = s->v.qkv + r * gw_qkv_cols(c), eps = (float)c->rms_eps;
+    float *d = t->d_qkv + r * gw_qkv_cols(c), *inv = t->inv + r * n_qk;
+    const bool bf16 = s->format == GW_PANEL_BF16X2;
+    s->kern->norm_rope_back(out, bf16, d, raw, c->n_heads, half, s->l->q_norm, eps,
+                            t->ws->rope.cosines + at, t->ws->rope.sines + at, inv);
+    s->kern->norm_rope_back(out + q * elem, bf16, d + q, raw + q, c->n_kv_heads, half, s->l->k_norm,
+                            eps, t->ws->rope.cosines + at, t->ws->rope.sines + at,
+                            inv + c->n_heads);
+    gw_store_operand(s->kern, s->format, out, n_qk * hd, d + n_qk * hd, c->n_kv_heads * hd);
 }
 
 /* d_wide = gradient of the products q|k|v, from d_qkv; ends with a barrier. */
@@ -562,16 +552,7 @@ static void heads_back(const struct step *s) {
     const size_t stride = gw_packed_x_stride(s->format, cols);
     struct gw_span mine;
     my_rows(s, &mine);
-    for (size_t r = mine.begin; r < mine.end; r++) {
-        const size_t position = t->ws->batch.rows[r - s->rows.begin].position;
-        float *d = t->d_qkv + r * cols;
-        char *out = t->d_wide + r * stride;
-        for (size_t h = 0; h < n_qk; h++)
-            t->inv[r * n_qk + h] =
-                head_back(s, d + h * hd, s->v.qkv + r * cols + h * hd,
-                          h < c->n_heads ? s->l->q_norm : s->l->k_norm, position, out, h * hd);
-        gw_store_operand(s->kern, s->format, out, n_qk * hd, d + n_qk * hd, c->n_kv_heads * hd);
-    }
+    for (size_t r = mine.begin; r < mine.end; r++) row_back(s, r, t->d_wide + r * stride);
     barrier(s);
     if (s->l->q_norm == NULL || t->model->lora != NULL) return;
     gw_backward_norm_weight(t, grad(s, GW_TENSOR_Q_NORM), hd, c->n_heads, t->d_qkv, cols, s->v.qkv,

@@ -23,19 +23,22 @@ static void done_logits(void *ctx, int thread, size_t m0, size_t m, size_t n0, s
                         size_t c_stride) {
     const struct chunk *k = ctx;
     const struct gw_trainer *t = k->t;
-    const struct gwen_kernels *kern = &t->model->kern;
-    const float temperature = (float)t->opts.temperature;
+    const bool bf16 = t->model->format == GW_PANEL_BF16X2;
     (void)thread;
-    for (size_t i = 0; i < m; i++) {
-        float *z = c + i * c_stride;
-        const size_t row = m0 + i, target = (size_t)t->out_targets[row] - k->v0 - n0;
-        if (temperature != 1.0f) kern->divide(z, temperature, n);
-        kern->logprob_back(z, z, t->out_max[row],
-                           (float)((double)t->out_dlogprob[row] / t->out_sum[row]),
-                           t->out_dlogprob[row], target, n);
-        if (temperature != 1.0f) kern->divide(z, temperature, n);
-        gw_store_operand(kern, t->model->format, t->d_wide + row * k->stride, n0, z, n);
-    }
+    t->model->kern.logprob_back(
+        &(struct gwen_logprob_back){.m = m,
+                                    .n = n,
+                                    .z = c,
+                                    .z_stride = c_stride,
+                                    .dz = t->d_wide + m0 * k->stride + n0 * (bf16 ? 2 : 4),
+                                    .dz_stride = k->stride,
+                                    .bf16 = bf16,
+                                    .temperature = (float)t->opts.temperature,
+                                    .max = t->out_max + m0,
+                                    .p = t->out_p + m0,
+                                    .w = t->out_dlogprob + m0,
+                                    .target = t->out_targets + m0,
+                                    .first = (int32_t)(k->v0 + n0)});
 }
 
 struct to_sums {

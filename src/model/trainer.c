@@ -113,6 +113,7 @@ static void lay_out_scratch(struct carver *k, const struct gw_config *c, enum gw
     TAKE(out_max, floats);
     TAKE(out_sum, rows * sizeof(double));
     TAKE(out_dlogprob, floats);
+    TAKE(out_p, floats);
     TAKE(dh, floats * c->hidden);
     TAKE(dx, floats * c->hidden);
     TAKE(dy, rows * gw_packed_x_stride(f, c->hidden));
@@ -243,8 +244,8 @@ float *gw_trainer_grads(struct gw_trainer *t) { return t->grads; }
 
 const char *gw_train_op_name(enum gw_train_op op) {
     static const char *const names[GW_TRAIN_OP_COUNT] = {
-        "again",  "pack",  "head z",     "head dX", "head dW", "qkv dX", "o dX",   "gate_up dX",
-        "down dX", "qkv dW", "o dW", "gate_up dW", "down dW", "attend'", "rotate'", "norm'"};
+        "again",   "pack",   "head z", "head dX",    "head dW", "qkv dX",  "o dX",    "gate_up dX",
+        "down dX", "qkv dW", "o dW",   "gate_up dW", "down dW", "attend'", "rotate'", "norm'"};
     return names[op];
 }
 
@@ -349,8 +350,11 @@ static void run_loss(struct gw_trainer *t) {
         const struct gw_train_seg *seg = &t->segs[i];
         const struct gw_train_sample *s = &t->groups[seg->group].samples[seg->sample];
         t->loss(t->ctx, seg->group, seg->sample, s);
-        for (size_t out = t->out_spans[i].begin; out < t->out_spans[i].end; out++)
-            t->out_dlogprob[out] = s->dlogprobs[t->out_rows[out] - (seg->rows.end - s->n)];
+        for (size_t out = t->out_spans[i].begin; out < t->out_spans[i].end; out++) {
+            const float d = s->dlogprobs[t->out_rows[out] - (seg->rows.end - s->n)];
+            t->out_dlogprob[out] = d;
+            t->out_p[out] = (float)((double)d / t->out_sum[out]);
+        }
     }
 }
 

@@ -95,9 +95,9 @@ enum gwen_status gw_trainer_forward(struct gw_trainer *t, struct gw_train_group 
                                     struct gwen_err *err);
 /* The parts of the backward pass, for the profile. */
 enum gw_train_op {
-    GW_TRAIN_AGAIN,   /* what was not kept: norms, activations, with recomputation products */
-    GW_TRAIN_PACK,    /* both sides of all dW */
-    GW_TRAIN_HEAD_Z,  /* logits again, and their gradient */
+    GW_TRAIN_AGAIN,  /* what was not kept: norms, activations, with recomputation products */
+    GW_TRAIN_PACK,   /* both sides of all dW */
+    GW_TRAIN_HEAD_Z, /* logits again, and their gradient */
     GW_TRAIN_HEAD_DX,
     GW_TRAIN_HEAD_DW,
     GW_TRAIN_DX_QKV,

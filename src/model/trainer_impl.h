@@ -52,6 +52,7 @@ struct gw_trainer {
     struct gw_span *out_spans; /* per sample: its places among the output rows */
     int32_t *out_targets;
     float *out_max, *out_dlogprob; /* [max_rows] */
+    float *out_p;                  /* [max_rows] out_dlogprob / out_sum */
     double *out_sum;               /* [max_rows] see gw_head */
     size_t n_out;
     /* --- scratch of the backward pass */
@@ -103,8 +104,8 @@ void gw_store_operand(const struct gwen_kernels *kern, enum gw_panel_format form
 void *gw_trainer_scratch(const struct gw_trainer *t, int thread);
 size_t gw_trainer_vocab_chunk(const struct gw_config *c);
 
-/* When a part of the backward pass is done: adds the time since the last one to `op` (thread 0, with
- * a profile only). */
+/* When a part of the backward pass is done: adds the time since the last one to `op` (thread 0,
+ * with a profile only). */
 void gw_train_mark(const struct gw_trainer *t, enum gw_train_op op, int thread);
 
 /* trainer_pass.c: the next pass of the call into *t (go: there is one); on one thread. */

@@ -10,8 +10,9 @@
 struct work {
     char *q, *d_o;               /* [M][head_dim] operands */
     char *q_panels, *d_o_panels; /* the same as panels over M */
-    struct gw_attn_stats *stats; /* [M] */
+    float *max, *sum;            /* [M] */
     float *delta;                /* [M] rowsum(dO O) */
+    uint8_t *visible;            /* [M] slots of the block that a row sees */
     float *p, *ds;               /* [M][GW_KV_BLOCK] */
     char *p_op, *ds_op; /* the same as operands; p and ds themselves when these are float */
     char *p_t, *ds_t;   /* [GW_KV_BLOCK][M] operands */
@@ -47,8 +48,10 @@ static size_t carve(struct work *w, char *at, enum gw_panel_format format, size_
     TAKE(d_o, M * row_bytes(format, head_dim));
     TAKE(q_panels, over_m);
     TAKE(d_o_panels, over_m);
-    TAKE(stats, M * sizeof(struct gw_attn_stats));
+    TAKE(max, M * sizeof(float));
+    TAKE(sum, M * sizeof(float));
     TAKE(delta, M * sizeof(float));
+    TAKE(visible, M);
     TAKE(p, scores);
     TAKE(ds, scores);
     TAKE(p_op, scores);
@@ -93,7 +96,8 @@ static void gather(const struct gw_attn_back *a, const struct work *w, size_t r0
         const char *out = a->out + r * a->q_stride + h * hd * elem;
         memcpy(w->q + i * stride, a->q + r * a->q_stride + h * hd * elem, hd * elem);
         to_operand(kern, format, w->d_o + i * stride, d_out, hd);
-        w->stats[i] = a->stats[r * a->stats_stride + h];
+        w->max[i] = a->stats[r * a->stats_stride + h].max;
+        w->sum[i] = a->stats[r * a->stats_stride + h].sum;
         float sum = 0;
         for (size_t at = 0; at < hd; at += GW_KV_BLOCK) { /* heads may be longer than a row of p */
             const size_t len = GW_MIN(hd - at, (size_t)GW_KV_BLOCK);
@@ -107,20 +111,29 @@ static void gather(const struct gw_attn_back *a, const struct work *w, size_t r0
     }
 }
 
-/* P and dS of row i from scores and dP, over n slots of which `seen` are visible. */
-static void finish_row(const struct gw_attn_back *a, const struct work *w, size_t i, size_t n,
-                       size_t seen) {
-    float *p = w->p + i * GW_KV_BLOCK, *ds = w->ds + i * GW_KV_BLOCK;
-    a->kern->scale(p, a->scale, seen);
-    a->kern->exp_sub(p, p, w->stats[i].max, seen);
-    a->kern->divide(p, w->stats[i].sum, seen);
-    memset(p + seen, 0, (n - seen) * sizeof *p);
-    memset(ds + seen, 0, (n - seen) * sizeof *ds);
-    for (size_t c = 0; c < seen; c++) ds[c] = p[c] * (ds[c] - w->delta[i]) * a->scale;
-    if (gw_token_format(a->layout->format) == GW_PANEL_F32) return;
-    const size_t at = i * GW_KV_BLOCK * sizeof(struct gwen_bf16);
-    to_operand(a->kern, a->layout->format, w->p_op + at, p, n);
-    to_operand(a->kern, a->layout->format, w->ds_op + at, ds, n);
+/* P and dS from scores and dP, over n slots of which each row sees some; the first rows of a tile
+ * may end before the block begins. */
+static void finish_rows(const struct gw_attn_back *a, const struct work *w, size_t m, size_t n,
+                        size_t begin, size_t r0) {
+    const bool bf16 = a->layout->format == GW_PANEL_BF16X2;
+    for (size_t i = 0; i < m; i++) {
+        const size_t seen = a->position + r0 + i / a->heads_per_kv + 1;
+        w->visible[i] = (uint8_t)(seen > begin ? GW_MIN(seen - begin, n) : 0);
+    }
+    a->kern->softmax_back(
+        &(struct gwen_softmax_back){.m = m,
+                                    .n = n,
+                                    .p = w->p,
+                                    .ds = w->ds,
+                                    .stride = GW_KV_BLOCK,
+                                    .p16 = bf16 ? (struct gwen_bf16 *)(void *)w->p_op : NULL,
+                                    .ds16 = bf16 ? (struct gwen_bf16 *)(void *)w->ds_op : NULL,
+                                    .stride16 = GW_KV_BLOCK,
+                                    .visible = w->visible,
+                                    .scale = a->scale,
+                                    .max = w->max,
+                                    .sum = w->sum,
+                                    .delta = w->delta});
 }
 
 /* A product of m rows of k elements with n panels, whose result has rows c_stride floats apart. */
@@ -166,10 +179,7 @@ static void block_backward(const struct gw_attn_back *a, const struct work *w,
             GW_KV_BLOCK, false);
     product(kern, format, m, s_panels, hd, w->d_o, q_stride, w->v_t, v_t_stride, w->ds, GW_KV_BLOCK,
             false);
-    for (size_t i = 0; i < m; i++) { /* the first rows may end before the block begins */
-        const size_t seen = a->position + r0 + i / hpk + 1;
-        finish_row(a, w, i, slots, seen > begin ? GW_MIN(seen - begin, slots) : 0);
-    }
+    finish_rows(a, w, m, slots, begin, r0);
     product(kern, format, m, hd_panels, slots, w->ds_op, op_stride, w->k_t, k_t_stride, w->dq,
             kv_stride, j > 0);
     gw_transpose_tokens(over_m, w->p_op, op_stride, 0, slots, w->p_t, t, 0, 1);

@@ -33,7 +33,8 @@ static size_t samples_of_pass(const struct gw_bench_train_opts *o) {
 
 struct gw_trainer_opts gw_bench_train_trainer(const struct gw_bench_train_opts *o) {
     const size_t samples = samples_of_pass(o), max_len = first_tokens(o) + o->new_tokens;
-    const size_t rows = (samples + o->group - 1) / o->group * shared_rows(o) + samples * own_rows(o);
+    const size_t rows =
+        (samples + o->group - 1) / o->group * shared_rows(o) + samples * own_rows(o);
     return (struct gw_trainer_opts){.micro_batch = samples,
                                     .max_rows = GW_MAX(rows, max_len),
                                     .max_len = max_len,
@@ -73,13 +74,18 @@ static double gradient_bytes(const struct gw_packed *w, double layers) {
 
 void gw_bench_train_cost(const struct gw_model *m, const struct gw_bench_train_opts *o,
                          enum gw_train_op op, double *flops, double *bytes) {
-    static const enum gw_op forward[GW_TRAIN_OP_COUNT] = {
-        [GW_TRAIN_HEAD_Z] = GW_OP_HEAD,       [GW_TRAIN_HEAD_DX] = GW_OP_HEAD,
-        [GW_TRAIN_HEAD_DW] = GW_OP_HEAD,      [GW_TRAIN_DX_QKV] = GW_OP_QKV,
-        [GW_TRAIN_DW_QKV] = GW_OP_QKV,        [GW_TRAIN_DX_O] = GW_OP_O,
-        [GW_TRAIN_DW_O] = GW_OP_O,            [GW_TRAIN_DX_GATE_UP] = GW_OP_GATE_UP,
-        [GW_TRAIN_DW_GATE_UP] = GW_OP_GATE_UP, [GW_TRAIN_DX_DOWN] = GW_OP_DOWN,
-        [GW_TRAIN_DW_DOWN] = GW_OP_DOWN,      [GW_TRAIN_ATTEND] = GW_OP_ATTEND};
+    static const enum gw_op forward[GW_TRAIN_OP_COUNT] = {[GW_TRAIN_HEAD_Z] = GW_OP_HEAD,
+                                                          [GW_TRAIN_HEAD_DX] = GW_OP_HEAD,
+                                                          [GW_TRAIN_HEAD_DW] = GW_OP_HEAD,
+                                                          [GW_TRAIN_DX_QKV] = GW_OP_QKV,
+                                                          [GW_TRAIN_DW_QKV] = GW_OP_QKV,
+                                                          [GW_TRAIN_DX_O] = GW_OP_O,
+                                                          [GW_TRAIN_DW_O] = GW_OP_O,
+                                                          [GW_TRAIN_DX_GATE_UP] = GW_OP_GATE_UP,
+                                                          [GW_TRAIN_DW_GATE_UP] = GW_OP_GATE_UP,
+                                                          [GW_TRAIN_DX_DOWN] = GW_OP_DOWN,
+                                                          [GW_TRAIN_DW_DOWN] = GW_OP_DOWN,
+                                                          [GW_TRAIN_ATTEND] = GW_OP_ATTEND};
     const struct gw_layer *l = &m->layers[0];
     const double layers = (double)m->cfg.n_layers, n = (double)passes(o);
     *flops = *bytes = 0;
@@ -121,6 +127,11 @@ static double least_seconds(const struct gw_model *m, const struct gw_limits *li
     return GW_MAX(flops / limits->flops_s, bytes / limits->bytes_s);
 }
 
+double gw_bench_train_limit(const struct gw_model *model, const struct gw_limits *limits,
+                            const struct gw_bench_train_opts *o) {
+    return (double)(o->prompts * o->group * o->new_tokens) / least_seconds(model, limits, o);
+}
+
 /* --- the measurement ----------------------------------------------------------------------------
  */
 
@@ -151,14 +162,14 @@ static enum gwen_status make_work(struct work *w, size_t vocab, struct gwen_err 
         w->ids[i] = (int32_t)(gw_rng_uniform(&key) * (double)vocab);
     }
     for (size_t s = 0; s < n_samples; s++)
-        w->samples[s] = (struct gw_train_sample){
-            .ids = w->ids + s / o->group * row + first + s % o->group * o->new_tokens,
-            .n = o->new_tokens,
-            .logprobs = w->logprobs + s * o->new_tokens,
-            .dlogprobs = w->dlogprobs + s * o->new_tokens};
+        w->samples[s] = (struct gw_train_sample){.ids = w->ids + s / o->group * row + first +
+                                                        s % o->group * o->new_tokens,
+                                                 .n = o->new_tokens,
+                                                 .logprobs = w->logprobs + s * o->new_tokens,
+                                                 .dlogprobs = w->dlogprobs + s * o->new_tokens};
     for (size_t p = 0; p < o->prompts; p++)
-        w->groups[p] = (struct gw_train_group){w->ids + p * row, first, &w->samples[p * o->group],
-                                               o->group};
+        w->groups[p] =
+            (struct gw_train_group){w->ids + p * row, first, &w->samples[p * o->group], o->group};
     return GWEN_OK;
 }
 
@@ -182,12 +193,18 @@ static enum gwen_status run(struct work *w, struct gw_trainer *t, double *second
                             struct gwen_err *err) {
     struct gw_bench_train_opts o = *w->o;
     for (int i = -o.warmup; i < o.runs; i++) {
+        struct gw_train_profile profile = {0};
+        bool fastest = i >= 0;
         gw_trainer_zero(t);
-        gw_trainer_profile(t, i >= 0 ? o.profile : NULL);
+        gw_trainer_profile(t, o.profile != NULL ? &profile : NULL);
         uint64_t start = gw_now_ns();
         GW_TRY(gw_trainer_accumulate(t, w->groups, o.prompts, loss, &o, err));
         gw_trainer_finish(t);
-        if (i >= 0) seconds[i] = gw_seconds_since(start);
+        gw_trainer_profile(t, NULL);
+        if (i < 0) continue;
+        seconds[i] = gw_seconds_since(start);
+        for (int j = 0; j < i; j++) fastest = fastest && seconds[i] < seconds[j];
+        if (fastest && o.profile != NULL) *o.profile = profile;
     }
     return GWEN_OK;
 }
@@ -195,12 +212,13 @@ static enum gwen_status run(struct work *w, struct gw_trainer *t, double *second
 static void summarize(const struct gw_bench_train_opts *o, const double *seconds,
                       struct gw_bench_train_result *r) {
     const double tokens = (double)(o->prompts * o->group * o->new_tokens);
-    double sum = 0, square = 0, all = 0;
+    double sum = 0, square = 0;
+    r->seconds = seconds[0];
     for (int i = 0; i < o->runs; i++) {
-        all += seconds[i];
+        r->seconds = GW_MIN(r->seconds, seconds[i]);
         sum += tokens / seconds[i];
     }
-    r->seconds = all / o->runs;
+    r->best = tokens / r->seconds;
     r->rate.mean = sum / o->runs;
     for (int i = 0; i < o->runs; i++) {
         const double off = tokens / seconds[i] - r->rate.mean;
@@ -224,8 +242,8 @@ enum gwen_status gw_bench_train(const struct gw_model *model, struct gw_pool *po
         uint64_t now, most;
         gw_hw_read_process(&now, &most);
         summarize(o, seconds, result);
-        result->rate.limit = (double)(o->prompts * o->group * o->new_tokens) /
-                             least_seconds(model, limits, o);
+        result->rate.limit =
+            (double)(o->prompts * o->group * o->new_tokens) / least_seconds(model, limits, o);
         result->resident_bytes = (size_t)now;
     }
     gw_trainer_free(t);

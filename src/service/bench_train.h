@@ -13,17 +13,22 @@ struct gw_bench_train_opts {
     enum gw_recompute recompute;
     int warmup, runs;
     uint64_t seed;
-    struct gw_train_profile *profile; /* NULL, or filled with the time per part of all runs */
+    struct gw_train_profile
+        *profile; /* NULL, or filled with the time per part of the fastest run */
 };
 
 struct gw_bench_train_result {
     struct gw_rate rate;   /* predicted tokens per second */
-    double seconds;        /* of one forward and backward pass of everything, the mean */
+    double best;           /* of the fastest run */
+    double seconds;        /* of its forward and backward passes */
     size_t resident_bytes; /* of the process, weights included; 0: not known */
 };
 
 /* The trainer's options for these measurements: what a memory plan needs. */
 struct gw_trainer_opts gw_bench_train_trainer(const struct gw_bench_train_opts *o);
+/* Predicted tokens per second that cannot be exceeded. */
+double gw_bench_train_limit(const struct gw_model *model, const struct gw_limits *limits,
+                            const struct gw_bench_train_opts *o);
 /* Forward, loss and backward of random tokens; no optimizer. */
 enum gwen_status gw_bench_train(const struct gw_model *model, struct gw_pool *pool,
                                 const struct gw_limits *limits, const struct gw_bench_train_opts *o,

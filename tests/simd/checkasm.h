@@ -55,7 +55,7 @@ void ca_fill_f16(struct checkasm *ca, struct gwen_f16 *x, size_t n, enum ca_valu
 void ca_fill_bytes(struct checkasm *ca, void *x, size_t n);
 
 /* --- buffers ----------------------------------------------------------------------------- */
-enum { CA_SLOTS = 8, CA_SLOT_BYTES = 1 << 20, CA_CANARY = 256 };
+enum { CA_SLOTS = 12, CA_SLOT_BYTES = 1 << 20, CA_CANARY = 256 };
 /* `bytes` bytes that end where an inaccessible page begins; CA_CANARY bytes before them hold a
  * pattern.  Each slot holds one buffer; the content is that of the last use. */
 void *ca_buffer(int slot, size_t bytes);

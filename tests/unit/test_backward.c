@@ -96,12 +96,22 @@ static double swiglu(const void *ctx) {
 
 static void test_swiglu(void **state) {
     static struct row r = {.n = 21};
-    float gate[64], up[64], dy[64], d_gate[64], d_up[64];
+    float gate[64], up[64], dy[64], d_gate[64], d_up[64], c[128], d[128];
     (void)state;
     fill(gate, r.n), fill(up, r.n), fill(dy, r.n);
     for (size_t i = 0; i < r.n; i++) gate[i] *= 6;
     widen(r.x, gate, r.n), widen(r.w, up, r.n), widen(r.dy, dy, r.n);
-    kern.swiglu_back(d_gate, d_up, dy, gate, up, r.n);
+    for (size_t i = 0; i < r.n; i++) {
+        const size_t at = i / GWEN_PANEL * 2 * GWEN_PANEL + i % GWEN_PANEL;
+        c[at] = gate[i];
+        c[at + GWEN_PANEL] = up[i];
+    }
+    kern.swiglu_back(d, sizeof d, false, dy, r.n, c, 128, 1, r.n);
+    for (size_t i = 0; i < r.n; i++) {
+        const size_t at = i / GWEN_PANEL * 2 * GWEN_PANEL + i % GWEN_PANEL;
+        d_gate[i] = d[at];
+        d_up[i] = d[at + GWEN_PANEL];
+    }
     expect_slopes("swiglu, gate", swiglu, &r, r.x, d_gate, r.n);
     expect_slopes("swiglu, up", swiglu, &r, r.w, d_up, r.n);
 }
@@ -124,7 +134,19 @@ static void test_logprob(void **state) {
     r.dy[0] = (double)w;
     const float max = kern.max(z, r.n);
     for (size_t i = 0; i < r.n; i++) sum += exp(r.x[i] - (double)max);
-    kern.logprob_back(dz, z, max, (float)((double)w / sum), w, r.target, r.n);
+    const float p = (float)((double)w / sum);
+    const int32_t target = (int32_t)r.target;
+    kern.logprob_back(&(struct gwen_logprob_back){.m = 1,
+                                                  .n = r.n,
+                                                  .z = z,
+                                                  .z_stride = r.n,
+                                                  .dz = dz,
+                                                  .dz_stride = sizeof dz,
+                                                  .temperature = 1,
+                                                  .max = &max,
+                                                  .p = &p,
+                                                  .w = &w,
+                                                  .target = &target});
     expect_slopes("log-probability", logprob, &r, r.x, dz, r.n);
 }
 
