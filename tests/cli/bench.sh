@@ -68,3 +68,26 @@ done
 run rollout --prompt-tokens 1,2
 run decode --prompt-tokens 0
 run nothing
+
+echo "train"
+bench train --batch 2 --seq 20 --profile >"$T/out" || exit 1
+grep -vE 'of limit$' "$T/out" | shape | cut -d '|' -f 1-5
+sed -nE 's/^  ([a-z_'"'"' dXWz]+[a-zXWz'"'"']) .* of limit$/\1/p' "$T/out" | sed 's/ *$//' | tr '\n' ','
+echo
+bench train --batch 2 --groups 3 --seq 20 --prompt-tokens 9 --train-micro-batch 2 --recompute layer \
+    --json >"$T/out" || exit 1
+for key in what batch groups prompt_tokens new_tokens recompute train_micro_batch; do
+    printf '%s ' "$(value $key <"$T/out")"
+done
+echo
+for key in dtype isa numeric_class threads memory_bytes step_ms tok_s tok_s_std tok_s_best \
+    limit_tok_s fraction; do
+    [ -n "$(value $key <"$T/out")" ] || echo "no $key"
+done
+bench train --batch 3 --seq 16 --matrix --json >"$T/out" || exit 1
+paste -d ' ' <(value what <"$T/out") <(value recompute <"$T/out") <(value train_micro_batch <"$T/out")
+head -n 1 "$T/out" | value time_change
+bench train --batch 2 --seq 16 --matrix | shape | cut -d '|' -f 1-3
+run train --batch 1,2
+run train --seq 9 --prompt-tokens 9
+run train --seq 100000
