@@ -31,9 +31,10 @@ static void say_summary(const struct gw_evaluate *e) {
 
 static enum gwen_status put_summary(struct gw_evaluate *e, struct gw_cli *cli,
                                     struct gwen_err *err) {
+    const struct gw_common *c = &cli->common;
     struct gw_str s = {0};
-    gw_eval_put_summary(&s, gw_eval_task_name((enum gw_eval_task)e->task), cli->common.model,
-                        &e->result, &e->summary);
+    gw_eval_put_summary(&s, gw_eval_task_name((enum gw_eval_task)e->task),
+                        c->adapter != NULL ? c->adapter : c->model, &e->result, &e->summary);
     enum gwen_status status = gw_cli_put(cli, &s, err);
     gw_str_free(&s);
     return status;
@@ -84,14 +85,14 @@ static enum gwen_status put_table_row(const struct gw_eval_summary *s, const cha
     return status;
 }
 
-/* Evaluates the model in `dir`, called `name` in the table; rows go to OUT/name.jsonl. */
-static enum gwen_status evaluate_row(struct eval *v, const char *dir, const char *name, bool first,
+/* Evaluates the model that the command line names, or a checkpoint in its place, called `name` in
+ * the table; rows go to OUT/name.jsonl. */
+static enum gwen_status evaluate_row(struct eval *v, const char *name, bool first,
                                      struct gw_cli *cli, struct gwen_err *err) {
     struct gw_evaluate e = v->options;
     struct gw_str path = {0};
     char file[80];
     enum gwen_status status = GWEN_OK;
-    cli->common.model = dir;
     snprintf(file, sizeof file, "%s.jsonl", name);
     if (e.out_path != NULL) {
         status = gw_path_join(&path, e.out_path, file, err);
@@ -109,22 +110,38 @@ static enum gwen_status evaluate_row(struct eval *v, const char *dir, const char
     return status;
 }
 
+/* A checkpoint is a model, or an adapter for the model that `base` names. */
+static enum gwen_status name_checkpoint(const struct gw_common *base, const char *dir,
+                                        struct gw_common *c, struct gwen_err *err) {
+    struct gw_str file = {0};
+    GW_TRY(gw_path_join(&file, dir, "adapter_config.json", err));
+    const bool adapter = gw_file_exists(file.data);
+    gw_str_free(&file);
+    if (adapter && base->model == NULL)
+        return gw_fail(err, GWEN_ERR_ARGUMENT, "%s: is an adapter: --model DIR, which it is for",
+                       dir);
+    c->model = adapter ? base->model : dir;
+    c->adapter = adapter ? dir : NULL;
+    return GWEN_OK;
+}
+
 static enum gwen_status evaluate_steps(struct eval *v, const uint64_t *steps, size_t n,
                                        struct gw_cli *cli, struct gwen_err *err) {
-    const char *base = cli->common.model;
+    const struct gw_common base = cli->common;
     struct gw_str dir = {0};
     enum gwen_status status = GWEN_OK;
     if (n == 0)
         return gw_fail(err, GWEN_ERR_ARGUMENT, "%s: has no checkpoint-N of a training run",
                        v->run_dir);
     if (v->options.out_path != NULL) GW_TRY(gw_dir_make(v->options.out_path, err));
-    if (base != NULL) status = evaluate_row(v, base, "model", true, cli, err);
+    if (base.model != NULL) status = evaluate_row(v, "base", true, cli, err);
     for (size_t i = 0; i < n && status == GWEN_OK; i++) {
         char name[40];
         snprintf(name, sizeof name, "checkpoint-%" PRIu64, steps[i]);
         status = gw_path_join(&dir, v->run_dir, name, err);
+        if (status == GWEN_OK) status = name_checkpoint(&base, dir.data, &cli->common, err);
         if (status == GWEN_OK)
-            status = evaluate_row(v, dir.data, name, i == 0 && base == NULL, cli, err);
+            status = evaluate_row(v, name, i == 0 && base.model == NULL, cli, err);
     }
     gw_str_free(&dir);
     return status;
@@ -195,7 +212,8 @@ static const char about[] =
     "directory, the file is eval.jsonl in it.\n"
     "\n"
     "--checkpoints evaluates each checkpoint-N of a training run and prints a table, with\n"
-    "--json an object for each; a --model beside it comes first.  Rows go to\n"
+    "--json an object for each; a --model beside it, which adapters need, comes first.  Rows go "
+    "to\n"
     "OUT/checkpoint-N.jsonl.\n"
     "\n"
     "--compare A B takes two files of rows, or directories with an eval.jsonl, of the same\n"
@@ -229,6 +247,7 @@ int gw_cmd_eval(struct gw_cli *cli, int argc, char **argv) {
         .options = {.task = -1, .k = 4, .max_tokens = 256, .p.sampling = GW_SAMPLING_INIT}};
     struct gw_evaluate *e = &v.options;
     const struct gw_option options[] = {
+        GW_OPT_ADAPTER(cli),
         GW_OPT_CHOICE("task", 0, &e->task, GW_EVAL_TASK_WORDS, "what is evaluated, and how"),
         GW_OPT_STRING("data", 'd', &e->data_path, "FILE", "JSONL of rows; -: standard input"),
         GW_OPT_STRING("out", 'o', &e->out_path, "FILE", "JSONL of samples, or a directory"),
