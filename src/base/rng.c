@@ -65,6 +65,18 @@ double gw_rng_uniform(const struct gw_rng_key *key) {
     return gw_rng_uniform_at(&r, key->sample, key->position);
 }
 
+void gw_rng_shuffle(const struct gw_rng_key *key, size_t *order, size_t n) {
+    struct gw_rng rng;
+    gw_rng_init(&rng, key);
+    for (size_t i = 0; i < n; i++) order[i] = i;
+    for (size_t i = n; i > 1; i--) {
+        size_t k = (size_t)(gw_rng_uniform_at(&rng, 0, i - 1) * (double)i);
+        size_t was = order[i - 1];
+        order[i - 1] = order[k];
+        order[k] = was;
+    }
+}
+
 uint64_t gw_hash64(const void *bytes, size_t len) {
     const unsigned char *p = bytes;
     uint64_t h = 0xcbf29ce484222325u; /* FNV-1a: offset basis and prime */

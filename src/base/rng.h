@@ -28,7 +28,8 @@ enum gw_rng_stream {
     GW_STREAM_EVAL = 3,
     GW_STREAM_INIT = 4,     /* random weights; prompt_key = hash of the tensor's name */
     GW_STREAM_ROUNDING = 5, /* stochastic rounding; prompt_key = hash of the tensor's name */
-    GW_STREAM_DATA = 6      /* order of training rows; step = epoch */
+    GW_STREAM_DATA = 6      /* order of training rows: step = epoch, prompt_key = 0; of a rollout's
+                             * completions in training: step = the rollout's, prompt_key = 1 */
 };
 
 struct gw_rng_key {
@@ -59,6 +60,10 @@ double gw_rng_uniform_at(const struct gw_rng *r, uint64_t sample, uint64_t posit
 double gw_rng_uniform(const struct gw_rng_key *key);
 /* Two words as a uniform double in [0, 1): the top 53 bits of hi:lo, times 2^-53. */
 double gw_rng_to_double(uint32_t hi, uint32_t lo);
+
+/* order[n] = a permutation of 0 .. n-1 that depends on the key (but its sample and position) alone:
+ * Fisher-Yates over its draws. */
+void gw_rng_shuffle(const struct gw_rng_key *key, size_t *order, size_t n);
 
 /* 64-bit hash of bytes: FNV-1a 64, then the finalizer of MurmurHash3 (whose avalanche FNV lacks
  * on short strings).  Not meant to withstand chosen collisions.  It is part of the result: the

@@ -90,9 +90,9 @@ static enum gwen_status plan_rollout(struct train *s, const struct gw_train_work
     struct gw_plan_options base = *plan, small = *plan;
     struct gw_plan taken;
     struct gw_speed speed;
-    /* A step's share of the data. */
+    /* A rollout's share of the data. */
     struct gw_prompts step = s->prompts;
-    step.n = gw_grpo_step_prompts(&s->t.config);
+    step.n = gw_grpo_sizes(&s->t.config).prompts;
     step.n_tokens = s->prompts.n_tokens / s->prompts.n * step.n;
     GW_TRY(gw_train_plan(&least, work, rt->budget, &small, err));
     gw_plan_make(&small, &taken);
@@ -132,12 +132,13 @@ static enum gwen_status read_prompts(struct train *s, struct gwen_err *err) {
     const struct gw_prompt_opts opts =
         gw_prompting_prompts(&s->t.p, s->t.config.max_completion_length, false);
     GW_TRY(gw_prompts_read(s->prompts_path, &opts, &s->prompts, err));
-    const size_t per_step = gw_grpo_step_prompts(&s->t.config);
-    if (s->prompts.n >= per_step) return GWEN_OK;
+    const struct gw_grpo_sizes size = gw_grpo_sizes(&s->t.config);
+    if (s->prompts.n >= size.prompts) return GWEN_OK;
     return gw_fail(err, GWEN_ERR_ARGUMENT,
-                   "%s: %zu prompts, but a step takes %zu (per_device_train_batch_size times "
-                   "gradient_accumulation_steps / num_generations)",
-                   s->prompts_path, s->prompts.n, per_step);
+                   "%s: %zu prompts, but a rollout takes %zu: %zu completions "
+                   "(per_device_train_batch_size times gradient_accumulation_steps, or times "
+                   "steps_per_generation), num_generations %zu of each prompt",
+                   s->prompts_path, s->prompts.n, size.prompts, size.completions, size.group);
 }
 
 static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_err *err) {
@@ -147,7 +148,7 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     GW_TRY(read_prompts(s, err));
     GW_TRY(check_rewards(s, err));
     struct gw_plan_options plan = gw_runtime_plan(&t->p.rt);
-    const struct gw_train_work work = {.samples = gw_train_config_generation_batch(&t->config),
+    const struct gw_train_work work = {.samples = gw_grpo_sizes(&t->config).step_completions,
                                        .max_len = s->prompts.max_prompt + s->prompts.max_tokens,
                                        .max_prompt = s->prompts.max_prompt,
                                        .temperature = t->config.temperature};
@@ -188,8 +189,9 @@ static void put_reward_kinds(struct gw_str *s) {
 static const char about[] =
     "Trains by GRPO.  Each step samples num_generations completions for each of its\n"
     "prompts, has them rewarded, and takes one optimizer step; a step has\n"
-    "per_device_train_batch_size times gradient_accumulation_steps completions.  Prompts\n"
-    "are rows as for rollout; what else a row holds (\"answer\", ...) is there for rewards:\n";
+    "per_device_train_batch_size times gradient_accumulation_steps completions.  With\n"
+    "steps_per_generation and num_iterations a rollout feeds several steps.  Prompts are\n"
+    "rows as for rollout; what else a row holds (\"answer\", ...) is there for rewards:\n";
 static const char about_rest[] =
     "--reward-cmd is a program that is given a line of JSON {\"id\", \"prompt\",\n"
     "\"completion\", \"ids\", \"meta\"} for each completion and answers {\"id\", \"reward\"} in\n"

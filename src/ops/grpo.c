@@ -9,7 +9,7 @@ double gw_grpo_weight(const struct gw_grpo_opts *o, const struct gw_grpo_batch *
     case GW_LOSS_GRPO: return 1.0 / ((double)GW_MAX(n, (size_t)1) * rows * m);
     case GW_LOSS_BNPO: return 1.0 / ((double)GW_MAX(b->tokens, (size_t)1) * m);
     case GW_LOSS_DR_GRPO: return 1.0 / (rows * (double)o->max_completion_length * m);
-    default: return 1.0 / (double)GW_MAX(b->all_tokens, (size_t)1);
+    default: return 1.0 / b->all_tokens;
     }
 }
 
@@ -142,6 +142,10 @@ static double std_of(const double *x, size_t n) {
 
 /* A deviation this small is rounding: TRL compares with 0 by isclose. */
 static bool is_zero(double std) { return std <= 1e-8; }
+
+bool gw_grpo_is_flat(const double *rewards, size_t group) {
+    return is_zero(std_of(rewards, group));
+}
 
 void gw_grpo_advantages(enum gw_advantage kind, const double *rewards, size_t n, size_t group,
                         double *advantages, struct gw_reward_stats *stats) {

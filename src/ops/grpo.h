@@ -17,7 +17,7 @@ enum gw_loss_type {
     GW_LOSS_GRPO,    /* mean over completions of their means */
     GW_LOSS_BNPO,    /* mean over the tokens of a micro-batch */
     GW_LOSS_DR_GRPO, /* sum over a constant length */
-    GW_LOSS_DAPO,    /* mean over all tokens of the step */
+    GW_LOSS_DAPO,    /* mean over all tokens of a step's share of the rollout */
     GW_LOSS_CISPO    /* DAPO's mean of another loss */
 };
 
@@ -36,7 +36,7 @@ struct gw_grpo_batch {
     size_t n_micro_batches; /* accumulation steps */
     size_t rows;            /* completions in this micro-batch, masked ones too */
     size_t tokens;          /* unmasked tokens in this micro-batch */
-    size_t all_tokens;      /* ... in all micro-batches of the step */
+    double all_tokens;      /* ... in as many as a step has, on the average of the rollout's */
 };
 
 /* What a token's l is multiplied by in the loss, in a completion of n unmasked tokens. */
@@ -84,6 +84,8 @@ struct gw_reward_stats {
     double frac_zero_std; /* share of completions whose std is 0 */
 };
 
+/* Whether a group's rewards are all the same, so that they teach nothing. */
+bool gw_grpo_is_flat(const double *rewards, size_t group);
 /* Advantages of n rewards in groups of `group` (which divides n). */
 void gw_grpo_advantages(enum gw_advantage kind, const double *rewards, size_t n, size_t group,
                         double *advantages, struct gw_reward_stats *stats);

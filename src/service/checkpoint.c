@@ -42,8 +42,9 @@ static void put_object(struct gw_str *out, const char *name, const struct gw_str
 void gw_train_state_put(const struct gw_train_state *s, struct gw_str *out) {
     gw_str_printf(out,
                   "{\"gwen_checkpoint\":1,\"step\":%" PRIu64 ",\"generation\":%" PRIu64
-                  ",\"epoch\":%" PRIu64 ",\"row\":%" PRIu64 ",\"skipped\":%" PRIu64,
-                  s->step, s->generation, s->epoch, s->row, s->skipped);
+                  ",\"used\":%" PRIu64 ",\"epoch\":%" PRIu64 ",\"row\":%" PRIu64
+                  ",\"skipped\":%" PRIu64,
+                  s->step, s->generation, s->used, s->epoch, s->row, s->skipped);
     put_object(out, "config", &s->config);
     put_object(out, "profile", &s->profile);
     gw_str_puts(out, "}\n");
@@ -73,6 +74,7 @@ static enum gwen_status take_state(const struct gw_row *row, struct gw_train_sta
         return gw_row_fail(row, err, "version %" PRIu64 " of a checkpoint is not known", version);
     GW_TRY(take_count(row, "step", &s->step, err));
     GW_TRY(take_count(row, "generation", &s->generation, err));
+    GW_TRY(take_count(row, "used", &s->used, err));
     GW_TRY(take_count(row, "epoch", &s->epoch, err));
     GW_TRY(take_count(row, "row", &s->row, err));
     GW_TRY(take_count(row, "skipped", &s->skipped, err));

@@ -17,6 +17,7 @@
 struct gw_train_state {
     uint64_t step;         /* optimizer steps done */
     uint64_t generation;   /* rollouts done: the "step" of the random draws of the next one */
+    uint64_t used;         /* updates made with the last one; 0: all that it is for */
     uint64_t epoch;        /* of the data ... */
     uint64_t row;          /* ... and how many rows of its order have been used */
     uint64_t skipped;      /* steps that were skipped for gradients that were not finite */

@@ -3,13 +3,18 @@
  *     grpo_train.c    options, memory, the loop over steps
  *     grpo_rollout.c  prompts --> samples --> rewards --> advantages, reference
  *     grpo_step.c     loss, gradients, the optimizer's step
- *     grpo_log.c      metrics, OUT/rollouts */
+ *     grpo_log.c      metrics, OUT/rollouts
+ *     grpo_save.c     a rollout that is not used up, in a checkpoint
+ *
+ * As in TRL, the completions of a rollout are shuffled and cut into micro-batches of
+ * per_device_train_batch_size; each optimizer step uses gradient_accumulation_steps of them, all in
+ * turn, until each has been used num_iterations times. */
 #ifndef GW_GRPO_INTERNAL_H
 #define GW_GRPO_INTERNAL_H
 
 #include "service/grpo_train.h"
 
-/* One completion of the step. */
+/* One completion of the rollout. */
 struct gw_completion {
     size_t n;
     enum gw_finish finish;
@@ -22,41 +27,64 @@ struct gw_grpo {
     const struct gw_grpo_run_opts *o;
     struct gw_rollout *rollout;
     struct gw_grpo_opts loss_opts;
-    size_t group, n_groups, n; /* completions: n = group * n_groups */
-    size_t longest, width;     /* tokens of a completion; of prompt and completion */
-    size_t *order;             /* [prompts->n] of the epoch */
+    struct gw_grpo_sizes size;
+    size_t longest, width; /* tokens of a completion; of prompt and completion */
+    size_t *order;         /* [prompts->n] of the epoch */
     uint64_t epoch;
-    /* one step */
-    struct gw_prompts batch; /* rows [n_groups], borrowed from the data */
-    size_t *chosen;          /* [n_groups] their numbers in the data */
+    /* The rollout; run->state.used updates were made with it.  n = size.completions. */
+    struct gw_prompts batch; /* rows [size.prompts], borrowed from the data */
+    size_t *chosen;          /* [size.prompts] their numbers in the data */
     struct gw_str *prompt_texts;
+    size_t first;                      /* the group that rows are being sampled for from */
     struct gw_completion *completions; /* [n] */
-    struct gw_train_group *groups;
-    struct gw_train_sample *samples;
-    int32_t *ids;                             /* [n][longest] */
-    float *old, *now, *entropy, *slope, *ref; /* [n][longest] */
-    int32_t *sequences;                       /* [n][width], for the reference */
+    int32_t *ids;                      /* [n][longest] */
+    float *old, *ref;                  /* [n][longest] */
+    float *scores, *rewards;           /* [n][count], [n] */
+    double *filled, *advantages;       /* [n] */
+    bool *left_out;                    /* [n] filter_zero_std */
+    size_t *shuffled, *micro_of;       /* [n] micro_of: micro-batch of a completion */
+    double *part_tokens;               /* [size.parts] that count, as TRL's num_items_in_batch */
+    size_t sampled, prompt_tokens, rounds, dropped;
+    double frac_zero_std;
+    double rollout_s, reward_s, reference_s;
+    int32_t *sequences; /* [n][width], for the reference */
     struct gw_score_request *requests;
     struct gw_reward_input *inputs;
-    float *scores, *rewards; /* [n][count], [n] */
-    double *filled, *advantages;
-    struct gw_grpo_batch *batches; /* [accumulation steps] */
-    struct gw_grpo_stats *stats;   /* likewise */
-    size_t sampled, trained, differing;
-    double loss, frac_zero_std;
-    struct gw_rollout_stats rollout_stats;
-    double rollout_s, reward_s, reference_s;
+    /* one step */
+    size_t update;                   /* which one of the rollout */
+    struct gw_train_group *groups;   /* [size.prompts] */
+    struct gw_train_sample *samples; /* [n] */
+    size_t *which;                   /* [n] the completion of each sample */
+    float *now, *entropy, *slope;    /* [n][longest] */
+    struct gw_grpo_batch *batches;   /* [accumulation steps] */
+    struct gw_grpo_stats *stats;     /* likewise */
+    size_t n_groups, trained, differing;
+    double loss, passes_s;
 };
 
 /* Chooses the next prompts, samples their groups, has them rewarded and, with a KL, scored by the
- * reference.  On failure the run's position in data and draws is as before. */
+ * reference; after a failure the rollout is not to be used. */
 enum gwen_status gw_grpo_make_rollout(struct gw_grpo *g, struct gwen_err *err);
-/* One optimizer step: a rollout, gradients, AdamW, logs. */
+/* Everything that follows from prompts, completions and rewards: advantages, micro-batches.
+ * `number` is the rollout's. */
+void gw_grpo_weigh_rollout(struct gw_grpo *g, uint64_t number);
+/* The text of prompt k, which batch.rows[k] has. */
+enum gwen_status gw_grpo_decode_prompt(struct gw_grpo *g, size_t k, struct gwen_err *err);
+/* One optimizer step: a rollout if need be, gradients, AdamW, logs. */
 enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err);
-/* Writes the step's samples and metrics; the times of *line are there already. */
+/* Whether completion i does not count (though its reward does). */
+bool gw_grpo_is_masked(const struct gw_grpo *g, size_t i);
+
+/* Writes the samples of a new rollout and the step's metrics; the times of *line are there
+ * already. */
 enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line,
                                   const struct gw_learner_report *report, struct gwen_err *err);
 /* Makes OUT/rollouts, and removes the samples of steps after the one the run goes on from. */
 enum gwen_status gw_grpo_cut_rollouts(const struct gw_grpo *g, struct gwen_err *err);
+
+/* A part of a checkpoint (ctx: the struct gw_grpo): writes the rollout if it is not used up. */
+enum gwen_status gw_grpo_save_rollout(void *ctx, const char *dir, struct gwen_err *err);
+/* Reads it again. */
+enum gwen_status gw_grpo_load_rollout(struct gw_grpo *g, const char *dir, struct gwen_err *err);
 
 #endif

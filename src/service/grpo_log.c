@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 static void put_loss_metrics(struct gw_grpo *g, struct gw_metrics *m) {
-    const size_t n = g->run->config->gradient_accumulation_steps;
     struct gw_grpo_metrics sum = {0};
-    for (size_t b = 0; b < n; b++) {
+    size_t n = 0;
+    for (size_t b = 0; b < g->size.accumulation; b++) n += g->batches[b].rows > 0;
+    for (size_t b = 0; b < g->size.accumulation; b++) {
         struct gw_grpo_metrics one;
+        if (g->batches[b].rows == 0) continue; /* all of it was left out */
         gw_grpo_metrics(&g->loss_opts, &g->stats[b], &one);
         const double share = 1.0 / (double)n;
         sum.kl += one.kl * share;
@@ -42,7 +44,7 @@ static void put_loss_metrics(struct gw_grpo *g, struct gw_metrics *m) {
 static void put_lengths(const struct gw_grpo *g, bool terminated, const char *mean,
                         const char *least, const char *most, struct gw_metrics *m) {
     size_t n = 0, sum = 0, lo = SIZE_MAX, hi = 0;
-    for (size_t i = 0; i < g->n; i++) {
+    for (size_t i = 0; i < g->size.completions; i++) {
         const struct gw_completion *c = &g->completions[i];
         if (terminated && c->finish == GW_FINISH_LENGTH) continue;
         n++;
@@ -58,10 +60,11 @@ static void put_lengths(const struct gw_grpo *g, bool terminated, const char *me
 static void put_metrics(struct gw_grpo *g, const struct gw_learner_report *r) {
     struct gw_metrics *m = &g->run->metrics;
     const struct gw_train_state *at = &g->run->state;
+    const size_t n = g->size.completions;
     double tokens = at->step > 1 ? gw_metrics_get(m, "num_tokens") : 0;
     size_t clipped = 0;
-    tokens += (double)(g->sampled + g->group * g->batch.n_tokens);
-    for (size_t i = 0; i < g->n; i++) clipped += g->completions[i].finish == GW_FINISH_LENGTH;
+    if (g->update == 0) tokens += (double)(g->sampled + g->size.group * g->prompt_tokens);
+    for (size_t i = 0; i < n; i++) clipped += g->completions[i].finish == GW_FINISH_LENGTH;
     gw_metrics_clear(m);
     gw_metrics_put(m, "loss", r->skipped ? NAN : g->loss);
     gw_metrics_put(m, "grad_norm", r->grad_norm);
@@ -69,12 +72,16 @@ static void put_metrics(struct gw_grpo *g, const struct gw_learner_report *r) {
     gw_metrics_put(m, "num_tokens", tokens);
     put_lengths(g, false, "completions/mean_length", "completions/min_length",
                 "completions/max_length", m);
-    gw_metrics_put(m, "completions/clipped_ratio", (double)clipped / (double)g->n);
+    gw_metrics_put(m, "completions/clipped_ratio", (double)clipped / (double)n);
     put_lengths(g, true, "completions/mean_terminated_length", "completions/min_terminated_length",
                 "completions/max_terminated_length", m);
-    gw_rewards_put_metrics(g->o->rewards, g->scores, g->rewards, g->n, m);
+    gw_rewards_put_metrics(g->o->rewards, g->scores, g->rewards, n, m);
     gw_metrics_put(m, "frac_reward_zero_std", g->frac_zero_std);
     put_loss_metrics(g, m);
+    if (g->run->config->dynamic_sampling) {
+        gw_metrics_put(m, "dynamic_sampling/rounds", (double)g->rounds);
+        gw_metrics_put(m, "dynamic_sampling/dropped_groups", (double)g->dropped);
+    }
     gw_metrics_put(m, "epoch", (double)at->epoch + (double)at->row / (double)g->o->prompts->n);
     gw_metrics_put(m, "skipped_steps", (double)g->learner->optimizer->skipped);
     if (g->o->verify) gw_metrics_put(m, "differing_logprobs", (double)g->differing);
@@ -110,7 +117,7 @@ static enum gwen_status write_rollouts(const struct gw_grpo *g, const char *path
     struct gw_str end = {0};
     enum gwen_status status = GWEN_OK;
     GW_TRY(gw_out_open(path, &out, err));
-    for (size_t i = 0; i < g->n && status == GWEN_OK; i++) {
+    for (size_t i = 0; i < g->size.completions && status == GWEN_OK; i++) {
         const struct gw_str *row = &g->completions[i].row;
         gw_str_clear(&end);
         put_scores(g, i, &end);
@@ -141,7 +148,9 @@ enum gwen_status gw_grpo_cut_rollouts(const struct gw_grpo *g, struct gwen_err *
     struct gw_str path = {0};
     enum gwen_status status = gw_path_join(&path, g->run->dir, "rollouts", err);
     if (status == GWEN_OK) status = gw_dir_make(path.data, err);
-    for (uint64_t step = g->run->state.step + 1; status == GWEN_OK; step++) {
+    const uint64_t used = g->run->state.used, updates = g->size.updates;
+    uint64_t step = g->run->state.step + 1 + (used > 0 ? updates - used : 0);
+    for (; status == GWEN_OK; step += updates) {
         status = rollouts_path(g, step, &path, err);
         if (status != GWEN_OK || !gw_file_exists(path.data)) break;
         if (unlink(path.data) != 0)
@@ -151,20 +160,30 @@ enum gwen_status gw_grpo_cut_rollouts(const struct gw_grpo *g, struct gwen_err *
     return status;
 }
 
-enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line,
-                                  const struct gw_learner_report *report, struct gwen_err *err) {
-    struct gw_metrics *m = &g->run->metrics;
+static enum gwen_status log_rollout(struct gw_grpo *g, struct gwen_err *err) {
     struct gw_str path = {0};
     enum gwen_status status = rollouts_path(g, g->run->state.step, &path, err);
     if (status == GWEN_OK) status = write_rollouts(g, path.data, err);
     gw_str_free(&path);
-    GW_TRY(status);
+    return status;
+}
+
+enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line,
+                                  const struct gw_learner_report *report, struct gwen_err *err) {
+    struct gw_metrics *m = &g->run->metrics;
+    const bool sampled = g->update == 0;
+    if (sampled) GW_TRY(log_rollout(g, err));
     put_metrics(g, report);
     line->loss = gw_metrics_get(m, "loss");
     line->reward = gw_metrics_get(m, "reward");
-    gw_metrics_put(m, "time/train/rollout_s", g->rollout_s);
-    gw_metrics_put(m, "time/train/reward_s", g->reward_s);
-    gw_metrics_put(m, "time/train/reference_s", g->reference_s);
+    line->rollout_tok_s = (double)g->sampled / g->rollout_s;
+    line->train_tok_s = (double)g->trained / (g->passes_s + report->optimizer_s + report->repack_s);
+    gw_metrics_put(m, "time/train/rollout_s", sampled ? g->rollout_s : 0);
+    gw_metrics_put(m, "time/train/reward_s", sampled ? g->reward_s : 0);
+    gw_metrics_put(m, "time/train/reference_s", sampled ? g->reference_s : 0);
+    gw_metrics_put(m, "time/train/forward_backward_s", g->passes_s);
+    gw_metrics_put(m, "time/train/optimizer_s", report->optimizer_s);
+    gw_metrics_put(m, "time/train/repack_s", report->repack_s);
     gw_metrics_put(m, "time/train/rollout_tokens_per_s", line->rollout_tok_s);
     gw_metrics_put(m, "time/train/tokens_per_s", line->train_tok_s);
     return gw_train_run_step(g->run, line, err);

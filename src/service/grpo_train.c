@@ -9,23 +9,37 @@
 /* --- options ---------------------------------------------------------------------------------- */
 
 enum gwen_status gw_grpo_check(const struct gw_train_config *c, struct gwen_err *err) {
-    const char *what = NULL;
-    if (c->num_iterations != 1) what = "num_iterations above 1";
-    if (c->steps_per_generation != 0 && c->steps_per_generation != c->gradient_accumulation_steps)
-        what = "steps_per_generation other than gradient_accumulation_steps";
-    if (c->top_entropy_quantile < 1) what = "top_entropy_quantile below 1";
-    if (c->entropy_coef != 0) what = "entropy_coef";
-    if (c->log_completions) what = "log_completions";
-    if (what != NULL) return gw_fail(err, GWEN_ERR_UNSUPPORTED, "%s is not implemented", what);
-    return GWEN_OK;
+    const size_t accumulation = c->gradient_accumulation_steps;
+    const size_t steps = c->steps_per_generation != 0 ? c->steps_per_generation : accumulation;
+    if (c->advantage_estimator != GW_ESTIMATOR_GRPO && c->scale_rewards != GW_SCALE_GROUP)
+        return gw_fail(err, GWEN_ERR_ARGUMENT,
+                       "scale_rewards has no effect with this advantage_estimator: leave it out");
+    if (steps >= accumulation && steps * c->num_iterations % accumulation == 0) return GWEN_OK;
+    if (accumulation % steps == 0 && c->num_iterations == 1) return GWEN_OK;
+    return gw_fail(err, GWEN_ERR_UNSUPPORTED,
+                   "a rollout of steps_per_generation %zu, used num_iterations %zu times, does not "
+                   "come out even with gradient_accumulation_steps %zu: make steps_per_generation "
+                   "a multiple of it",
+                   steps, c->num_iterations, accumulation);
 }
 
-size_t gw_grpo_step_prompts(const struct gw_train_config *c) {
-    return gw_train_config_generation_batch(c) / c->num_generations;
+/* Several generations of TRL's that feed one step are made at once, from the same weights. */
+struct gw_grpo_sizes gw_grpo_sizes(const struct gw_train_config *c) {
+    const size_t accumulation = c->gradient_accumulation_steps;
+    const size_t steps = c->steps_per_generation != 0 ? c->steps_per_generation : accumulation;
+    struct gw_grpo_sizes s = {.group = c->num_generations, .accumulation = accumulation};
+    s.micro_batches = GW_MAX(steps, accumulation);
+    s.parts = s.micro_batches / steps;
+    s.completions = s.micro_batches * c->per_device_train_batch_size;
+    s.prompts = s.completions / s.group;
+    s.updates = s.micro_batches * c->num_iterations / accumulation;
+    s.step_completions = accumulation * c->per_device_train_batch_size;
+    return s;
 }
 
 uint64_t gw_grpo_total_steps(const struct gw_train_config *c, size_t n) {
-    return gw_learner_total_steps(c, n, gw_grpo_step_prompts(c), true);
+    const struct gw_grpo_sizes s = gw_grpo_sizes(c);
+    return gw_learner_total_steps(c, n / s.prompts * s.updates, 1, true);
 }
 
 static struct gw_grpo_opts loss_options(const struct gw_train_config *c) {
@@ -43,7 +57,7 @@ static struct gw_grpo_opts loss_options(const struct gw_train_config *c) {
 /* --- memory ----------------------------------------------------------------------------------- */
 
 size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *p) {
-    const size_t n = gw_grpo_step_prompts(c) * c->num_generations;
+    const size_t n = gw_grpo_sizes(c).completions;
     /* Rows of the log take about 24 bytes for a token. */
     const size_t per_token = 6 * sizeof(float) + 24;
     return n * (p->max_tokens * per_token + (p->max_prompt + p->max_tokens) * sizeof(int32_t) +
@@ -51,64 +65,77 @@ size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *p
            p->n * sizeof(size_t);
 }
 
+/* An array of the state, by where its address is kept. */
+struct array {
+    void *at;
+    size_t n, bytes;
+};
+enum { N_ARRAYS = 27 };
+
+static void list_arrays(struct gw_grpo *g, struct array list[N_ARRAYS]) {
+    const size_t n = g->size.completions, groups = g->size.prompts;
+    const size_t micro = g->size.accumulation, tokens = n * g->longest;
+    const struct array arrays[N_ARRAYS] = {
+        {&g->order, g->o->prompts->n, sizeof *g->order},
+        {&g->batch.rows, groups, sizeof *g->batch.rows},
+        {&g->chosen, groups, sizeof *g->chosen},
+        {&g->prompt_texts, groups, sizeof *g->prompt_texts},
+        {&g->completions, n, sizeof *g->completions},
+        {&g->ids, tokens, sizeof *g->ids},
+        {&g->old, tokens, sizeof *g->old},
+        {&g->ref, tokens, sizeof *g->ref},
+        {&g->scores, n * gw_rewards_count(g->o->rewards), sizeof *g->scores},
+        {&g->rewards, n, sizeof *g->rewards},
+        {&g->filled, n, sizeof *g->filled},
+        {&g->advantages, n, sizeof *g->advantages},
+        {&g->left_out, n, sizeof *g->left_out},
+        {&g->shuffled, n, sizeof *g->shuffled},
+        {&g->micro_of, n, sizeof *g->micro_of},
+        {&g->part_tokens, g->size.parts, sizeof *g->part_tokens},
+        {&g->sequences, n * g->width, sizeof *g->sequences},
+        {&g->requests, n, sizeof *g->requests},
+        {&g->inputs, n, sizeof *g->inputs},
+        {&g->groups, groups, sizeof *g->groups},
+        {&g->samples, n, sizeof *g->samples},
+        {&g->which, n, sizeof *g->which},
+        {&g->now, tokens, sizeof *g->now},
+        {&g->entropy, tokens, sizeof *g->entropy},
+        {&g->slope, tokens, sizeof *g->slope},
+        {&g->batches, micro, sizeof *g->batches},
+        {&g->stats, micro, sizeof *g->stats}};
+    memcpy(list, arrays, sizeof arrays);
+}
+
 static enum gwen_status allocate(struct gw_grpo *g, struct gwen_err *err) {
-    const struct gw_train_config *c = g->run->config;
     const struct gw_prompts *p = g->o->prompts;
-    const size_t n_rewards = gw_rewards_count(g->o->rewards),
-                 micro = c->gradient_accumulation_steps;
-    g->group = c->num_generations;
-    g->n_groups = gw_grpo_step_prompts(c);
-    g->n = g->group * g->n_groups;
+    struct array arrays[N_ARRAYS];
+    g->size = gw_grpo_sizes(g->run->config);
     g->longest = p->max_tokens;
     g->width = p->max_prompt + p->max_tokens;
-    const size_t floats = g->n * g->longest;
-    struct {
-        void *at;
-        size_t n, bytes;
-    } arrays[] = {{&g->order, p->n, sizeof *g->order},
-                  {&g->batch.rows, g->n_groups, sizeof *g->batch.rows},
-                  {&g->chosen, g->n_groups, sizeof *g->chosen},
-                  {&g->prompt_texts, g->n_groups, sizeof *g->prompt_texts},
-                  {&g->completions, g->n, sizeof *g->completions},
-                  {&g->groups, g->n_groups, sizeof *g->groups},
-                  {&g->samples, g->n, sizeof *g->samples},
-                  {&g->ids, floats, sizeof *g->ids},
-                  {&g->old, floats, sizeof *g->old},
-                  {&g->now, floats, sizeof *g->now},
-                  {&g->entropy, floats, sizeof *g->entropy},
-                  {&g->slope, floats, sizeof *g->slope},
-                  {&g->ref, floats, sizeof *g->ref},
-                  {&g->sequences, g->n * g->width, sizeof *g->sequences},
-                  {&g->requests, g->n, sizeof *g->requests},
-                  {&g->inputs, g->n, sizeof *g->inputs},
-                  {&g->scores, g->n * n_rewards, sizeof *g->scores},
-                  {&g->rewards, g->n, sizeof *g->rewards},
-                  {&g->filled, g->n, sizeof *g->filled},
-                  {&g->advantages, g->n, sizeof *g->advantages},
-                  {&g->batches, micro, sizeof *g->batches},
-                  {&g->stats, micro, sizeof *g->stats}};
-    for (size_t i = 0; i < GW_ARRAY_LEN(arrays); i++) {
+    g->epoch = UINT64_MAX; /* no order yet */
+    list_arrays(g, arrays);
+    for (size_t i = 0; i < N_ARRAYS; i++) {
         void *array = calloc(arrays[i].n, arrays[i].bytes);
         if (array == NULL) return gw_nomem(err, arrays[i].n * arrays[i].bytes, "a training step");
         memcpy(arrays[i].at, &array, sizeof array);
     }
-    g->epoch = UINT64_MAX; /* no order yet */
     return GWEN_OK;
 }
 
 static void release(struct gw_grpo *g) {
-    for (size_t i = 0; g->prompt_texts != NULL && i < g->n_groups; i++)
-        gw_str_free(&g->prompt_texts[i]);
-    for (size_t i = 0; g->completions != NULL && i < g->n; i++) {
+    struct array arrays[N_ARRAYS];
+    for (size_t k = 0; g->prompt_texts != NULL && k < g->size.prompts; k++)
+        gw_str_free(&g->prompt_texts[k]);
+    for (size_t i = 0; g->completions != NULL && i < g->size.completions; i++) {
         gw_str_free(&g->completions[i].text);
         gw_str_free(&g->completions[i].row);
     }
-    void *arrays[] = {g->order,   g->batch.rows, g->chosen,  g->prompt_texts, g->completions,
-                      g->groups,  g->samples,    g->ids,     g->old,          g->now,
-                      g->entropy, g->slope,      g->ref,     g->sequences,    g->requests,
-                      g->inputs,  g->scores,     g->rewards, g->filled,       g->advantages,
-                      g->batches, g->stats};
-    for (size_t i = 0; i < GW_ARRAY_LEN(arrays); i++) free(arrays[i]);
+    list_arrays(g, arrays);
+    for (size_t i = 0; i < N_ARRAYS; i++) {
+        void *array;
+        memcpy(&array, arrays[i].at, sizeof array);
+        free(array);
+    }
     gw_rollout_free(g->rollout);
 }
 
@@ -122,18 +149,19 @@ static enum gwen_status check_collapse(const struct gw_grpo *g, struct gwen_err 
                    g->run->state.step);
 }
 
-static enum gwen_status train(struct gw_grpo *g, struct gwen_err *err) {
-    bool more;
-    if (g->o->prompts->n < gw_grpo_step_prompts(g->run->config))
-        return gw_fail(err, GWEN_ERR_ARGUMENT,
-                       "a step takes %zu prompts (per_device_train_batch_size times "
-                       "gradient_accumulation_steps / num_generations), the data have %zu",
-                       gw_grpo_step_prompts(g->run->config), g->o->prompts->n);
+static enum gwen_status open(struct gw_grpo *g, struct gwen_err *err) {
     GW_TRY(allocate(g, err));
     g->loss_opts = loss_options(g->run->config);
     GW_TRY(gw_rollout_create(g->learner->model, g->o->pool, g->o->tokenizer, &g->o->rollout,
                              g->o->plan, &g->rollout, err));
-    GW_TRY(gw_grpo_cut_rollouts(g, err));
+    g->run->more = (struct gw_checkpoint_part){gw_grpo_save_rollout, g};
+    if (g->run->state.used > 0) GW_TRY(gw_grpo_load_rollout(g, g->run->checkpoint.data, err));
+    return gw_grpo_cut_rollouts(g, err);
+}
+
+static enum gwen_status train(struct gw_grpo *g, struct gwen_err *err) {
+    bool more;
+    GW_TRY(open(g, err));
     for (;;) {
         GW_TRY(gw_train_run_more(g->run, g->learner, &more, err));
         if (!more) return gw_train_run_finish(g->run, g->learner, err);

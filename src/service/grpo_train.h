@@ -2,8 +2,9 @@
  *
  *     prompts x G samples --> rewards --> advantages --> loss, gradients --> AdamW --> pack again
  *
- * Each optimizer step samples its own groups; the old log-probabilities are those recorded while
- * sampling, which are the trainer's own to the last bit. */
+ * A rollout feeds one optimizer step, or several (steps_per_generation, num_iterations).  The old
+ * log-probabilities are those recorded while sampling, which are the trainer's own to the last bit
+ * until it has taken a step. */
 #ifndef GW_GRPO_TRAIN_H
 #define GW_GRPO_TRAIN_H
 
@@ -26,10 +27,23 @@ struct gw_grpo_run_opts {
     void *progress_user;
 };
 
-/* Refuses options that are not there yet, and data that fill no step. */
+/* How much is sampled at a time, and how it is cut into steps. */
+struct gw_grpo_sizes {
+    size_t group;            /* completions of a prompt */
+    size_t prompts;          /* of a rollout */
+    size_t completions;      /* of a rollout: prompts * group */
+    size_t micro_batches;    /* that a rollout is cut into, of per_device_train_batch_size each */
+    size_t accumulation;     /* micro-batches of an optimizer step */
+    size_t step_completions; /* completions of an optimizer step */
+    size_t updates;          /* optimizer steps that a rollout feeds */
+    size_t parts;            /* generations that TRL would make of a rollout */
+};
+
+/* Refuses options that do not fit together. */
 enum gwen_status gw_grpo_check(const struct gw_train_config *c, struct gwen_err *err);
-/* Prompts of an optimizer step, and the steps of a run over n prompts. */
-size_t gw_grpo_step_prompts(const struct gw_train_config *c);
+/* Of options that gw_train_config_check and gw_grpo_check have passed. */
+struct gw_grpo_sizes gw_grpo_sizes(const struct gw_train_config *c);
+/* Steps of a run over n prompts, at least as many as a rollout has. */
 uint64_t gw_grpo_total_steps(const struct gw_train_config *c, size_t n);
 /* Bytes that gw_grpo_run takes besides what learner, engine and prompts hold. */
 size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts);

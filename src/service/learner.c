@@ -1,6 +1,7 @@
 /* learner.c - see learner.h. */
 #include "service/learner.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "model/lora.h"
 #include "model/optimizer_bf16.h"
@@ -237,32 +238,38 @@ static enum gwen_status tell_skipped(struct gw_learner *l, struct gwen_err *err)
     return GWEN_OK;
 }
 
-/* The optimizer's step, and the new weights into the model; *norm is not finite when it was left
+/* The optimizer's step, and the new weights into the model; the norm is not finite when it was left
  * out. */
-static enum gwen_status update(struct gw_learner *l, double lr, double *norm,
+static enum gwen_status update(struct gw_learner *l, struct gw_learner_report *r,
                                struct gwen_err *err) {
     const float *grads = gw_trainer_grads(l->trainer);
     if (l->optimizer->bf16 != NULL)
-        return gw_optimizer_bf16_step(l->optimizer, grads, lr, 1, norm, err);
-    *norm = gw_optimizer_step(l->optimizer, grads, lr, 1);
-    if (!isfinite(*norm)) return GWEN_OK;
-    if (l->packer == NULL) return gw_lora_update(l->model, l->optimizer->master, err);
-    return gw_pack_update(l->packer, l->optimizer->master, err);
+        return gw_optimizer_bf16_step(l->optimizer, grads, r->learning_rate, 1, &r->grad_norm, err);
+    r->grad_norm = gw_optimizer_step(l->optimizer, grads, r->learning_rate, 1);
+    if (!isfinite(r->grad_norm)) return GWEN_OK;
+    const uint64_t start = gw_now_ns();
+    const float *master = l->optimizer->master;
+    enum gwen_status status = l->packer != NULL ? gw_pack_update(l->packer, master, err)
+                                                : gw_lora_update(l->model, master, err);
+    r->repack_s = gw_seconds_since(start);
+    return status;
 }
 
 enum gwen_status gw_learner_step(struct gw_learner *l, struct gw_learner_report *report,
                                  struct gwen_err *err) {
+    const uint64_t start = gw_now_ns();
     *report = (struct gw_learner_report){
         .learning_rate = gw_schedule_lr(&l->schedule, (size_t)l->step), .grad_norm = NAN};
     gw_trainer_finish(l->trainer);
     if (l->not_finite)
         l->optimizer->skipped++;
     else
-        GW_TRY(update(l, report->learning_rate, &report->grad_norm, err));
+        GW_TRY(update(l, report, err));
     report->skipped = !isfinite(report->grad_norm);
     l->not_finite = false;
     l->step++;
     gw_trainer_zero(l->trainer);
+    report->optimizer_s = gw_seconds_since(start) - report->repack_s;
     if (report->skipped) return tell_skipped(l, err);
     l->bad = 0;
     return GWEN_OK;

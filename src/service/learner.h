@@ -44,6 +44,7 @@ struct gw_learner {
 
 struct gw_learner_report {
     double learning_rate, grad_norm; /* the norm before clipping */
+    double optimizer_s, repack_s;    /* clipping and AdamW; the weights packed again */
     bool skipped;
 };
 

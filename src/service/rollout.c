@@ -135,7 +135,10 @@ void gw_rollout_free(struct gw_rollout *r) {
     free(r);
 }
 
-void gw_rollout_set_step(struct gw_rollout *r, uint64_t step) { r->opts.step = step; }
+void gw_rollout_set_draws(struct gw_rollout *r, uint64_t step, uint64_t first_sample) {
+    r->opts.step = step;
+    r->opts.first_sample = first_sample;
+}
 
 /* --- the queue ------------------------------------------------------------------------------ */
 

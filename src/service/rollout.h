@@ -124,8 +124,8 @@ enum gwen_status gw_rollout_create(const struct gw_model *model, struct gw_pool 
                                    struct gwen_err *err);
 void gw_rollout_free(struct gw_rollout *r); /* NULL is fine */
 
-/* The step of the random keys of the next run. */
-void gw_rollout_set_step(struct gw_rollout *r, uint64_t step);
+/* The random keys of the next run: their step, and the index of each group's first sample. */
+void gw_rollout_set_draws(struct gw_rollout *r, uint64_t step, uint64_t first_sample);
 /* Samples every prompt's group.  May be called again with other prompts that are within the plan.
  * *stats (may be NULL) is filled on failure too.  GWEN_ERR_CANCELLED when the progress callback
  * said stop. */

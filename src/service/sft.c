@@ -243,12 +243,13 @@ static enum gwen_status evaluate(struct sft *s, struct gw_str *line, struct gwen
 /* --- the run ---------------------------------------------------------------------------------- */
 
 static enum gwen_status log_step(struct sft *s, struct gw_step_report *line, double passes,
-                                 struct gwen_err *err) {
+                                 const struct gw_learner_report *report, struct gwen_err *err) {
     struct gw_metrics *m = &s->run->metrics;
     struct gw_str eval = {0};
     enum gwen_status status = is_due(s) ? evaluate(s, &eval, err) : GWEN_OK;
     gw_metrics_put(m, "time/train/forward_backward_s", passes);
-    gw_metrics_put(m, "time/train/optimizer_s", line->seconds - passes);
+    gw_metrics_put(m, "time/train/optimizer_s", report->optimizer_s);
+    gw_metrics_put(m, "time/train/repack_s", report->repack_s);
     gw_metrics_put(m, "time/train/tokens_per_s", line->train_tok_s);
     if (status == GWEN_OK) status = gw_train_run_step(s->run, line, err);
     if (status == GWEN_OK && eval.len > 0)
@@ -273,7 +274,7 @@ static enum gwen_status step(struct sft *s, struct gwen_err *err) {
                                   .seconds = seconds,
                                   .rollout_tok_s = NAN,
                                   .train_tok_s = tokens / seconds};
-    return log_step(s, &line, passes, err);
+    return log_step(s, &line, passes, &report, err);
 }
 
 static enum gwen_status train(struct sft *s, struct gwen_err *err) {

@@ -295,13 +295,6 @@ void gw_sft_free(struct gw_sft_data *d) {
 /* --- order ------------------------------------------------------------------------------------ */
 
 void gw_data_order(uint64_t seed, uint64_t epoch, size_t *order, size_t n) {
-    struct gw_rng rng;
-    gw_rng_init(&rng, &(struct gw_rng_key){.seed = seed, .stream = GW_STREAM_DATA, .step = epoch});
-    for (size_t i = 0; i < n; i++) order[i] = i;
-    for (size_t i = n; i > 1; i--) {
-        size_t k = (size_t)(gw_rng_uniform_at(&rng, 0, i - 1) * (double)i);
-        size_t was = order[i - 1];
-        order[i - 1] = order[k];
-        order[k] = was;
-    }
+    const struct gw_rng_key key = {.seed = seed, .stream = GW_STREAM_DATA, .step = epoch};
+    gw_rng_shuffle(&key, order, n);
 }

@@ -63,7 +63,7 @@ void gw_sft_free(struct gw_sft_data *d); /* a zeroed one is fine */
 enum gwen_status gw_sft_pack(struct gw_sft_data *d, size_t capacity, struct gwen_err *err);
 
 /* The order in which n bins are used in an epoch: a permutation that depends on seed and epoch
- * alone (Fisher-Yates over the draws of GW_STREAM_DATA). */
+ * alone (draws of GW_STREAM_DATA). */
 void gw_data_order(uint64_t seed, uint64_t epoch, size_t *order, size_t n);
 
 #endif

@@ -15,6 +15,7 @@ enum gw_train_kind { GW_TRAIN_GRPO, GW_TRAIN_SFT };
 enum gw_optim { GW_OPTIM_ADAMW, GW_OPTIM_ADAMW_BF16 };
 enum gw_lr_scheduler { GW_LR_LINEAR, GW_LR_COSINE, GW_LR_CONSTANT, GW_LR_CONSTANT_WITH_WARMUP };
 enum gw_scale_rewards { GW_SCALE_GROUP, GW_SCALE_BATCH, GW_SCALE_NONE };
+enum gw_advantage_estimator { GW_ESTIMATOR_GRPO, GW_ESTIMATOR_RLOO, GW_ESTIMATOR_REINFORCE_PP };
 enum gw_importance_level { GW_IMPORTANCE_TOKEN, GW_IMPORTANCE_SEQUENCE };
 
 enum { GW_MAX_REWARD_WEIGHTS = 32, GW_MAX_LIST = 512 };
@@ -59,7 +60,9 @@ struct gw_train_config {
     int scale_rewards, importance_sampling_level; /* enums above */
     bool mask_truncated_completions, use_bias_correction_kl;
     size_t num_iterations;
-    double top_entropy_quantile, entropy_coef;
+    int advantage_estimator; /* enum above */
+    bool dynamic_sampling, filter_zero_std;
+    size_t max_resample_rounds;
     double reward_weights[GW_MAX_REWARD_WEIGHTS];
     size_t n_reward_weights; /* 0: all 1 */
 };

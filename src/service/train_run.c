@@ -155,14 +155,15 @@ bool gw_train_run_collapsed(const struct gw_train_run *run) {
 enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *learner, bool now,
                                    struct gwen_err *err) {
     const uint64_t step = run->state.step;
-    const struct gw_checkpoint_part parts[] = {{gw_learner_save_model, learner},
-                                               {gw_learner_save_optimizer, learner}};
+    const struct gw_checkpoint_part parts[] = {
+        {gw_learner_save_model, learner}, {gw_learner_save_optimizer, learner}, run->more};
+    const size_t n_parts = GW_ARRAY_LEN(parts) - (run->more.write == NULL);
     if (step == 0 || step == run->saved) return GWEN_OK;
     if (!now && step != run->total_steps && step % run->config->save_steps != 0) return GWEN_OK;
     run->state.skipped = learner->optimizer->skipped;
     GW_TRY(gw_metrics_log_sync(run->log, err));
-    GW_TRY(gw_checkpoint_write(run->dir, &run->state, parts, GW_ARRAY_LEN(parts),
-                               run->config->save_total_limit, err));
+    GW_TRY(gw_checkpoint_write(run->dir, &run->state, parts, n_parts, run->config->save_total_limit,
+                               err));
     run->saved = step;
     return GWEN_OK;
 }

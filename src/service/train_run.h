@@ -33,6 +33,7 @@ struct gw_train_run {
     struct gw_str checkpoint;    /* that it goes on from; empty: none */
     struct gw_metrics metrics;   /* of the step in progress; of the last one after opening */
     struct gw_metrics_log *log;
+    struct gw_checkpoint_part more; /* of checkpoints, besides the learner's; write NULL: none */
     struct gw_watch watch;
     uint64_t total_steps;
     double last_seconds[GW_TRAIN_LAST];

@@ -92,8 +92,9 @@ refused "${new[@]}" --reward-cmd "bash $T/reward.sh 20"
 rm -rf "$T/new"
 refused "${new[@]}" --num_generations 5
 refused "${new[@]}" --num_generation 4
-refused "${new[@]}" --num_iterations 2
-refused "${new[@]}" --steps_per_generation 4
+refused "${new[@]}" --num_iterations 2 --steps_per_generation 1
+refused "${new[@]}" --steps_per_generation 3
+refused "${new[@]}" --advantage_estimator rloo --scale_rewards none
 refused "${new[@]}" --loss_type ppo
 refused "${new[@]}" --per_device_train_batch_size 32
 refused "${new[@]}" --reward lenght:3

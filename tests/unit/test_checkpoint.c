@@ -60,7 +60,8 @@ static enum gwen_status save(const char *dir, uint64_t step, size_t size, size_t
                              struct gwen_err *err) {
     struct weights w = {step, size};
     const struct gw_checkpoint_part part = {write_weights, &w};
-    struct gw_train_state s = {.step = step, .generation = 3 * step, .epoch = 1, .row = 7};
+    struct gw_train_state s = {
+        .step = step, .generation = 3 * step, .used = 2, .epoch = 1, .row = 7};
     gw_str_puts(&s.config, "{\"seed\":9007199254740993}");
     enum gwen_status status = gw_checkpoint_write(dir, &s, &part, 1, keep, err);
     gw_train_state_free(&s);
@@ -86,7 +87,8 @@ static uint64_t check_newest(const char *dir, size_t size) {
     assert_int_equal(bytes.len, size);
     for (size_t i = 0; i < size; i++)
         assert_int_equal((unsigned char)bytes.data[i], (unsigned char)s.step);
-    assert_true(s.generation == 3 * s.step && s.epoch == 1 && s.row == 7 && s.skipped == 0);
+    assert_true(s.generation == 3 * s.step && s.used == 2 && s.epoch == 1 && s.row == 7 &&
+                s.skipped == 0);
     assert_string_equal(s.config.data, "{\"seed\":9007199254740993}");
     assert_string_equal(s.profile.data, "{}");
     uint64_t step = s.step;
@@ -251,7 +253,8 @@ static void wrong_states(void **state) {
         {"{\"gwen_checkpoint\":2}", "version 2 of a checkpoint is not known"},
         {"{\"gwen_checkpoint\":1,\"step\":-1}", "\"step\": -1 is outside"},
         {"{\"gwen_checkpoint\":1,\"step\":1.5}", "\"step\": expected an integer"},
-        {"{\"gwen_checkpoint\":1,\"step\":1,\"generation\":0,\"epoch\":0,\"row\":0,\"skipped\":0,"
+        {"{\"gwen_checkpoint\":1,\"step\":1,\"generation\":0,\"used\":0,\"epoch\":0,\"row\":0,"
+         "\"skipped\":0,"
          "\"config\":[],\"profile\":{}}",
          "\"config\": expected an object"},
     };

@@ -52,9 +52,10 @@ static void defaults_are_trl_s(void **state) {
         "\"top_k\":0,\"min_p\":null,\"repetition_penalty\":1,\"steps_per_generation\":0,"
         "\"shuffle_dataset\":true,\"beta\":0,\"epsilon\":0.2,\"epsilon_high\":null,"
         "\"delta\":null,\"loss_type\":\"dapo\",\"scale_rewards\":\"group\","
+        "\"advantage_estimator\":\"grpo\",\"dynamic_sampling\":false,"
+        "\"max_resample_rounds\":3,\"filter_zero_std\":false,"
         "\"importance_sampling_level\":\"token\",\"mask_truncated_completions\":false,"
-        "\"use_bias_correction_kl\":true,\"num_iterations\":1,\"top_entropy_quantile\":1,"
-        "\"entropy_coef\":0,\"reward_weights\":null}");
+        "\"use_bias_correction_kl\":true,\"num_iterations\":1,\"reward_weights\":null}");
     gw_str_free(&s);
     c = fresh(GW_TRAIN_SFT);
     assert_true(c.learning_rate == 2e-5 && c.max_length == 1024 && !c.packing);
