@@ -47,7 +47,10 @@ static enum gwen_status sft(struct sft *s, struct gw_cli *cli, struct gwen_err *
                                        .max_len = GW_MAX(s->data.longest, s->eval.longest),
                                        .temperature = 1};
     plan.other += gw_sft_bytes(&t->config, &s->data, eval);
-    GW_TRY(gw_training_load(t, &plan, &work, gw_sft_total_steps(&t->config, &s->data), err));
+    struct gw_train_job job = {.total_steps = gw_sft_total_steps(&t->config, &s->data),
+                               .data = gw_sft_hash(&s->data),
+                               .data_path = s->data_path};
+    GW_TRY(gw_training_load(t, &plan, &work, &job, err));
     return gw_sft_run(&t->run, t->learner, &s->data, eval, err);
 }
 

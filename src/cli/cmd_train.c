@@ -158,7 +158,11 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     plan.other += gw_grpo_bytes(&t->config, &s->prompts);
     if (plan.reference && cli->common.adapter != NULL) plan.other += t->p.rt.cfg.lora_bytes;
     GW_TRY(plan_rollout(s, &work, &plan, err));
-    GW_TRY(gw_training_load(t, &plan, &work, gw_grpo_total_steps(&t->config, s->prompts.n), err));
+    struct gw_train_job job = {.total_steps = gw_grpo_total_steps(&t->config, s->prompts.n),
+                               .data = gw_prompts_hash(&s->prompts),
+                               .data_path = s->prompts_path,
+                               .checkpoint_bytes = gw_grpo_saved_bytes(&t->config, &s->prompts)};
+    GW_TRY(gw_training_load(t, &plan, &work, &job, err));
     GW_TRY(load_reference(s, &plan, err));
     const struct gw_grpo_run_opts opts = {.pool = t->p.rt.pool,
                                           .tokenizer = t->p.rt.tokenizer,

@@ -73,7 +73,7 @@ static enum gwen_status find_adapter(struct gw_training *t, struct gwen_err *err
 
 enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err) {
     GW_TRY(gw_prompting_open(&t->p, cli, err));
-    t->host = (struct gw_train_host){&cli->log, say, keep_going, t};
+    t->host = (struct gw_train_host){&cli->log, cli->common.json, say, keep_going, t};
     GW_TRY(gw_train_run_find(&t->run, t->out, t->resume, &t->config, &t->host, err));
     GW_TRY(find_adapter(t, err));
     gw_str_puts(&t->source, t->p.rt.dir.data);
@@ -127,8 +127,37 @@ static enum gwen_status load_model(struct gw_training *t, const struct gw_plan_o
     return gw_lora_name_base(rt->model->lora, rt->cli->common.model, err);
 }
 
+/* How the machine is used, for the checkpoint: it changes no result, but tells how it was made. */
+static void put_profile(const struct gw_training *t, const struct gw_plan_options *plan,
+                        struct gw_str *out) {
+    static const char *const recompute[] = {"none", "attn", "layer"};
+    const struct gw_runtime *rt = &t->p.rt;
+    gw_str_printf(out,
+                  "{\"tuned\":%s,\"threads\":%d,\"numeric_class\":\"%s\","
+                  "\"rollout_batch_size\":%zu,\"prefill_rows\":%zu,\"train_micro_batch\":%zu,"
+                  "\"train_max_rows\":%zu,\"recompute\":\"%s\"}",
+                  rt->is_tuned ? "true" : "false", rt->n_threads, gw_runtime_class(rt),
+                  plan->engine.slots, plan->engine.prefill_rows, plan->trainer.micro_batch,
+                  plan->trainer.max_rows, recompute[plan->trainer.recompute]);
+}
+
+static enum gwen_status open_run(struct gw_training *t, const struct gw_plan_options *plan,
+                                 struct gw_train_job *job, struct gwen_err *err) {
+    const struct gw_runtime *rt = &t->p.rt;
+    struct gw_str profile = {0};
+    put_profile(t, plan, &profile);
+    job->profile = &profile;
+    job->checkpoint_bytes += gw_learner_saved_bytes(&t->config, &rt->cfg, rt->dtype);
+    job->model_bytes = gw_config_n_params(&rt->cfg) * gw_dtype_bytes(rt->dtype);
+    enum gwen_status status = profile.failed ? gw_nomem(err, profile.len, "a profile")
+                                             : gw_train_run_open(&t->run, job, err);
+    job->profile = NULL;
+    gw_str_free(&profile);
+    return status;
+}
+
 enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options *plan,
-                                  const struct gw_train_work *work, uint64_t total_steps,
+                                  const struct gw_train_work *work, struct gw_train_job *job,
                                   struct gwen_err *err) {
     struct gw_runtime *rt = &t->p.rt;
     const struct gw_train_cut cut = {t->micro_batch, t->recompute - 1};
@@ -138,7 +167,7 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
     log_plan(t, plan);
     const struct gw_learner_opts opts = {
         .config = &t->config,
-        .total_steps = total_steps,
+        .total_steps = job->total_steps,
         .trainer = plan->trainer,
         .model_dir = t->source.data,
         .checkpoint = resumed ? t->run.checkpoint.data : NULL,
@@ -148,8 +177,7 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
     };
     GW_TRY(load_model(t, plan, err));
     GW_TRY(gw_learner_create(rt->model, rt->pool, &opts, &t->learner, err));
-    return gw_train_run_open(&t->run, total_steps,
-                             gw_learner_saved_bytes(&t->config, &rt->cfg, rt->dtype), err);
+    return open_run(t, plan, job, err);
 }
 
 void gw_training_close(struct gw_training *t) {

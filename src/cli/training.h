@@ -42,9 +42,10 @@ bool gw_training_check(struct gw_training *t, struct gw_cli *cli, int *code);
 /* Opens the runtime and looks into --out. */
 enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err);
 /* Cuts the work (train_plan.h), checks memory and disk, loads the model and makes the learner, and
- * opens the logs. */
+ * opens the logs.  Of *job the caller gives steps, data, and bytes of a checkpoint besides the
+ * learner's. */
 enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options *plan,
-                                  const struct gw_train_work *work, uint64_t total_steps,
+                                  const struct gw_train_work *work, struct gw_train_job *job,
                                   struct gwen_err *err);
 void gw_training_close(struct gw_training *t);
 

@@ -43,8 +43,8 @@ void gw_train_state_put(const struct gw_train_state *s, struct gw_str *out) {
     gw_str_printf(out,
                   "{\"gwen_checkpoint\":1,\"step\":%" PRIu64 ",\"generation\":%" PRIu64
                   ",\"used\":%" PRIu64 ",\"epoch\":%" PRIu64 ",\"row\":%" PRIu64
-                  ",\"skipped\":%" PRIu64,
-                  s->step, s->generation, s->used, s->epoch, s->row, s->skipped);
+                  ",\"skipped\":%" PRIu64 ",\"data\":%" PRIu64,
+                  s->step, s->generation, s->used, s->epoch, s->row, s->skipped, s->data);
     put_object(out, "config", &s->config);
     put_object(out, "profile", &s->profile);
     gw_str_puts(out, "}\n");
@@ -78,6 +78,7 @@ static enum gwen_status take_state(const struct gw_row *row, struct gw_train_sta
     GW_TRY(take_count(row, "epoch", &s->epoch, err));
     GW_TRY(take_count(row, "row", &s->row, err));
     GW_TRY(take_count(row, "skipped", &s->skipped, err));
+    GW_TRY(take_count(row, "data", &s->data, err));
     GW_TRY(take_object(row, "config", &s->config, err));
     return take_object(row, "profile", &s->profile, err);
 }
@@ -291,8 +292,8 @@ enum gwen_status gw_checkpoint_write(const char *run_dir, const struct gw_train_
     return status == GWEN_OK ? remove_oldest(run_dir, keep, err) : status;
 }
 
-enum gwen_status gw_checkpoint_check_space(const char *run_dir, uint64_t bytes, size_t keep,
-                                           struct gwen_err *err) {
+enum gwen_status gw_checkpoint_check_space(const char *run_dir, uint64_t bytes, uint64_t others,
+                                           size_t keep, struct gwen_err *err) {
     uint64_t *steps, there, needed;
     size_t n;
     GW_TRY(gw_checkpoint_list(run_dir, &steps, &n, err));
@@ -300,11 +301,13 @@ enum gwen_status gw_checkpoint_check_space(const char *run_dir, uint64_t bytes, 
     GW_TRY(gw_dir_free_bytes(run_dir, &there, err));
     /* The new one is whole before the oldest goes: one more than are kept. */
     size_t more = keep == 0 || n > keep ? 1 : keep + 1 - n;
-    if (__builtin_mul_overflow(bytes, (uint64_t)more, &needed)) needed = UINT64_MAX;
+    if (__builtin_mul_overflow(bytes, (uint64_t)more, &needed) ||
+        __builtin_add_overflow(needed, others, &needed))
+        needed = UINT64_MAX;
     if (needed <= there) return GWEN_OK;
     return gw_fail(err, GWEN_ERR_IO,
-                   "%s: %zu checkpoint%s of %.2f GiB %s to be written, but the disk has %.2f GiB "
-                   "free: make room or lower save_total_limit",
+                   "%s: %zu checkpoint%s of %.2f GiB and %.2f GiB besides are to be written, but "
+                   "the disk has %.2f GiB free: make room or lower save_total_limit",
                    run_dir, more, more == 1 ? "" : "s", (double)bytes / 0x1p30,
-                   more == 1 ? "is" : "are", (double)there / 0x1p30);
+                   (double)others / 0x1p30, (double)there / 0x1p30);
 }

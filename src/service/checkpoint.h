@@ -21,8 +21,9 @@ struct gw_train_state {
     uint64_t epoch;        /* of the data ... */
     uint64_t row;          /* ... and how many rows of its order have been used */
     uint64_t skipped;      /* steps that were skipped for gradients that were not finite */
+    uint64_t data;         /* a fingerprint of the rows, below 2^53 */
     struct gw_str config;  /* the options of the run, a JSON object */
-    struct gw_str profile; /* what was tuned, a JSON object */
+    struct gw_str profile; /* how the machine was used, a JSON object; changes no result */
 };
 void gw_train_state_free(struct gw_train_state *s);
 /* Appends it as JSON, and reads that again: `name` is for messages. */
@@ -50,9 +51,9 @@ enum gwen_status gw_checkpoint_newest(const char *run_dir, struct gw_str *path, 
 /* Reads state.json of a checkpoint. */
 enum gwen_status gw_checkpoint_read(const char *path, struct gw_train_state *out,
                                     struct gwen_err *err);
-/* Fails unless the disk of run_dir can take a checkpoint of `bytes` beside those that are kept:
- * `keep` of them and the one being written, less those that are there. */
-enum gwen_status gw_checkpoint_check_space(const char *run_dir, uint64_t bytes, size_t keep,
-                                           struct gwen_err *err);
+/* Fails unless the disk of run_dir can take a checkpoint of `bytes` beside those that are kept
+ * (`keep` of them and the one being written, less those that are there) and `others` more bytes. */
+enum gwen_status gw_checkpoint_check_space(const char *run_dir, uint64_t bytes, uint64_t others,
+                                           size_t keep, struct gwen_err *err);
 
 #endif

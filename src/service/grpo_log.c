@@ -168,6 +168,37 @@ static enum gwen_status log_rollout(struct gw_grpo *g, struct gwen_err *err) {
     return status;
 }
 
+/* At most n bytes of a text, of its beginning or its end, in quotes; no character is cut. */
+static void put_quoted(struct gw_str *out, const struct gw_str *text, size_t n, bool at_end) {
+    size_t begin = at_end && text->len > n ? text->len - n : 0;
+    size_t end = GW_MIN(text->len, begin + n);
+    while (begin > 0 && begin < end && (text->data[begin] & 0xC0) == 0x80) begin++;
+    while (end < text->len && end > begin && (text->data[end] & 0xC0) == 0x80) end--;
+    gw_str_put_json(out, text->data + begin, end - begin);
+}
+
+/* Completions from all over the rollout, each in a line; a rollout that comes from a checkpoint has
+ * no texts. */
+static void tell_completions(const struct gw_grpo *g) {
+    const struct gw_train_config *c = g->run->config;
+    const size_t n = g->size.completions, wanted = c->num_completions_to_print;
+    const size_t told = wanted == 0 ? n : GW_MIN(wanted, n);
+    for (size_t k = 0; k < told; k++) {
+        const size_t i = k * n / told;
+        const struct gw_str *prompt = &g->prompt_texts[i / g->size.group];
+        const struct gw_str *text = &g->completions[i].text;
+        struct gw_str line = {0};
+        if (text->data == NULL) return;
+        gw_str_printf(&line, "  reward %.3g | advantage %.3g | ", (double)g->rewards[i],
+                      g->advantages[i]);
+        put_quoted(&line, prompt, 200, true);
+        gw_str_puts(&line, " -> ");
+        put_quoted(&line, text, 1200, false);
+        if (!line.failed) gw_log(g->run->host->log, GWEN_LOG_INFO, "%s", line.data);
+        gw_str_free(&line);
+    }
+}
+
 enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line,
                                   const struct gw_learner_report *report, struct gwen_err *err) {
     struct gw_metrics *m = &g->run->metrics;
@@ -186,5 +217,8 @@ enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line
     gw_metrics_put(m, "time/train/repack_s", report->repack_s);
     gw_metrics_put(m, "time/train/rollout_tokens_per_s", line->rollout_tok_s);
     gw_metrics_put(m, "time/train/tokens_per_s", line->train_tok_s);
-    return gw_train_run_step(g->run, line, err);
+    GW_TRY(gw_train_run_step(g->run, line, err));
+    if (g->run->config->log_completions && gw_train_run_is_told(g->run, g->run->state.step))
+        tell_completions(g);
+    return GWEN_OK;
 }

@@ -65,6 +65,11 @@ size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *p
            p->n * sizeof(size_t);
 }
 
+size_t gw_grpo_saved_bytes(const struct gw_train_config *c, const struct gw_prompts *p) {
+    const struct gw_grpo_sizes s = gw_grpo_sizes(c);
+    return s.updates > 1 ? s.completions * (p->max_tokens * 3 * sizeof(float) + 64) : 0;
+}
+
 /* An array of the state, by where its address is kept. */
 struct array {
     void *at;

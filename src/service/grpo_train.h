@@ -47,6 +47,8 @@ struct gw_grpo_sizes gw_grpo_sizes(const struct gw_train_config *c);
 uint64_t gw_grpo_total_steps(const struct gw_train_config *c, size_t n);
 /* Bytes that gw_grpo_run takes besides what learner, engine and prompts hold. */
 size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts);
+/* Bytes of a rollout in a checkpoint. */
+size_t gw_grpo_saved_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts);
 
 /* Trains until the run is over; every step's samples go to OUT/rollouts/step-N.jsonl. */
 enum gwen_status gw_grpo_run(struct gw_train_run *run, struct gw_learner *learner,

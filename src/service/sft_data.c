@@ -294,6 +294,17 @@ void gw_sft_free(struct gw_sft_data *d) {
 
 /* --- order ------------------------------------------------------------------------------------ */
 
+uint64_t gw_sft_hash(const struct gw_sft_data *d) {
+    uint64_t h = d->n;
+    for (size_t i = 0; i < d->n; i++) {
+        const struct gw_sft_row *r = &d->rows[i];
+        const uint64_t parts[] = {h, gw_hash64(r->ids, r->n * sizeof *r->ids),
+                                  gw_hash64(r->mask, r->n)};
+        h = gw_hash64(parts, sizeof parts);
+    }
+    return h;
+}
+
 void gw_data_order(uint64_t seed, uint64_t epoch, size_t *order, size_t n) {
     const struct gw_rng_key key = {.seed = seed, .stream = GW_STREAM_DATA, .step = epoch};
     gw_rng_shuffle(&key, order, n);

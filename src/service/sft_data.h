@@ -61,6 +61,8 @@ enum gwen_status gw_sft_read(const char *path, const struct gw_sft_opts *opts,
 void gw_sft_free(struct gw_sft_data *d); /* a zeroed one is fine */
 /* Its last step: puts the rows into bins of `capacity` tokens (>= longest), 0: one in each. */
 enum gwen_status gw_sft_pack(struct gw_sft_data *d, size_t capacity, struct gwen_err *err);
+/* A hash over all rows. */
+uint64_t gw_sft_hash(const struct gw_sft_data *d);
 
 /* The order in which n bins are used in an epoch: a permutation that depends on seed and epoch
  * alone (draws of GW_STREAM_DATA). */

@@ -86,14 +86,30 @@ static enum gwen_status replay(struct gw_train_run *run, struct gwen_err *err) {
     return status;
 }
 
-enum gwen_status gw_train_run_open(struct gw_train_run *run, uint64_t total_steps, uint64_t bytes,
+/* A double holds the fingerprint, for whoever reads the state with one. */
+static enum gwen_status check_data(struct gw_train_run *run, const struct gw_train_job *job,
+                                   struct gwen_err *err) {
+    const uint64_t data = job->data & (((uint64_t)1 << 53) - 1), was = run->state.data;
+    run->state.data = data;
+    if (run->checkpoint.len == 0 || was == data) return GWEN_OK;
+    return gw_fail(err, GWEN_ERR_ARGUMENT,
+                   "%s: its rows are not those that the run in %s was begun with: --resume needs "
+                   "the same",
+                   job->data_path, run->dir);
+}
+
+enum gwen_status gw_train_run_open(struct gw_train_run *run, const struct gw_train_job *job,
                                    struct gwen_err *err) {
     const bool resumed = run->checkpoint.len > 0;
-    run->total_steps = total_steps;
+    GW_TRY(check_data(run, job, err));
+    run->total_steps = job->total_steps;
     run->saved = run->state.step;
     gw_str_clear(&run->state.config);
     gw_train_config_put_json(run->config, &run->state.config);
-    GW_TRY(gw_checkpoint_check_space(run->dir, bytes, run->config->save_total_limit, err));
+    gw_str_clear(&run->state.profile);
+    gw_str_put(&run->state.profile, job->profile->data, job->profile->len);
+    GW_TRY(gw_checkpoint_check_space(run->dir, job->checkpoint_bytes, job->model_bytes,
+                                     run->config->save_total_limit, err));
     GW_TRY(gw_metrics_log_open(run->dir, true, run->state.step, &run->log, err));
     return resumed ? replay(run, err) : GWEN_OK;
 }
@@ -121,14 +137,20 @@ static void warn(struct gw_train_run *run) {
     gw_str_free(&said);
 }
 
+bool gw_train_run_is_told(const struct gw_train_run *run, uint64_t step) {
+    return step == 1 || step == run->total_steps || step % run->config->logging_steps == 0;
+}
+
 static enum gwen_status say(const struct gw_train_run *run, const struct gw_step_report *report,
                             struct gwen_err *err) {
-    const uint64_t step = report->step;
-    if (step != 1 && step != run->total_steps && step % run->config->logging_steps != 0)
-        return GWEN_OK;
+    if (!gw_train_run_is_told(run, report->step)) return GWEN_OK;
     struct gw_str line = {0};
-    gw_step_line(report, &line);
-    gw_str_putc(&line, '\n');
+    if (run->host->json) {
+        gw_metrics_put_json(&run->metrics, report->step, &line);
+    } else {
+        gw_step_line(report, &line);
+        gw_str_putc(&line, '\n');
+    }
     enum gwen_status status = line.failed
                                   ? gw_nomem(err, line.len, "a line")
                                   : run->host->say(run->host->ctx, line.data, line.len, err);
@@ -177,7 +199,57 @@ enum gwen_status gw_train_run_more(struct gw_train_run *run, struct gw_learner *
     return gw_fail(err, GWEN_ERR_CANCELLED, "interrupted");
 }
 
+/* --- how it went ------------------------------------------------------------------------------ */
+
+enum { TREND_WIDTH = 60 };
+
+/* Sums of a metric over stretches of the run. */
+struct trend {
+    const char *name;
+    uint64_t total;
+    double first, last, sums[TREND_WIDTH];
+    size_t counts[TREND_WIDTH];
+};
+
+static enum gwen_status add_to_trend(void *ctx, const struct gw_row *row, struct gwen_err *err) {
+    struct trend *t = ctx;
+    int64_t step;
+    GW_TRY(gw_row_i64(row, "step", GW_JSON_REQUIRED, 1, INT64_MAX, &step, err));
+    const json_t *value = json_object_get(row->obj, t->name);
+    if (!json_is_number(value)) return GWEN_OK;
+    const uint64_t width = GW_MIN(t->total, (uint64_t)TREND_WIDTH);
+    const uint64_t column = GW_MIN((uint64_t)step - 1, t->total - 1) * width / t->total;
+    t->last = json_number_value(value);
+    if (isnan(t->first)) t->first = t->last;
+    t->sums[column] += t->last;
+    t->counts[column]++;
+    return GWEN_OK;
+}
+
+/* A line with a drawing of the reward, or where there is none of the loss; that it cannot be drawn
+ * is no failure of the run. */
+static void tell_trend(const struct gw_train_run *run) {
+    const bool rewarded = !isnan(gw_metrics_get(&run->metrics, "reward"));
+    struct trend t = {.name = rewarded ? "reward" : "loss",
+                      .total = GW_MAX(run->total_steps, (uint64_t)1),
+                      .first = NAN};
+    struct gw_str s = {0};
+    struct gwen_err ignored;
+    enum gwen_status status = gw_path_join(&s, run->dir, "metrics.jsonl", &ignored);
+    if (status == GWEN_OK)
+        status = gw_rows_read(s.data, MAX_METRICS_LINE, "metrics", add_to_trend, &t, &ignored);
+    gw_str_clear(&s);
+    for (size_t i = 0; i < TREND_WIDTH; i++) t.sums[i] /= (double)t.counts[i];
+    gw_sparkline(t.sums, (size_t)GW_MIN(t.total, (uint64_t)TREND_WIDTH), TREND_WIDTH, &s);
+    if (status == GWEN_OK && !s.failed && !isnan(t.first))
+        gw_log(run->host->log, GWEN_LOG_INFO, "%s %.4g ... %.4g  %s", t.name, t.first, t.last,
+               s.data);
+    gw_str_free(&s);
+}
+
 enum gwen_status gw_train_run_finish(struct gw_train_run *run, const struct gw_learner *learner,
                                      struct gwen_err *err) {
-    return gw_learner_write_model(learner, run->dir, err);
+    GW_TRY(gw_learner_write_model(learner, run->dir, err));
+    tell_trend(run);
+    return GWEN_OK;
 }

@@ -17,10 +17,21 @@
 /* Who asked for the run. */
 struct gw_train_host {
     const struct gw_log *log;
-    /* Takes a line for people, newline included. */
+    bool json; /* a step's line is its metrics, as a JSON object */
+    /* Takes a step's line, newline included. */
     enum gwen_status (*say)(void *ctx, const char *text, size_t len, struct gwen_err *err);
     bool (*keep_going)(void *ctx); /* asked between steps; NULL: to the end */
     void *ctx;
+};
+
+/* What a run is about to do. */
+struct gw_train_job {
+    uint64_t total_steps;
+    uint64_t data;                /* a hash of the rows */
+    const char *data_path;        /* for messages */
+    uint64_t checkpoint_bytes;    /* of each */
+    uint64_t model_bytes;         /* of what is written at the end */
+    const struct gw_str *profile; /* struct gw_train_state */
 };
 
 enum { GW_TRAIN_LAST = 10 }; /* steps that time/train/step_avg_last10_s looks at */
@@ -48,14 +59,16 @@ struct gw_train_run {
 enum gwen_status gw_train_run_find(struct gw_train_run *run, const char *dir, bool resume,
                                    const struct gw_train_config *config,
                                    const struct gw_train_host *host, struct gwen_err *err);
-/* Checks that a checkpoint of `bytes` fits on the disk, cuts the logs back to the state's step and
- * opens them. */
-enum gwen_status gw_train_run_open(struct gw_train_run *run, uint64_t total_steps, uint64_t bytes,
+/* Refuses to go on with other data, checks that what is written fits on the disk, cuts the logs
+ * back to the state's step and opens them. */
+enum gwen_status gw_train_run_open(struct gw_train_run *run, const struct gw_train_job *job,
                                    struct gwen_err *err);
 /* Logs run->metrics as those of state.step, warns of what they look like, and says the step's line
  * where it is due. */
 enum gwen_status gw_train_run_step(struct gw_train_run *run, struct gw_step_report *report,
                                    struct gwen_err *err);
+/* Whether people are told of a step: the first, the last, and every logging_steps. */
+bool gw_train_run_is_told(const struct gw_train_run *run, uint64_t step);
 /* Whether the run looks lost (watch.h). */
 bool gw_train_run_collapsed(const struct gw_train_run *run);
 /* Writes a checkpoint of state.step if one is due: every save_steps, at the end, or `now`. */
@@ -64,7 +77,7 @@ enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *
 /* Whether the run is over: done, or asked to stop (then it saves and is GWEN_ERR_CANCELLED). */
 enum gwen_status gw_train_run_more(struct gw_train_run *run, struct gw_learner *learner, bool *more,
                                    struct gwen_err *err);
-/* The model into the run's folder. */
+/* The model into the run's folder; tells how the reward (or the loss) went. */
 enum gwen_status gw_train_run_finish(struct gw_train_run *run, const struct gw_learner *learner,
                                      struct gwen_err *err);
 void gw_train_run_close(struct gw_train_run *run);

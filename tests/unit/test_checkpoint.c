@@ -61,7 +61,7 @@ static enum gwen_status save(const char *dir, uint64_t step, size_t size, size_t
     struct weights w = {step, size};
     const struct gw_checkpoint_part part = {write_weights, &w};
     struct gw_train_state s = {
-        .step = step, .generation = 3 * step, .used = 2, .epoch = 1, .row = 7};
+        .step = step, .generation = 3 * step, .used = 2, .data = 11, .epoch = 1, .row = 7};
     gw_str_puts(&s.config, "{\"seed\":9007199254740993}");
     enum gwen_status status = gw_checkpoint_write(dir, &s, &part, 1, keep, err);
     gw_train_state_free(&s);
@@ -87,8 +87,8 @@ static uint64_t check_newest(const char *dir, size_t size) {
     assert_int_equal(bytes.len, size);
     for (size_t i = 0; i < size; i++)
         assert_int_equal((unsigned char)bytes.data[i], (unsigned char)s.step);
-    assert_true(s.generation == 3 * s.step && s.used == 2 && s.epoch == 1 && s.row == 7 &&
-                s.skipped == 0);
+    assert_true(s.generation == 3 * s.step && s.used == 2 && s.data == 11 && s.epoch == 1 &&
+                s.row == 7 && s.skipped == 0);
     assert_string_equal(s.config.data, "{\"seed\":9007199254740993}");
     assert_string_equal(s.profile.data, "{}");
     uint64_t step = s.step;
@@ -177,9 +177,9 @@ static void a_full_disk(void **state) {
         skip();
     }
     save_ok(dir, 1, 400000, 1);
-    enum gwen_status space = gw_checkpoint_check_space(dir, 700000, 1, &err);
+    enum gwen_status space = gw_checkpoint_check_space(dir, 700000, 0, 1, &err);
     struct gwen_err space_err = err;
-    enum gwen_status enough = gw_checkpoint_check_space(dir, 400000, 1, &err);
+    enum gwen_status enough = gw_checkpoint_check_space(dir, 400000, 0, 1, &err);
     enum gwen_status status = save(dir, 2, 900000, 1, &err);
     int entries = scratch_count(dir);
     uint64_t step = check_newest(dir, 400000);
@@ -199,11 +199,12 @@ static void space_is_checked(void **state) {
     struct gwen_err err;
     uint64_t there;
     assert_int_equal(gw_dir_free_bytes(dir, &there, &err), GWEN_OK);
-    assert_int_equal(gw_checkpoint_check_space(dir, 1, 3, &err), GWEN_OK);
-    assert_int_equal(gw_checkpoint_check_space(dir, UINT64_MAX / 2, 3, &err), GWEN_ERR_IO);
+    assert_int_equal(gw_checkpoint_check_space(dir, 1, 1, 3, &err), GWEN_OK);
+    assert_int_equal(gw_checkpoint_check_space(dir, UINT64_MAX / 2, 0, 3, &err), GWEN_ERR_IO);
     if (strstr(err.message, "4 checkpoints of ") == NULL) fail_msg("%s", err.message);
-    assert_int_equal(gw_checkpoint_check_space(dir, there * 2, 0, &err), GWEN_ERR_IO);
+    assert_int_equal(gw_checkpoint_check_space(dir, there * 2, 0, 0, &err), GWEN_ERR_IO);
     assert_non_null(strstr(err.message, "1 checkpoint of "));
+    assert_int_equal(gw_checkpoint_check_space(dir, 1, there * 2, 0, &err), GWEN_ERR_IO);
 }
 
 /* Killed at any moment, the newest checkpoint is whole, and no older than the last that was told to
@@ -254,7 +255,7 @@ static void wrong_states(void **state) {
         {"{\"gwen_checkpoint\":1,\"step\":-1}", "\"step\": -1 is outside"},
         {"{\"gwen_checkpoint\":1,\"step\":1.5}", "\"step\": expected an integer"},
         {"{\"gwen_checkpoint\":1,\"step\":1,\"generation\":0,\"used\":0,\"epoch\":0,\"row\":0,"
-         "\"skipped\":0,"
+         "\"skipped\":0,\"data\":0,"
          "\"config\":[],\"profile\":{}}",
          "\"config\": expected an object"},
     };
