@@ -148,7 +148,9 @@ static enum gwen_status open_run(struct gw_training *t, const struct gw_plan_opt
     put_profile(t, plan, &profile);
     job->profile = &profile;
     job->checkpoint_bytes += gw_learner_saved_bytes(&t->config, &rt->cfg, rt->dtype);
-    job->model_bytes = gw_config_n_params(&rt->cfg) * gw_dtype_bytes(rt->dtype);
+    job->model_bytes = rt->cfg.lora_width > 0
+                           ? rt->cfg.lora_floats * sizeof(float)
+                           : gw_config_n_params(&rt->cfg) * gw_dtype_bytes(rt->dtype);
     enum gwen_status status = profile.failed ? gw_nomem(err, profile.len, "a profile")
                                              : gw_train_run_open(&t->run, job, err);
     job->profile = NULL;
