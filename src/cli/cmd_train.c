@@ -86,7 +86,7 @@ static void set_scorer(struct train *s, const struct gw_train_work *work,
 static enum gwen_status plan_rollout(struct train *s, const struct gw_train_work *work,
                                      struct gw_plan_options *plan, struct gwen_err *err) {
     struct gw_runtime *rt = &s->t.p.rt;
-    const struct gw_train_cut least = {1, GW_RECOMPUTE_LAYER};
+    const struct gw_train_cut least = {.micro_batch = 1, .recompute = GW_RECOMPUTE_LAYER};
     struct gw_plan_options base = *plan, small = *plan;
     struct gw_plan taken;
     struct gw_speed speed;
@@ -151,6 +151,7 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     const struct gw_train_work work = {.samples = gw_grpo_sizes(&t->config).step_completions,
                                        .max_len = s->prompts.max_prompt + s->prompts.max_tokens,
                                        .max_prompt = s->prompts.max_prompt,
+                                       .group = t->config.num_generations,
                                        .temperature = t->config.temperature};
     set_sampling(s);
     set_scorer(s, &work, &plan);

@@ -26,8 +26,7 @@ struct tune {
     struct gw_tune_result result;
 };
 
-static const char NOT_THERE[] = "train_micro_batch, judge_chunk: this version has no command that "
-                                "would use them";
+static const char NOT_THERE[] = "judge_chunk: this version has no command that would use it";
 
 /* --- options ---------------------------------------------------------------------------------- */
 
@@ -110,17 +109,37 @@ static struct gw_tune_opts tune_opts(struct tune *t) {
 
 /* --- output ----------------------------------------------------------------------------------- */
 
+static void put_size(struct gw_str *s, size_t value) {
+    if (value > 0)
+        gw_str_printf(s, "%zu", value);
+    else
+        gw_str_puts(s, "null");
+}
+
+/* Why something is null. */
+static void put_reason(const struct tune *t, struct gw_str *s) {
+    const struct gw_tune_train *train = &t->result.train;
+    struct gw_str reason = {0};
+    if (train->micro_batch == 0)
+        gw_str_printf(&reason, "train_micro_batch: %s; ", train->why.message);
+    gw_str_puts(&reason, NOT_THERE);
+    gw_str_put_json(s, reason.failed ? "" : reason.data, reason.failed ? 0 : reason.len);
+    gw_str_free(&reason);
+}
+
 static void put_final(const struct tune *t, const char *path, struct gw_str *s) {
     const struct gw_tune_result *r = &t->result;
     const struct gw_tune_candidate *c = &r->candidates[r->chosen];
+    gw_str_printf(s, "{\"rollout_batch_size\":%zu,\"train_micro_batch\":", c->choice.batch);
+    put_size(s, r->train.micro_batch);
+    gw_str_puts(s, ",\"judge_chunk\":null,\"reason\":");
+    put_reason(t, s);
     gw_str_printf(s,
-                  "{\"rollout_batch_size\":%zu,\"train_micro_batch\":null,\"judge_chunk\":null,"
-                  "\"reason\":\"%s\",\"threads\":%zu,\"tok_s\":%.6g,\"tok_s_std\":%.4g,"
+                  ",\"threads\":%zu,\"tok_s\":%.6g,\"tok_s_std\":%.4g,"
                   "\"memory_bytes\":%zu,\"budget_bytes\":%zu,\"prefill_rows\":%zu,"
                   "\"flops_s\":%.6g,\"bytes_s\":%.6g,\"seconds\":%.4g,\"linear\":[",
-                  c->choice.batch, NOT_THERE, r->threads, c->choice.tok_s, c->tok_s_std,
-                  c->choice.bytes, t->p.rt.budget, r->prefill_rows, r->flops_s, r->bytes_s,
-                  r->seconds);
+                  r->threads, c->choice.tok_s, c->tok_s_std, c->choice.bytes, t->p.rt.budget,
+                  r->prefill_rows, r->flops_s, r->bytes_s, r->seconds);
     for (size_t i = 0; i < GW_LINEAR_RANGES; i++)
         gw_str_printf(s, "%s[%u,%u,%u]", i > 0 ? "," : "", r->linear.ranges[i].panels,
                       r->linear.ranges[i].block_bytes, r->linear.ranges[i].ahead_bytes);
@@ -132,6 +151,18 @@ static void put_final(const struct tune *t, const char *path, struct gw_str *s) 
     gw_str_puts(s, "}\n");
 }
 
+static void put_train(const struct gw_tune_train *r, struct gw_str *s) {
+    if (r->micro_batch == 0) {
+        gw_str_printf(s, "train micro-batch: %s\n", r->why.message);
+        return;
+    }
+    gw_str_printf(s, "train micro-batch %zu; a layer's passes of 8 samples take", r->micro_batch);
+    for (size_t i = 0; i < r->n; i++)
+        gw_str_printf(s, "%s %.3f s (%zu)", i > 0 ? "," : "", r->choices[i].seconds,
+                      r->choices[i].micro_batch);
+    gw_str_putc(s, '\n');
+}
+
 static void put_text(const struct tune *t, const char *path, struct gw_str *s) {
     const struct gw_tune_result *r = &t->result;
     const struct gw_tune_candidate *c = &r->candidates[r->chosen];
@@ -141,6 +172,7 @@ static void put_text(const struct tune *t, const char *path, struct gw_str *s) {
                   "prefill; %.1f s\n",
                   c->choice.batch, c->choice.tok_s, c->tok_s_std, r->threads, r->prefill_rows,
                   r->seconds);
+    put_train(&r->train, s);
     gw_str_printf(s, "%s\n", NOT_THERE);
     if (path != NULL) gw_str_printf(s, "kept in %s\n", path);
 }
@@ -164,6 +196,7 @@ static struct gw_tune_profile profile_of(const struct tune *t) {
     const struct gw_rollout_choice *c = &r->candidates[r->chosen].choice;
     return (struct gw_tune_profile){.threads = r->threads,
                                     .prefill_rows = r->prefill_rows,
+                                    .train_micro_batch = r->train.micro_batch,
                                     .linear = r->linear,
                                     .flops_s = r->flops_s,
                                     .bytes_s = r->bytes_s,
@@ -203,7 +236,8 @@ static enum gwen_status report(struct tune *t, struct gwen_err *err) {
 static enum gwen_status report_nothing(struct tune *t, const struct gwen_err *why) {
     struct gw_str s = {0}, reason = {0};
     struct gwen_err err;
-    gw_str_printf(&reason, "rollout_batch_size: %s; %s", why->message, NOT_THERE);
+    gw_str_printf(&reason, "rollout_batch_size, train_micro_batch: %s; %s", why->message,
+                  NOT_THERE);
     gw_str_puts(&s, "{\"rollout_batch_size\":null,\"train_micro_batch\":null,\"judge_chunk\":null,"
                     "\"reason\":");
     gw_str_put_json(&s, reason.failed ? "" : reason.data, reason.failed ? 0 : reason.len);
@@ -273,7 +307,8 @@ static enum gwen_status tune(struct tune *t, struct gwen_err *err) {
 static const char about[] =
     "Finds out what is fastest on this machine with this model: how products are cut,\n"
     "how many threads, how many prompt tokens are computed beside a decode step, and how\n"
-    "many samples are decoded together in the memory there is.  The work is described by\n"
+    "many samples are decoded together in the memory there is; and how many go through\n"
+    "the model together in training.  The work is described by\n"
     "--prompt-tokens, --max-tokens, --groups and --queue, or by a file of prompts as for\n"
     "rollout.  Steps are timed, the whole queue with its ragged end is played through at\n"
     "each batch size, and the best ones are run for real.  Of sizes that differ by less\n"

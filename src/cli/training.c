@@ -162,7 +162,9 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
                                   const struct gw_train_work *work, struct gw_train_job *job,
                                   struct gwen_err *err) {
     struct gw_runtime *rt = &t->p.rt;
-    const struct gw_train_cut cut = {t->micro_batch, t->recompute - 1};
+    const struct gw_train_cut cut = {.micro_batch = t->micro_batch,
+                                     .tuned = rt->is_tuned ? rt->profile.train_micro_batch : 0,
+                                     .recompute = t->recompute - 1};
     const bool resumed = t->run.checkpoint.len > 0;
     plan->optimizer_bf16 = t->config.optim == GW_OPTIM_ADAMW_BF16;
     GW_TRY(gw_train_plan(&cut, work, rt->budget, plan, err));

@@ -10,13 +10,15 @@ enum { GW_RECOMPUTE_AUTO = -1 };
 /* What is asked for. */
 struct gw_train_cut {
     size_t micro_batch; /* samples of a pass; 0: what is good */
+    size_t tuned;       /* that is what tune found out (tune_train.h); 0: not known */
     int recompute;      /* enum gw_recompute, or AUTO: the least that fits */
 };
 
 /* The work: `samples` of a step, of at most max_len tokens each and `tokens` together (0: all of
- * max_len); with shared prompts of at most max_prompt tokens (0: nothing is shared). */
+ * max_len); with shared prompts of at most max_prompt tokens, each of them by `group` samples of at
+ * most max_len - max_prompt tokens (0: nothing is shared). */
 struct gw_train_work {
-    size_t samples, tokens, max_len, max_prompt;
+    size_t samples, tokens, max_len, max_prompt, group;
     double temperature;
 };
 

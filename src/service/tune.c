@@ -1,5 +1,5 @@
 /* tune.c - see tune.h: the order of things, and the decision. */
-#include "service/tune.h"
+#include "service/tune_train.h"
 
 #include "base/clock.h"
 #include "ops/peak.h"
@@ -14,7 +14,7 @@ enum {
 };
 
 /* Shares of the time. */
-static const double LINEAR_SHARE = 0.15, CURVE_SHARE = 0.45, REAL_SHARE = 0.9;
+static const double LINEAR_SHARE = 0.15, CURVE_SHARE = 0.45, TRAIN_SHARE = 0.35, REAL_SHARE = 0.9;
 static const double WORTH = 0.02;                   /* less is no difference */
 static const size_t SMALL_MODEL = (size_t)64 << 20; /* bytes of weights */
 static const size_t PEAK_BYTES = (size_t)256 << 20;
@@ -316,6 +316,7 @@ static enum gwen_status work(struct gw_tune *t, struct gwen_err *err) {
     GW_TRY(gw_tune_linear(t, batches[n_fit - 1] + r->prefill_rows, gw_tune_left(t) * LINEAR_SHARE,
                           err));
     GW_TRY(gw_tune_curve(t, batches, n_fit, gw_tune_left(t) * CURVE_SHARE, err));
+    GW_TRY(gw_tune_train(t, gw_tune_left(t) * TRAIN_SHARE, err));
     GW_TRY(decide(t, err));
     r->linear = t->opts->model->tuning;
     r->seconds = gw_seconds_since(t->opts->start_ns);

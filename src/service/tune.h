@@ -56,6 +56,22 @@ struct gw_tune_candidate {
     bool real; /* was run for real */
 };
 
+enum { GW_TUNE_TRAIN_CHOICES = 4 };
+
+struct gw_tune_train_choice {
+    size_t micro_batch, bytes; /* of all that training takes */
+    double seconds;            /* of a few samples' passes through one layer */
+};
+
+/* tune_train.h */
+struct gw_tune_train {
+    size_t micro_batch;  /* chosen; 0: could not be */
+    struct gwen_err why; /* it could not be */
+    enum gw_recompute recompute;
+    size_t n;
+    struct gw_tune_train_choice choices[GW_TUNE_TRAIN_CHOICES]; /* those that fit, ascending */
+};
+
 struct gw_tune_result {
     double flops_s, bytes_s; /* measured peaks of the chosen threads; 0: could not be measured */
     size_t threads, prefill_rows;
@@ -63,6 +79,7 @@ struct gw_tune_result {
     struct gw_speed speed; /* CURVE, unless the time was too short for one */
     size_t n_candidates, chosen;
     struct gw_tune_candidate candidates[GW_ROLLOUT_CANDIDATES];
+    struct gw_tune_train train;
     double seconds; /* spent */
 };
 

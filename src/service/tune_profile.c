@@ -53,8 +53,10 @@ static void put_curve(const struct gw_speed_curve *c, struct gw_str *s) {
 void gw_tune_profile_put(const struct gw_tune_profile *p, const char *key, struct gw_str *s) {
     gw_str_puts(s, "{\n  \"key\": ");
     gw_str_put_json(s, key, strlen(key));
-    gw_str_printf(s, ",\n  \"threads\": %zu,\n  \"prefill_rows\": %zu", p->threads,
-                  p->prefill_rows);
+    gw_str_printf(s,
+                  ",\n  \"threads\": %zu,\n  \"prefill_rows\": %zu,\n"
+                  "  \"train_micro_batch\": %zu",
+                  p->threads, p->prefill_rows, p->train_micro_batch);
     gw_str_printf(s, ",\n  \"flops_s\": %.9g,\n  \"bytes_s\": %.9g,\n  \"linear\": [", p->flops_s,
                   p->bytes_s);
     for (size_t i = 0; i < GW_LINEAR_RANGES; i++) {
@@ -183,6 +185,8 @@ static enum gwen_status parse(struct gw_json_node root, const char *wanted,
     GW_TRY(gw_json_get_size(root, "threads", GW_JSON_REQUIRED, 1, MOST_THREADS, &p->threads, err));
     GW_TRY(gw_json_get_size(root, "prefill_rows", GW_JSON_REQUIRED, 1, MOST_PREFILL,
                             &p->prefill_rows, err));
+    GW_TRY(gw_json_get_size(root, "train_micro_batch", GW_JSON_OPTIONAL, 0, MOST_ROWS,
+                            &p->train_micro_batch, err));
     GW_TRY(gw_json_get_double(root, "flops_s", GW_JSON_REQUIRED, 0, 1e18, &p->flops_s, err));
     GW_TRY(gw_json_get_double(root, "bytes_s", GW_JSON_REQUIRED, 0, 1e18, &p->bytes_s, err));
     GW_TRY(parse_linear(root, &p->linear, err));

@@ -13,6 +13,7 @@ enum { GW_TUNE_PROFILE_MAX_BYTES = 64 << 10 };
 
 struct gw_tune_profile {
     size_t threads, prefill_rows;
+    size_t train_micro_batch; /* 0: not measured */
     struct gw_linear_tuning linear;
     double flops_s, bytes_s; /* 0: not measured */
     bool has_curve;

@@ -53,6 +53,14 @@ void gw_tune_put_candidates(const struct gw_tune_result *r, struct gw_str *s) {
         else
             gw_str_puts(s, ",\"tok_s\":null,\"reason\":\"does not fit\",\"chosen\":false}\n");
     }
+    for (size_t i = 0; i < r->train.n; i++) {
+        const struct gw_tune_train_choice *c = &r->train.choices[i];
+        gw_str_printf(s,
+                      "{\"what\":\"train candidate\",\"train_micro_batch\":%zu,"
+                      "\"memory_bytes\":%zu,\"layer_s\":%.6g,\"picked\":%s}\n",
+                      c->micro_batch, c->bytes, c->seconds,
+                      c->micro_batch == r->train.micro_batch ? "true" : "false");
+    }
 }
 
 /* --- the picture ------------------------------------------------------------------------------ */

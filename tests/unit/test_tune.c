@@ -328,6 +328,10 @@ static void tunes_a_small_model(void **state) {
     assert_int_equal(r.speed.source, GW_SPEED_CURVE);
     assert_true(r.speed.curve.n_points >= 2 && r.speed.curve.prefill_s > 0);
     assert_true(r.n_candidates > 1 && r.chosen < r.n_candidates);
+    assert_int_equal(r.train.n, GW_TUNE_TRAIN_CHOICES);
+    assert_in_range(r.train.micro_batch, 1, 8);
+    for (size_t i = 0; i < r.train.n; i++)
+        assert_true(r.train.choices[i].seconds > 0 && r.train.choices[i].micro_batch == 1u << i);
     const struct gw_tune_candidate *c = &r.candidates[r.chosen];
     assert_in_range(c->choice.batch, 1, 16);
     for (size_t i = 0; i < r.n_candidates; i++) {
@@ -438,6 +442,7 @@ static void tuning_changes_no_bit(void **state) {
 static struct gw_tune_profile a_profile(void) {
     struct gw_tune_profile p = {.threads = 2,
                                 .prefill_rows = 128,
+                                .train_micro_batch = 4,
                                 .linear = gw_linear_default,
                                 .flops_s = 1.5e12,
                                 .bytes_s = 4.7e10,
@@ -518,6 +523,7 @@ static void absurd_profiles_are_refused(void **state) {
     expect_refused("\"threads\": 2", "\"threads\": \"2\"");
     expect_refused("\"threads\": 2,", "");
     expect_refused("\"prefill_rows\": 128", "\"prefill_rows\": 1e9");
+    expect_refused("\"train_micro_batch\": 4", "\"train_micro_batch\": -4");
     expect_refused("[2, 65536, 4096]", "[2, 65536]");
     expect_refused("[2, 65536, 4096]", "[5, 65536, 4096]");
     expect_refused("[2, 65536, 4096]", "[2, 1, 4096]");
