@@ -25,6 +25,7 @@ cjson/cJSON.h libcjson-dev
 jansson.h libjansson-dev
 pcre2.h libpcre2-dev
 utf8proc.h libutf8proc-dev
+sqlite3.h libsqlite3-dev
 cmocka.h libcmocka-dev'
 
 # cmocka.h wants these before it; pcre2.h wants a width.

@@ -1,7 +1,8 @@
 /* scorer.h - log-probabilities of given tokens: the training side of the bit-equality contract.
  *
  * The same forward pass, head and kernels as the decode engine, over many rows at once: what a
- * rollout recorded while sampling comes out again to the last bit. */
+ * rollout recorded while sampling comes out again to the last bit.  It can also go on greedily for
+ * a few tokens, which gives what the engine gives at temperature 0. */
 #ifndef GW_SCORER_H
 #define GW_SCORER_H
 
@@ -13,7 +14,16 @@ struct gw_score_request {
     size_t n;
     size_t from;     /* 1 .. n */
     float *logprobs; /* [n - from], filled */
+    /* Goes on after the last id with the likeliest tokens, as greedy decoding does: up to max_new
+     * of them (0: none), to the first eos.  Needs keep_logits; n + max_new - 1 <= max_len. */
+    size_t max_new;
+    int32_t *out; /* [max_new], filled with n_new */
+    size_t n_new;
+    bool stopped; /* out ends with an eos */
 };
+
+/* Deepest chain of common beginnings: system, prompt, response, and some to spare. */
+enum { GW_SCORER_DEPTH = 6 };
 
 struct gw_scorer_opts {
     size_t rows;        /* tokens per forward pass */
@@ -25,10 +35,16 @@ struct gw_scorer_opts {
      * shape it has: the reference of a run that trains that one. */
     bool frozen;
     const struct gw_lora *lora;
+    const int32_t *eos; /* ids that end what is gone on with; copied */
+    size_t n_eos;
+    bool no_sharing;                /* run every request by itself: for comparison */
     const struct gw_budget *budget; /* outlives the scorer; NULL: all blocks are touched at once */
     /* Once a forward pass; false ends the run with GWEN_ERR_CANCELLED.  May be NULL. */
     bool (*progress)(void *ctx);
     void *progress_ctx;
+    /* A request that was gone on with is complete.  May be NULL. */
+    void (*done)(void *ctx, size_t index);
+    void *done_ctx;
 };
 
 struct gw_scorer;
@@ -46,8 +62,9 @@ void gw_scorer_free(struct gw_scorer *scorer);
  * the last token, if want_last was given to gw_scorer_run. */
 typedef void gw_score_logits(void *ctx, size_t index, size_t t, const float *z);
 
-/* Scores n requests.  Requests with equal ids before `from` (a prompt) have that part prefilled
- * once.  `logits` (only with keep_logits) may be NULL. */
+/* Scores n requests.  What requests have in common before the last id ahead of `from` is run once:
+ * a tree of common beginnings, as deep as n_blocks beyond those of the longest sequence allow.
+ * `logits` (only with keep_logits) may be NULL. */
 enum gwen_status gw_scorer_run(struct gw_scorer *scorer, struct gw_score_request *requests,
                                size_t n, bool want_last, gw_score_logits *logits, void *ctx,
                                struct gwen_err *err);

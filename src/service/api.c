@@ -195,7 +195,8 @@ enum gwen_status gwen_score(struct gwen_model *m, struct gwen_sequence *sequence
     if (requests == NULL) return gw_nomem(err, n * sizeof *requests, "scoring");
     for (size_t i = 0; i < n; i++) {
         const struct gwen_sequence *s = &sequences[i];
-        requests[i] = (struct gw_score_request){s->ids, s->n, s->from, s->logprobs};
+        requests[i] = (struct gw_score_request){
+            .ids = s->ids, .n = s->n, .from = s->from, .logprobs = s->logprobs};
         longest = GW_MAX(longest, s->n);
     }
     struct gw_scorer_opts o = {.rows = SCORE_ROWS,

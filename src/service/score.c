@@ -39,7 +39,8 @@ enum gwen_status gw_score_run(struct gw_scorer *scorer, struct gw_score_window *
     if (requests == NULL) return gw_nomem(err, w->n * sizeof *requests, "scoring");
     for (size_t i = 0; i < w->n; i++) {
         const struct gw_score_row *r = &w->rows[i];
-        requests[i] = (struct gw_score_request){r->ids, r->n, r->from, r->logprobs};
+        requests[i] = (struct gw_score_request){
+            .ids = r->ids, .n = r->n, .from = r->from, .logprobs = r->logprobs};
     }
     enum gwen_status status =
         gw_scorer_run(scorer, requests, w->n, logits != NULL, logits, ctx, err);

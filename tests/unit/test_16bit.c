@@ -45,13 +45,16 @@ static size_t make_requests(const struct gw_safetensors *st, struct gw_score_req
     for (size_t i = 0; i < ids->shape[0]; i++) {
         if (lengths[i] < 2) continue;
         assert_true(n < MAX_SEQS - 1 && lengths[i] <= MAX_LEN);
-        requests[n] = (struct gw_score_request){(const int32_t *)ids->data + i * width,
-                                                (size_t)lengths[i], 1, out[n]};
+        requests[n] = (struct gw_score_request){.ids = (const int32_t *)ids->data + i * width,
+                                                .n = (size_t)lengths[i],
+                                                .from = 1,
+                                                .logprobs = out[n]};
         wanted[n++] = (const float *)logprobs->data + i * width + 1;
     }
     size_t longest = tensor(st, "long_ids")->n_elem;
     assert_true(longest <= MAX_LEN);
-    requests[n] = (struct gw_score_request){tensor(st, "long_ids")->data, longest, 1, out[n]};
+    requests[n] = (struct gw_score_request){
+        .ids = tensor(st, "long_ids")->data, .n = longest, .from = 1, .logprobs = out[n]};
     wanted[n++] = (const float *)tensor(st, "long_logprobs")->data + 1;
     return n;
 }

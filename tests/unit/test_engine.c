@@ -185,7 +185,8 @@ static void check_scores(struct run *r, const char *dir, enum gw_dtype dtype, in
         const struct sample *s = &r->samples[p][i % GROUP];
         memcpy(ids[i], r->prompts[p], n * sizeof **ids);
         memcpy(ids[i] + n, s->ids, s->n * sizeof *s->ids);
-        requests[i] = (struct gw_score_request){ids[i], n + s->n, n, logprobs[i]};
+        requests[i] = (struct gw_score_request){
+            .ids = ids[i], .n = n + s->n, .from = n, .logprobs = logprobs[i]};
     }
     for (size_t i = 0; i < N_PROMPTS * GROUP; i += together ? N_PROMPTS * GROUP : 1)
         if (gw_scorer_run(scorer, requests + i, together ? N_PROMPTS * GROUP : 1, false, NULL, NULL,

@@ -203,8 +203,10 @@ static void check_scores(const struct machine *m, const struct result *r, double
         memcpy(all + n_prompt, ids, n_ids * sizeof *all);
         for (size_t i = 0; i < n_ids; i++)
             expected[n][i] = (float)json_number_value(json_array_get(logprobs, i));
-        q[n++] = (struct gw_score_request){all, n_prompt + n_ids, n_prompt,
-                                           malloc(n_ids * sizeof(float))};
+        q[n++] = (struct gw_score_request){.ids = all,
+                                           .n = n_prompt + n_ids,
+                                           .from = n_prompt,
+                                           .logprobs = malloc(n_ids * sizeof(float))};
         total = GW_MAX(total, n_prompt + n_ids);
         free(prompt);
         free(ids);
@@ -554,7 +556,7 @@ static void samples_follow_the_models_distribution(void **state) {
         .rows = 16, .n_blocks = 2, .max_len = 13, .temperature = 0.7, .keep_logits = true};
     assert_int_equal(gw_scorer_create(f.m.model, f.m.pool, &so, &scorer, &err), GWEN_OK);
     float logprobs[13];
-    struct gw_score_request q = {one.rows->ids, 12, 1, logprobs};
+    struct gw_score_request q = {.ids = one.rows->ids, .n = 12, .from = 1, .logprobs = logprobs};
     assert_int_equal(gw_scorer_run(scorer, &q, 1, true, keep_probabilities, p, &err), GWEN_OK);
     double x = 0;
     size_t bins = 0;
