@@ -54,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (int as_chat = 0; as_chat < 2; as_chat++) {
         const struct gw_prompt_opts prompt = {
             .tokenizer = tokenizer, .chat = &chat, .as_chat = as_chat, .vocab_size = VOCAB};
-        const struct gw_sft_opts o = {&prompt, EOS, 1, LONGEST};
+        const struct gw_sft_opts o = {
+            .prompt = &prompt, .eos = EOS, .n_eos = 1, .max_length = LONGEST};
         struct gw_sft_data d = {0};
         if (gw_sft_read(path, &o, &d, &err) == GWEN_OK)
             check(&d);
