@@ -22,6 +22,8 @@ struct bench {
     size_t length_low, length_high;
     struct gw_counts length_list;
     struct gw_bench_train_cli train;
+    struct gw_bench_judge_cli judge;
+    bool benchmark_judge;
     struct gw_runtime rt;
     struct gw_limits limits; /* of all threads */
 };
@@ -303,6 +305,7 @@ static enum gwen_status rollout_once(struct bench *b, struct gw_cli *cli,
     GW_TRY(gw_cli_put(cli, s, err));
     GW_TRY(gw_bench_rollout(b->rt.model, b->rt.pool, o, &result, err));
     put_rollout(b, cli, s, o, &result);
+    if (b->benchmark_judge) GW_TRY(gw_bench_judge_rollout(&b->judge, &b->rt, o, s, err));
     return gw_cli_put(cli, s, err);
 }
 
@@ -407,6 +410,7 @@ static enum gwen_status bench(struct bench *b, struct gw_cli *cli, const char *w
     if (strcmp(what, "membw") == 0) return bench_membw(b, cli, err);
     if (strcmp(what, "rollout") == 0) return bench_rollout(b, cli, err);
     if (strcmp(what, "train") == 0) return gw_bench_train_run(&b->train, &b->rt, err);
+    if (strcmp(what, "judge") == 0) return gw_bench_judge_run(&b->judge, &b->rt, err);
     struct gw_plan_options plan = gw_runtime_plan(&b->rt);
     plan.other = most_bytes(b, strcmp(what, "decode") == 0);
     GW_TRY(gw_plan_check(&plan, b->rt.budget, err));
@@ -443,7 +447,8 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
                       .groups = 4,
                       .max_tokens = 64,
                       .temperature = 0.8,
-                      .train.seq = 256};
+                      .train.seq = 256,
+                      .judge = GW_BENCH_JUDGE_INIT};
     const struct gw_option options[] = {
         GW_OPT_ADAPTER(cli),
         GW_OPT_COUNTS("batch", 0, &b.batch, 1, 65536,
@@ -474,9 +479,22 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
                       "train: what the backward pass computes again"),
         GW_OPT_FLAG("matrix", 0, &b.train.matrix,
                     "train: memory and time of each recomputation and micro-batch"),
+        GW_OPT_FLAG("benchmark-judge", 0, &b.benchmark_judge,
+                    "rollout: judge the samples too (verdicts are generated)"),
+        GW_OPT_COUNT("responses", 0, &b.judge.responses, 1, 65536, "judge: texts that are graded"),
+        GW_OPT_COUNT("criteria", 0, &b.judge.criteria, 1, GW_RUBRIC_MAX_CRITERIA, "judge: of each"),
+        GW_OPT_COUNT("shared-tokens", 0, &b.judge.shared_tokens, 1, 1 << 20,
+                     "judge: shared by all"),
+        GW_OPT_COUNT("own-tokens", 0, &b.judge.own_tokens, 1, 1 << 20, "judge: of a response"),
+        GW_OPT_COUNT("criterion-tokens", 0, &b.judge.criterion_tokens, 1, 1 << 20,
+                     "judge: of a criterion"),
+        GW_OPT_CHOICE("judge-mode", 0, &b.judge.mode, "generate|logits", "judge: of verdicts"),
+        GW_OPT_COUNT("verdict-tokens", 0, &b.judge.verdict_tokens, 1, 4096,
+                     "judge: of a generated verdict"),
+        GW_OPT_AUTO("judge-chunk-size", 0, &b.judge.chunk, 1, 65536, "judge: responses at a time"),
     };
     const struct gw_cli_spec spec = {
-        "decode|prefill|rollout|train|gemm|membw [--model DIR] [options]",
+        "decode|prefill|rollout|train|judge|gemm|membw [options]",
         "Measures this machine with a model (decode, prefill, rollout, train; random tokens) or\n"
         "without (gemm, membw), and gives beside each rate the limit that the machine's\n"
         "own peak and read bandwidth, measured in the same run, set.\n"
@@ -489,6 +507,7 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
         "  train     tokens/s of forward and backward passes of --batch sequences of --seq\n"
         "            tokens, or of --groups samples for each of --batch prompts, which share\n"
         "            --prompt-tokens and are not counted; without the optimizer\n"
+        "  judge     criteria/s of graded responses; what they share is computed once\n"
         "  gemm      the products of a layer, at --batch rows; one thread unless told\n"
         "  membw     reading from memory, the best of several patterns",
         options,
@@ -497,13 +516,14 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
         false};
     int code;
     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
-    static const char *const kinds[] = {"decode", "prefill", "rollout", "train", "gemm", "membw"};
-    enum { PREFILL = 1, ROLLOUT, TRAIN, GEMM };
+    static const char *const kinds[] = {"decode", "prefill", "rollout", "train",
+                                        "judge",  "gemm",    "membw"};
+    enum { PREFILL = 1, ROLLOUT, TRAIN, GEMM = 5 };
     const char *what = cli->n_args == 1 ? cli->args[0] : "";
     size_t kind = 0, default_prompt = 128;
     while (kind < GW_ARRAY_LEN(kinds) && strcmp(kinds[kind], what) != 0) kind++;
     if (kind == GW_ARRAY_LEN(kinds))
-        return gw_cli_usage(cli, "say what: decode, prefill, rollout, train, gemm or membw");
+        return gw_cli_usage(cli, "say what: decode, prefill, rollout, train, judge, gemm or membw");
     if (kind < GEMM && cli->common.model == NULL)
         return gw_cli_usage(cli, "%s: --model is missing", what);
     if (!parse_lengths(&b, cli))
@@ -516,6 +536,8 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
         return gw_cli_usage(cli, "rollout: --prompt-tokens takes one length");
     /* One core is what kernels are judged by; more only tell how threads share the caches. */
     if (kind == GEMM && !gw_cli_given(cli, "threads")) cli->common.threads = 1;
+    b.judge.runs = b.runs;
+    b.judge.warmup = b.warmup;
     struct gwen_err err;
     enum gwen_status status = bench(&b, cli, what, &err);
     gw_runtime_close(&b.rt);

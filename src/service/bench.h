@@ -4,6 +4,7 @@
 
 #include "model/engine.h"
 #include "model/forward.h"
+#include "model/scorer.h"
 
 /* What the machine can do, measured in the same run. */
 struct gw_limits {
@@ -96,5 +97,27 @@ struct gw_engine_opts gw_bench_rollout_engine(const struct gw_bench_rollout_opts
 enum gwen_status gw_bench_rollout(const struct gw_model *model, struct gw_pool *pool,
                                   const struct gw_bench_rollout_opts *opts,
                                   struct gw_bench_rollout_result *result, struct gwen_err *err);
+
+/* Judging: a text shared by all, prompts, `group` responses to each, criteria of each response. */
+struct gw_bench_judge_opts {
+    size_t prompts, group, criteria;
+    size_t shared_tokens, prompt_tokens, own_tokens, criterion_tokens;
+    size_t max_new; /* tokens generated for a verdict; 0: only the logits of its first */
+    size_t chunk;   /* responses judged together */
+    int warmup, runs;
+    uint64_t seed;
+    bool (*progress)(void *ctx); /* as in struct gw_scorer_opts */
+};
+
+/* The scorer's options for it: what a memory plan needs. */
+struct gw_scorer_opts gw_bench_judge_scorer(const struct gw_bench_judge_opts *o);
+/* Tokens that cannot be shared, those generated included. */
+size_t gw_bench_judge_tokens(const struct gw_bench_judge_opts *o);
+/* rate: criteria per second, and how many the peaks allow if all that is shared is computed once.
+ */
+enum gwen_status gw_bench_judge(const struct gw_model *model, struct gw_pool *pool,
+                                const struct gw_limits *limits,
+                                const struct gw_bench_judge_opts *opts, struct gw_rate *rate,
+                                struct gwen_err *err);
 
 #endif

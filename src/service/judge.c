@@ -331,13 +331,13 @@ static struct need need_of(const struct gw_judge *j) {
     return need;
 }
 
-/* Blocks with which a chunk of so many responses is never held up.  Without decoding only what is
- * under way counts: two long prompts around the edge of a pass, and short ones that fill it. */
-static size_t wanted_blocks(const struct gw_judge *j, const struct need *need, size_t chunk) {
-    size_t least = gw_kv_blocks_for(need->longest) + 1 + GW_SCORER_DEPTH;
-    size_t all = least + chunk * need->item_blocks;
-    size_t under_way = least + 3 * gw_kv_blocks_for(need->longest) + GW_JUDGE_ROWS / 4;
-    return j->o.mode == GW_JUDGE_LOGITS ? GW_MIN(all, under_way) : all;
+/* Without decoding only what is under way counts: two long prompts around the edge of a pass, and
+ * short ones that fill it. */
+size_t gw_judge_blocks(size_t longest, size_t item_blocks, size_t chunk, bool generates) {
+    size_t least = gw_kv_blocks_for(longest) + 1 + GW_SCORER_DEPTH;
+    size_t all = least + chunk * item_blocks;
+    size_t under_way = least + 3 * gw_kv_blocks_for(longest) + GW_JUDGE_ROWS / 4;
+    return generates ? all : GW_MIN(all, under_way);
 }
 
 static struct gw_plan_options plan_for(const struct gw_judge *j, const struct need *need,
@@ -346,7 +346,8 @@ static struct gw_plan_options plan_for(const struct gw_judge *j, const struct ne
     plan.kind = GW_PLAN_SCORE;
     plan.scorer.rows = GW_JUDGE_ROWS;
     plan.scorer.max_len = GW_MIN(gw_round_up(need->longest, GW_KV_BLOCK), j->prompts.context);
-    plan.scorer.n_blocks = wanted_blocks(j, need, chunk);
+    plan.scorer.n_blocks =
+        gw_judge_blocks(need->longest, need->item_blocks, chunk, j->o.mode == GW_JUDGE_GENERATE);
     plan.scorer.temperature = 1;
     plan.scorer.keep_logits = true;
     plan.scorer.no_sharing = j->o.no_sharing;

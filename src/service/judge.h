@@ -95,6 +95,9 @@ enum gwen_status gw_judge_run(struct gw_judge *j, const struct gw_judge_item *it
                               size_t first, struct gw_verdict *verdicts, struct gwen_err *err);
 /* The reward of one response: verdicts[rubric->n]. */
 double gw_judge_reward(const struct gw_rubric *rubric, const struct gw_verdict *verdicts);
+/* KV blocks with which so many responses at once are never held up: the longest sequence, what one
+ * response takes at most beside what all share, and whether verdicts are generated. */
+size_t gw_judge_blocks(size_t longest, size_t item_blocks, size_t chunk, bool generates);
 /* Since the judge was created. */
 struct gw_judge_stats gw_judge_stats(const struct gw_judge *j);
 

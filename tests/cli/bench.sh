@@ -31,6 +31,19 @@ for key in what dtype isa numeric_class threads batch groups prompt_tokens new_t
     [ -n "$(value $key <"$T/out")" ] || echo "no $key"
 done
 
+echo "judge"
+judge() { bench judge --warmup 0 --responses 3 --shared-tokens 70 --own-tokens 9 --criterion-tokens 5 "$@"; }
+judge | sed -E 's/ +[0-9]+\.[0-9]+/ N/g; s/ISA|(bfloat16) [a-z0-9]+/\1 ISA/; s/ +[0-9]+ %/ N %/'
+judge --json --judge-mode generate --judge-chunk-size 2 >"$T/out" || exit 1
+for key in dtype isa numeric_class threads crit_eval_s crit_eval_s_std limit_crit_eval_s tok_s tok_s_std \
+    limit_tok_s fraction; do
+    [ -n "$(value $key <"$T/out")" ] || echo "no $key"
+done
+for key in what batch criteria prompt_tokens new_tokens; do value $key <"$T/out"; done | tr '\n' ' '
+echo
+bench rollout --batch 2 --groups 3 --max-tokens 5 --warmup 0 --benchmark-judge >"$T/out" || exit 1
+sed -n 3p "$T/out" | sed -E 's/[0-9]+\.[0-9]{2}$/N/'
+
 echo "decode, prefill"
 bench decode --batch 1,3 --prompt-tokens 16,100 --new-tokens 4 --profile >"$T/out" || exit 1
 grep -vE 'of limit$' "$T/out" | shape | cut -d '|' -f 1-4 | sed 's/, dT.*/.../'
