@@ -17,10 +17,12 @@ try:
     from peft import LoraConfig, PeftModel, get_peft_model
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 except ImportError as e:
     print(f"skipped: {e}")
     sys.exit(77)
 
+logging.disable_progress_bar()
 GWEN = os.environ.get("GWEN", "build/gwen-cpu")
 ROWS = [[5, 17, 200, 3, 90, 41, 7], [300, 2, 2, 150], list(range(1, 60))]
 TOLERANCE = 2e-4  # both sides are float32; logits are of the order of 1
