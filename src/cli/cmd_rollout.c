@@ -1,9 +1,9 @@
 /* cmd_rollout.c - gwen-cpu rollout: a group of samples for each prompt of a file. */
 #include "cli/prompting.h"
-#include "cli/provenance.h"
 
 #include "base/file.h"
 #include "service/ordered.h"
+#include "service/provenance.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -70,7 +70,8 @@ static enum gwen_status open_file(struct rollout *r, struct gwen_err *err) {
     enum gw_part_mode mode = r->resume      ? GW_PART_RESUME
                              : r->overwrite ? GW_PART_OVERWRITE
                                             : GW_PART_NEW;
-    enum gwen_status status = gw_provenance_model(&from, &r->p.rt, err);
+    enum gwen_status status = gw_provenance_model(
+        &from, r->p.rt.model, r->p.rt.pool, gw_runtime_class(&r->p.rt), r->p.rt.tokenizer, err);
     gw_provenance_sampling(&from, &r->opts);
     gw_provenance_add(&from, "lengths", "%s", r->lengths != NULL ? r->lengths : "none");
     gw_provenance_add(&from, "prompts", "%016" PRIx64, gw_prompts_hash(&r->prompts));

@@ -1,13 +1,10 @@
 /* evaluate.c - see evaluate.h. */
 #include "cli/evaluate.h"
 
-#include "base/file.h"
-#include "cli/provenance.h"
 #include "service/eval.h"
+#include "service/provenance.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 /* Tokens of a window of text, unless told otherwise or the context is shorter. */
 enum { WINDOW = 2048 };
@@ -21,24 +18,6 @@ const char *gw_eval_task_name(enum gw_eval_task task) { return TASKS[task].name;
 
 /* --- the file of rows ------------------------------------------------------------------------- */
 
-/* With --resume a file that is complete, and of the same evaluation, is taken as it is. */
-static bool is_complete(struct gw_evaluate *e) {
-    char part[4096];
-    struct gwen_err ignored;
-    snprintf(part, sizeof part, "%s.part", e->out_path);
-    if (!e->resume || !gw_file_exists(e->out_path) || gw_file_exists(part)) return false;
-    struct gw_eval_result was;
-    if (gw_eval_result_read(e->out_path, &was, &ignored) != GWEN_OK) return false;
-    if (was.settings != e->settings) {
-        gw_eval_result_free(&was);
-        return false;
-    }
-    gw_eval_result_free(&e->result);
-    e->result = was;
-    gw_log(&e->p.rt.cli->log, GWEN_LOG_INFO, "%s: is complete", e->out_path);
-    return true;
-}
-
 /* Opens the part file for n units of 1 + k rows; *complete: there is nothing left to do. */
 static enum gwen_status open_rows(struct gw_evaluate *e, struct gw_provenance *from, size_t n,
                                   size_t k, bool *complete, struct gwen_err *err) {
@@ -48,7 +27,8 @@ static enum gwen_status open_rows(struct gw_evaluate *e, struct gw_provenance *f
     *complete = false;
     e->settings = gw_provenance_hash(from);
     if (e->out_path == NULL) return GWEN_OK;
-    *complete = is_complete(e);
+    *complete = e->resume && gw_eval_result_complete(e->out_path, e->settings, &e->result);
+    if (*complete) gw_log(&e->p.rt.cli->log, GWEN_LOG_INFO, "%s: is complete", e->out_path);
     if (*complete) return GWEN_OK;
     return gw_provenance_open(from, e->out_path, mode, n, k + 1, &e->p.rt.cli->log, &e->file, err);
 }
@@ -120,10 +100,10 @@ static enum gwen_status evaluate_samples(struct gw_evaluate *e, struct gwen_err 
     gw_eval_rollout_opts(&opts, e->k);
     GW_TRY(plan_samples(e, &opts, &plan, err));
     GW_TRY(gw_eval_result_new(GW_EVAL_SAMPLES, e->prompts.n, e->k, &e->result, err));
-    enum gwen_status status = gw_provenance_model(&from, &e->p.rt, err);
-    gw_provenance_sampling(&from, &opts);
-    gw_provenance_add(&from, "task", "%s", TASKS[e->task].name);
-    gw_provenance_add(&from, "prompts", "%016" PRIx64, gw_prompts_hash(&e->prompts));
+    const struct gw_runtime *rt = &e->p.rt;
+    enum gwen_status status =
+        gw_provenance_model(&from, rt->model, rt->pool, gw_runtime_class(rt), rt->tokenizer, err);
+    gw_eval_provenance(&from, &opts, e->rewards, &e->prompts);
     if (status == GWEN_OK) status = open_rows(e, &from, e->prompts.n, e->k, &complete, err);
     gw_provenance_free(&from);
     if (status != GWEN_OK || complete) return status;
@@ -185,7 +165,8 @@ static enum gwen_status evaluate_scores(struct gw_evaluate *e, struct gwen_err *
     GW_TRY(gw_eval_score_plan(&e->data, rt->budget, &plan, err));
     GW_TRY(gw_runtime_load(rt, &plan, err));
     GW_TRY(gw_eval_result_new(e->data.kind, e->data.n_units, 0, &e->result, err));
-    enum gwen_status status = gw_provenance_model(&from, rt, err);
+    enum gwen_status status =
+        gw_provenance_model(&from, rt->model, rt->pool, gw_runtime_class(rt), rt->tokenizer, err);
     gw_provenance_add(&from, "task", "%s", TASKS[e->task].name);
     gw_provenance_add(&from, "data", "%016" PRIx64, gw_eval_data_hash(&e->data));
     if (status == GWEN_OK) status = open_rows(e, &from, e->data.n_units, 0, &complete, err);

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct eval {
@@ -12,6 +13,7 @@ struct eval {
     struct gw_eval_result *result;
     uint64_t score_ns;
     struct gw_str row, prompt; /* scratch */
+    float *scores;             /* [rewards] likewise */
 };
 
 void gw_eval_rollout_opts(struct gw_rollout_opts *o, size_t k) {
@@ -20,6 +22,13 @@ void gw_eval_rollout_opts(struct gw_rollout_opts *o, size_t k) {
     o->length_lo = o->length_hi = 0;
     o->greedy_first = true;
     o->stream = GW_STREAM_EVAL;
+}
+
+void gw_eval_provenance(struct gw_provenance *p, const struct gw_rollout_opts *o,
+                        const struct gw_rewards *rewards, const struct gw_prompts *prompts) {
+    gw_provenance_sampling(p, o);
+    gw_provenance_add(p, "reward", "%s", gw_rewards_name(rewards, 0));
+    gw_provenance_add(p, "prompts", "%016" PRIx64, gw_prompts_hash(prompts));
 }
 
 /* The member of a row that reward 0 looks at. */
@@ -59,7 +68,8 @@ static enum gwen_status score(struct eval *e, const struct gw_rollout_sample *s,
                                        .n = s->n,
                                        .meta = s->prompt->meta,
                                        .meta_len = s->prompt->meta_len};
-    GW_TRY(gw_rewards_score(e->o->rewards, &in, 1, out, err));
+    GW_TRY(gw_rewards_score(e->o->rewards, &in, 1, e->scores, err));
+    *out = e->scores[0];
     e->score_ns += gw_now_ns() - start;
     if (isnan(*out))
         return gw_fail(err, GWEN_ERR_FORMAT, "prompt %zu cannot be scored", s->prompt_id);
@@ -83,7 +93,7 @@ static enum gwen_status write_row(struct eval *e, const struct gw_rollout_sample
 static enum gwen_status take_sample(void *ctx, const struct gw_rollout_sample *s,
                                     struct gwen_err *err) {
     struct eval *e = ctx;
-    float value;
+    float value = NAN;
     GW_TRY(score(e, s, &value, err));
     struct gw_eval_cell *c = &e->result->cells[s->prompt_id * (e->o->k + 1) + s->sample_id];
     c->there = true;
@@ -109,10 +119,13 @@ enum gwen_status gw_eval_run(struct gw_rollout *rollout, const struct gw_prompts
                                          .progress = opts->progress,
                                          .progress_user = opts->progress_user};
     const uint64_t start = gw_now_ns();
+    e.scores = malloc(gw_rewards_count(opts->rewards) * sizeof *e.scores);
+    if (e.scores == NULL) return gw_nomem(err, sizeof *e.scores, "rewards");
     enum gwen_status status = gw_rollout_run(rollout, prompts, &sink, stats, err);
     *score_s = (double)e.score_ns * 1e-9;
     *generate_s = gw_seconds_since(start) - *score_s;
     gw_str_free(&e.row);
     gw_str_free(&e.prompt);
+    free(e.scores);
     return status;
 }

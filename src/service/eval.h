@@ -8,13 +8,14 @@
 #define GW_EVAL_H
 
 #include "service/eval_result.h"
+#include "service/provenance.h"
 #include "service/reward.h"
 #include "service/rollout.h"
 #include "service/rollout_file.h"
 
 struct gw_eval_opts {
     size_t k;                     /* samples of each prompt beside the greedy one */
-    struct gw_rewards *rewards;   /* of one reward */
+    struct gw_rewards *rewards;   /* the first one scores */
     struct gw_rollout_file *file; /* rows go there, and those that are there are not drawn again;
                                    * NULL: no rows */
     uint64_t settings;            /* for the rows */
@@ -27,6 +28,9 @@ struct gw_eval_opts {
 /* Makes *o, which tells everything else, one for a sweep with k samples: groups, stream, the greedy
  * sample in front. */
 void gw_eval_rollout_opts(struct gw_rollout_opts *o, size_t k);
+/* Adds what rows depend on beside the model. */
+void gw_eval_provenance(struct gw_provenance *p, const struct gw_rollout_opts *o,
+                        const struct gw_rewards *rewards, const struct gw_prompts *prompts);
 /* Fails unless the reward has something to say about every prompt; `path` is for the message. */
 enum gwen_status gw_eval_check_prompts(const struct gw_rewards *rewards,
                                        const struct gw_prompts *prompts, const char *path,

@@ -1,6 +1,7 @@
 /* eval_result.c - the figures of each sample, and reading them from a file; see eval_result.h. */
 #include "service/eval_result.h"
 
+#include "base/file.h"
 #include "base/rng.h"
 #include "service/rows.h"
 
@@ -184,4 +185,21 @@ enum gwen_status gw_eval_result_read(const char *path, struct gw_eval_result *r,
     gw_str_free(&rd.meta);
     if (status != GWEN_OK) gw_eval_result_free(r);
     return status;
+}
+
+bool gw_eval_result_complete(const char *path, uint64_t settings, struct gw_eval_result *r) {
+    struct gw_str part = {0};
+    struct gw_eval_result was;
+    struct gwen_err ignored;
+    gw_str_printf(&part, "%s.part", path);
+    const bool whole = !part.failed && gw_file_exists(path) && !gw_file_exists(part.data);
+    gw_str_free(&part);
+    if (!whole || gw_eval_result_read(path, &was, &ignored) != GWEN_OK) return false;
+    if (was.settings != settings) {
+        gw_eval_result_free(&was);
+        return false;
+    }
+    gw_eval_result_free(r);
+    *r = was;
+    return true;
 }

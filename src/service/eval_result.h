@@ -57,6 +57,10 @@ void gw_eval_result_free(struct gw_eval_result *r); /* a zeroed one is fine */
 enum gwen_status gw_eval_result_read(const char *path, struct gw_eval_result *r,
                                      struct gwen_err *err);
 
+/* If `path` is complete, with no part file beside it, and its rows are of these settings: reads it
+ * into *r, which is freed before. */
+bool gw_eval_result_complete(const char *path, uint64_t settings, struct gw_eval_result *r);
+
 /* --- summary ---------------------------------------------------------------------------------- */
 
 enum { GW_EVAL_FIGURES = 4 };

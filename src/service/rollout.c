@@ -22,7 +22,7 @@ struct gw_rollout {
     int32_t *eos; /* the caller's, and stop strings that are a special token */
     size_t n_eos;
     struct gw_engine *engine;
-    size_t slots;
+    size_t slots, max_groups;
     struct gw_stop_set *stops; /* the other stop strings */
     size_t n_stops;
     struct in_flight *jobs;
@@ -106,6 +106,7 @@ enum gwen_status gw_rollout_create(const struct gw_model *model, struct gw_pool 
     r->tokenizer = tokenizer;
     r->opts = *opts;
     r->slots = plan->options.engine.slots;
+    r->max_groups = opts->groups;
     struct gw_engine_opts engine = plan->options.engine;
     enum gwen_status status = take_stops(r, opts, err);
     if (status == GWEN_OK) status = create_jobs(r, err);
@@ -138,6 +139,16 @@ void gw_rollout_free(struct gw_rollout *r) {
 void gw_rollout_set_draws(struct gw_rollout *r, uint64_t step, uint64_t first_sample) {
     r->opts.step = step;
     r->opts.first_sample = first_sample;
+}
+
+enum gwen_status gw_rollout_redraw(struct gw_rollout *r, const struct gw_rollout_opts *opts,
+                                   struct gwen_err *err) {
+    GW_TRY(gw_sampling_check(&opts->sampling, err));
+    if (opts->groups > r->max_groups)
+        return gw_fail(err, GWEN_ERR_INTERNAL, "rollout: groups of %zu, made for %zu", opts->groups,
+                       r->max_groups);
+    r->opts = *opts;
+    return GWEN_OK;
 }
 
 /* --- the queue ------------------------------------------------------------------------------ */

@@ -126,6 +126,10 @@ void gw_rollout_free(struct gw_rollout *r); /* NULL is fine */
 
 /* The random keys of the next run: their step, and the index of each group's first sample. */
 void gw_rollout_set_draws(struct gw_rollout *r, uint64_t step, uint64_t first_sample);
+/* From the next run on draws as *opts says, whose groups are at most those of creation; ids and
+ * strings that end a sample stay as they are. */
+enum gwen_status gw_rollout_redraw(struct gw_rollout *r, const struct gw_rollout_opts *opts,
+                                   struct gwen_err *err);
 /* Samples every prompt's group.  May be called again with other prompts that are within the plan.
  * *stats (may be NULL) is filled on failure too.  GWEN_ERR_CANCELLED when the progress callback
  * said stop. */

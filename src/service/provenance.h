@@ -1,9 +1,8 @@
 /* provenance.h - what the rows of a long output depend on, for the first line of its part file: a
  * run is resumed only by one that would give the same rows. */
-#ifndef GW_CLI_PROVENANCE_H
-#define GW_CLI_PROVENANCE_H
+#ifndef GW_PROVENANCE_H
+#define GW_PROVENANCE_H
 
-#include "cli/runtime.h"
 #include "service/rollout.h"
 #include "service/rollout_file.h"
 
@@ -18,9 +17,10 @@ struct gw_provenance {
 /* Adds a field, named as a person would. */
 void gw_provenance_add(struct gw_provenance *p, const char *name, const char *fmt, ...)
     GW_PRINTF(3, 4);
-/* Adds model (whose weights are loaded), dtype, numeric class and tokenizer. */
-enum gwen_status gw_provenance_model(struct gw_provenance *p, const struct gw_runtime *rt,
-                                     struct gwen_err *err);
+/* Adds model, dtype, numeric class and tokenizer (NULL: none). */
+enum gwen_status gw_provenance_model(struct gw_provenance *p, const struct gw_model *model,
+                                     struct gw_pool *pool, const char *numeric_class,
+                                     const struct gw_tokenizer *tokenizer, struct gwen_err *err);
 /* Adds seed, groups, sampling, eos ids and stop strings. */
 void gw_provenance_sampling(struct gw_provenance *p, const struct gw_rollout_opts *o);
 /* A hash of all fields. */

@@ -1,5 +1,5 @@
 /* provenance.c - see provenance.h. */
-#include "cli/provenance.h"
+#include "service/provenance.h"
 
 #include "base/rng.h"
 #include "service/fingerprint.h"
@@ -24,14 +24,15 @@ void gw_provenance_add(struct gw_provenance *p, const char *name, const char *fm
     gw_str_puts(add(p, name), text);
 }
 
-enum gwen_status gw_provenance_model(struct gw_provenance *p, const struct gw_runtime *rt,
-                                     struct gwen_err *err) {
-    uint64_t model;
-    GW_TRY(gw_model_fingerprint(rt->model, rt->pool, &model, err));
-    gw_provenance_add(p, "model", "%016" PRIx64, model);
-    gw_provenance_add(p, "dtype", "%s", gw_dtype_torch_name(rt->dtype));
-    gw_provenance_add(p, "numeric class", "%s", gw_runtime_class(rt));
-    gw_provenance_add(p, "tokenizer", "%016" PRIx64, gw_tokenizer_fingerprint(rt->tokenizer));
+enum gwen_status gw_provenance_model(struct gw_provenance *p, const struct gw_model *model,
+                                     struct gw_pool *pool, const char *numeric_class,
+                                     const struct gw_tokenizer *tokenizer, struct gwen_err *err) {
+    uint64_t hash;
+    GW_TRY(gw_model_fingerprint(model, pool, &hash, err));
+    gw_provenance_add(p, "model", "%016" PRIx64, hash);
+    gw_provenance_add(p, "dtype", "%s", gw_dtype_torch_name(model->dtype));
+    gw_provenance_add(p, "numeric class", "%s", numeric_class);
+    gw_provenance_add(p, "tokenizer", "%016" PRIx64, gw_tokenizer_fingerprint(tokenizer));
     return GWEN_OK;
 }
 
