@@ -26,7 +26,7 @@ struct tune {
     struct gw_tune_result result;
 };
 
-static const char NOT_THERE[] = "judge_chunk: this version has no command that would use it";
+static const char NOT_TUNED[] = "judge_chunk: judge takes what fits when it runs";
 
 /* --- options ---------------------------------------------------------------------------------- */
 
@@ -122,7 +122,7 @@ static void put_reason(const struct tune *t, struct gw_str *s) {
     struct gw_str reason = {0};
     if (train->micro_batch == 0)
         gw_str_printf(&reason, "train_micro_batch: %s; ", train->why.message);
-    gw_str_puts(&reason, NOT_THERE);
+    gw_str_puts(&reason, NOT_TUNED);
     gw_str_put_json(s, reason.failed ? "" : reason.data, reason.failed ? 0 : reason.len);
     gw_str_free(&reason);
 }
@@ -173,7 +173,7 @@ static void put_text(const struct tune *t, const char *path, struct gw_str *s) {
                   c->choice.batch, c->choice.tok_s, c->tok_s_std, r->threads, r->prefill_rows,
                   r->seconds);
     put_train(&r->train, s);
-    gw_str_printf(s, "%s\n", NOT_THERE);
+    gw_str_printf(s, "%s\n", NOT_TUNED);
     if (path != NULL) gw_str_printf(s, "kept in %s\n", path);
 }
 
@@ -237,7 +237,7 @@ static enum gwen_status report_nothing(struct tune *t, const struct gwen_err *wh
     struct gw_str s = {0}, reason = {0};
     struct gwen_err err;
     gw_str_printf(&reason, "rollout_batch_size, train_micro_batch: %s; %s", why->message,
-                  NOT_THERE);
+                  NOT_TUNED);
     gw_str_puts(&s, "{\"rollout_batch_size\":null,\"train_micro_batch\":null,\"judge_chunk\":null,"
                     "\"reason\":");
     gw_str_put_json(&s, reason.failed ? "" : reason.data, reason.failed ? 0 : reason.len);

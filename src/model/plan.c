@@ -135,11 +135,24 @@ static const char *knob_text(const struct gw_plan_options *o, enum gw_plan_knob 
     return NULL;
 }
 
+/* Whether it would fit with weights and moments in bfloat16. */
+static bool fits_in_bf16(const struct gw_plan_options *o, size_t budget) {
+    struct gw_plan_options narrow = *o;
+    struct gw_plan plan;
+    narrow.optimizer_bf16 = true;
+    gw_plan_make(&narrow, &plan);
+    return o->cfg->lora_width == 0 && !o->optimizer_bf16 && plan.total <= budget &&
+           (o->format == GW_PANEL_BF16 || o->format == GW_PANEL_BF16X2);
+}
+
 static void put_advice(const struct gw_plan_options *o, size_t budget, struct gw_str *s) {
     size_t n = 0;
     if (o->kind == GW_PLAN_TRAIN) {
-        gw_str_puts(s, ": lower --max_length or --max_completion_length, or "
-                       "--per_device_train_batch_size, or use a smaller model");
+        if (fits_in_bf16(o, budget))
+            gw_str_puts(s, ": use --optim adamw-bf16, or a smaller model");
+        else
+            gw_str_puts(s, ": lower --max_length or --max_completion_length, or "
+                           "--per_device_train_batch_size, or use a smaller model");
         return;
     }
     for (enum gw_plan_knob k = 0; k < GW_N_KNOBS; k++) {

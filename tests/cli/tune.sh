@@ -12,7 +12,7 @@ rollout() { # what to call it, then options
 rollout before
 grep -q '^not tuned: ' "$T/before.err" || exit 1
 
-# The last line is one object; judging has nothing to tune yet.
+# The last line is one object; judging has nothing that is tuned.
 "$GWEN" tune --model "$T/model" $work --json --plot "$T/plot.svg" >"$T/out" 2>"$T/err" || exit 1
 tail -n 1 "$T/out" >"$T/final"
 for key in rollout_batch_size train_micro_batch threads tok_s memory_bytes; do
