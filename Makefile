@@ -149,7 +149,7 @@ help:
 deps:
 	@CC='$(CC)' scripts/deps.sh install
 
-## make demo           a tiny random model samples a few completions
+## make demo           a small model learns to do sums by GRPO
 demo: all
 	@GWEN=$(BUILD)/gwen-cpu bash examples/demo.sh
 

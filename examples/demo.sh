@@ -1,13 +1,15 @@
 #!/bin/bash
-# demo.sh - what gwen-cpu does, in a minute and without a download: a tiny model with random
-# weights samples a group of completions for each of a few prompts, and scores one of them again; a
-# small trained one, which the tests ship, tells a story.
+# demo.sh - reinforcement learning in a minute: a Qwen3 of a million parameters that does sums right
+# one time in three is trained by GRPO until it does them right.  Nothing is downloaded; how the
+# model was made is in arithmetic/make_model.sh.
 #
-#   GWEN   the program (build/gwen-cpu)
+#   GWEN   the program (build/gwen-cpu)      SEED   of every draw (1)      STEPS   of training (70)
+#   and options of `gwen-cpu train` as arguments: --use_peft=true --learning_rate 5e-3
 set -euo pipefail
 cd "$(dirname "$0")/.."
 gwen=${GWEN:-build/gwen-cpu}
-tokenizer=tests/fixtures/tiny-tokenizer
+seed=${SEED:-1} steps=${STEPS:-70}
+model=examples/arithmetic/model
 work=$(mktemp -d "${TMPDIR:-/tmp}/gwen-demo-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
@@ -18,35 +20,67 @@ show() {
     "$@"
 }
 
-echo "A tiny model with random weights (so the text is noise), as a Hugging Face directory:"
-show "$gwen" init --preset tiny --tokenizer $tokenizer --seed 1 --out "$work/model"
+# exam NAME MODEL...: what the model answers, sixteen times each, to sums it has never seen
+exam() {
+    "$gwen" rollout -q "${@:2}" --prompts "$work/exam.jsonl" --groups 16 --max-tokens 6 --seed "$seed" \
+        --out "$work/$1.jsonl"
+}
+
+# report FILE: the answers to the first five questions, and how many of all are right
+report() {
+    awk -F'"' -v exam="$work/exam.jsonl" '
+        BEGIN {
+            n_questions = 0
+            while ((getline line < exam) > 0) {
+                split(line, part, "\"")
+                question[n_questions] = part[4]
+                answer[n_questions++] = part[8]
+            }
+        }
+        {
+            match($0, /"prompt_id": *[0-9]+/)
+            q = substr($0, RSTART, RLENGTH)
+            sub(/.*[: ]/, "", q)
+            match($0, /"text": *"[^"]*"/)
+            text = substr($0, RSTART, RLENGTH)
+            gsub(/^"text": *"|"$/, "", text)
+            said[q] = said[q] sprintf(" %4s", text)
+            right += text == answer[q]
+        }
+        END {
+            for (q = 0; q < 5; q++) printf "  %6s %s\n", question[q], said[q]
+            printf "  right: %d of %d\n", right, NR
+        }' "$1"
+}
+
+examples/arithmetic/generate.sh practice 400 "$seed" >"$work/practice.jsonl"
+examples/arithmetic/generate.sh exam 40 "$seed" >"$work/exam.jsonl"
+
+echo "A Qwen3 of a million parameters does sums it has not seen before, sixteen times each:"
+exam before --model $model
+report "$work/before.jsonl"
 
 echo
-echo "Four samples for each of three prompts:"
-cat examples/prompts.jsonl
-show "$gwen" rollout -q --model "$work/model" --prompts examples/prompts.jsonl --groups 4 \
-    --max-tokens 12 --seed 1 --out "$work/samples.jsonl"
-echo
-head -n 1 "$work/samples.jsonl"
-sed -E '1d; s/^(\{"prompt_id":[0-9]+,"sample_id":[0-9]+,).*("text":.*)/\1 ... \2/' "$work/samples.jsonl"
+echo "GRPO on other sums; the reward is 1 for the right answer, else 0:"
+head -n 2 "$work/practice.jsonl"
+training=(--model "$model" --prompts "$work/practice.jsonl" --reward exact --seed "$seed"
+    --num_generations 8 --per_device_train_batch_size 512
+    --max_completion_length 6 --learning_rate 1e-3 --warmup_steps 5 --adam_beta2 0.95
+    --verify-logprobs "$@")
+show "$gwen" train "${training[@]}" --max_steps "$steps" --out "$work/run"
 
 echo
-echo "The same samples one at a time, on one thread: the same bytes."
-show "$gwen" rollout -q --model "$work/model" --prompts examples/prompts.jsonl --groups 4 \
-    --max-tokens 12 --seed 1 --rollout-batch-size 1 --threads 1 --out "$work/again.jsonl"
-cmp "$work/samples.jsonl" "$work/again.jsonl"
+echo "The same sums again:"
+if [ -e "$work/run/adapter_config.json" ]; then
+    exam after --model $model --adapter "$work/run"
+else
+    exam after --model "$work/run"
+fi
+report "$work/after.jsonl"
 
 echo
-echo "The first sample scored: its log-probabilities, as they were recorded while sampling."
-head -n 1 "$work/samples.jsonl" |
-    sed -E 's/.*("prompt_ids": *\[[^]]*\]).*"ids": *(\[[^]]*\]), *("logprobs": *\[[^]]*\]).*/{\1, "completion_ids": \2}\n\3/' \
-        >"$work/first"
-sed -n 2p "$work/first"
-head -n 1 "$work/first" >"$work/request.jsonl"
-show "$gwen" score -q --model "$work/model" <"$work/request.jsonl" | tee "$work/score"
-grep -qF "$(sed -n 2p "$work/first")" "$work/score"
-
-echo
-echo "A small trained model (260,000 parameters), which has learnt to tell children's stories:"
-show "$gwen" generate -q --model tests/fixtures/golden/stories260K-hf --seed 1 \
-    --max-tokens 120 --temp 0.6 --prompt "Once upon a time, a dog"
+echo "Three steps again, on one thread and cut otherwise: the samples of the third one, drawn from"
+echo "weights that have moved, are the same to the last bit of every log-probability."
+"$gwen" train -q "${training[@]}" --max_steps 3 --threads 1 --rollout-batch-size 5 \
+    --train-micro-batch 7 --out "$work/again"
+cmp "$work/run/rollouts/step-3.jsonl" "$work/again/rollouts/step-3.jsonl"
