@@ -79,6 +79,8 @@ $$(RESULTS)/$1/structure/%.count: tests/structure/%.sh
 	$$(call run,$1,exit,structure/$$*) bash $$<
 $$(RESULTS)/$1/api/%.count: tests/api/%.sh
 	+$$(call run,$1,exit,api/$$*) bash $$<
+$$(RESULTS)/$1/hf/%.count: tests/hf/%.py $$(GWEN)
+	$$(call run,$1,exit,hf/$$*) bash tests/hf/run.sh $$<
 $$(RESULTS)/$1/topo/%.count: tests/topo/%.sh $$(GWEN)
 	$$(call run,$1,exit,topo/$$*) bash $$<
 endef
@@ -93,7 +95,7 @@ GOLDEN_RUNS := $(if $(GOLDEN_RUNNER),$(if $(wildcard tests/fixtures/golden),gold
 CLI_TESTS := $(if $(GWEN),$(call scripts_of,cli))
 NATIVE_RUNS := $(call scripts_of,structure) $(UNIT:%=unit/%) $(if $(CHECKASM),simd/checkasm) \
   $(REPLAY:%=fuzz/%) $(call scripts_of,api) $(GOLDEN_RUNS) $(CLI_TESTS) \
-  $(if $(GWEN),$(call scripts_of,topo))
+  $(if $(GWEN),$(call scripts_of,topo) $(patsubst tests/%.py,%,$(wildcard tests/hf/check_*.py)))
 # What depends on kernels, for the lower levels; scripts that say "# level: any" do not.
 CLI_ISA := $(if $(CLI_TESTS),$(patsubst tests/%.sh,%,$(shell \
   grep -L '^\# level: any' $(CLI_TESTS:%=tests/%.sh))))
@@ -116,6 +118,22 @@ check-run: $(call counts,native,$(NATIVE_RUNS)) \
 ## make check-golden   GOLDEN=DIR: every golden test over that folder (../shared/data/golden)
 check-golden: all $(GOLDEN_RUNNER)
 	@$(GOLDEN_RUNNER) $(GOLDEN)
+
+## make check-hf       what is saved, in transformers, PEFT, safetensors and TensorBoard: by
+##                     GWEN_PYTHON, else in an environment of its own, BUILD/hf-venv
+HF_VENV := $(abspath $(BUILD))/hf-venv
+HF_PACKAGES := torch transformers peft safetensors tensorboard
+.PHONY: check-hf
+$(HF_VENV)/.done:
+	python3 -m venv $(HF_VENV)
+	$(HF_VENV)/bin/pip install -q --retries 1 --timeout 15 \
+	  --index-url https://download.pytorch.org/whl/cpu torch || \
+	  echo 'check-hf: no torch for CPUs alone to be had, taking the one with CUDA'
+	$(HF_VENV)/bin/pip install -q $(HF_PACKAGES)
+	@touch $@
+check-hf: $(if $(GWEN_PYTHON),,$(HF_VENV)/.done)
+	@GWEN_PYTHON='$(or $(GWEN_PYTHON),$(HF_VENV)/bin/python)' $(MAKE) TESTS='hf/% unit/test_metrics' \
+	  LEVELS=native check
 
 ## make asan           all tests with the address and undefined-behaviour sanitizers
 asan:
