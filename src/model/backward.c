@@ -135,7 +135,7 @@ static void plain_dx(const struct step *s, const struct gw_packed *w, const char
                                    .dy_stride = dy_stride,
                                    .start = start != NULL ? start + r0 * w->k : NULL,
                                    .start_stride = w->k};
-    gw_linear_dx(&a, done, ctx, gw_trainer_scratch(s->t, s->thread), s->thread, s->n_threads);
+    gw_linear_dx(&a, done, ctx, gw_trainer_scratch(s->t, s->thread), s->t->pool, s->thread);
     barrier(s);
 }
 
@@ -199,7 +199,7 @@ void gw_backward_dw(const struct gw_trainer *t, const struct gw_backward_dw *a, 
                                     .x_panels = t->x_panels,
                                     .dw = a->dw,
                                     .dw_stride = a->k};
-    gw_linear_dw(&dw, gw_trainer_scratch(t, thread), thread, n_threads);
+    gw_linear_dw(&dw, gw_trainer_scratch(t, thread), t->pool, thread);
     gw_pool_barrier(t->pool);
 }
 

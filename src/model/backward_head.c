@@ -73,7 +73,7 @@ static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_th
                                     .dy_stride = chunk.stride,
                                     .start = v0 > 0 ? t->dx : NULL,
                                     .start_stride = hidden};
-    gw_linear_dx(&dx, done_sums, &to, gw_trainer_scratch(t, thread), thread, n_threads);
+    gw_linear_dx(&dx, done_sums, &to, gw_trainer_scratch(t, thread), t->pool, thread);
     gw_train_mark(t, GW_TRAIN_HEAD_DX, thread);
     if (m->lora != NULL) {
         gw_pool_barrier(t->pool);

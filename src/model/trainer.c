@@ -43,10 +43,7 @@ static size_t acc_floats(const struct gw_config *c, const struct gw_trainer_opts
 
 static size_t scratch_bytes(const struct gw_config *c, enum gw_panel_format f,
                             const struct gw_trainer_opts *o) {
-    const size_t widest =
-        GW_MAX(GW_MAX(gw_gate_up_cols(c), gw_qkv_cols(c)),
-               GW_MAX(GW_MAX(c->hidden, c->n_heads * c->head_dim), gw_trainer_vocab_chunk(c)));
-    const size_t dx = gw_linear_dx_scratch_bytes(f, widest);
+    const size_t dx = gw_linear_dx_scratch_bytes();
     const size_t attn = gw_round_up(2 * acc_floats(c, o) * sizeof(float), 64) +
                         gw_attn_back_scratch_bytes(f, c->head_dim, c->n_heads / c->n_kv_heads);
     return gw_round_up(GW_MAX(dx, attn), 4096);

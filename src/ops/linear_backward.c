@@ -6,8 +6,11 @@
 #include <string.h>
 
 enum {
+    LINE = 64,
     BLOCK_BYTES = 32768, /* of one panel: what a block of the reduction takes */
-    CHUNK_ROWS = 256     /* rows of results in scratch */
+    DX_ROWS = 1024,      /* rows of results of dX in scratch: with a block of W they fill L2 half */
+    DW_ROWS = 256,       /* rows of dY^T that stay in L2 while X's panels pass */
+    STEP_ROWS = 12       /* rows after which more is asked for: a whole number of tiles */
 };
 
 enum gw_panel_format gw_token_format(enum gw_panel_format format) {
@@ -16,24 +19,43 @@ enum gw_panel_format gw_token_format(enum gw_panel_format format) {
 
 static size_t weight_bytes(enum gw_panel_format format) { return format == GW_PANEL_F32 ? 4 : 2; }
 
-/* c (+)= x w with the reduction cut into blocks that stay in the cache while all rows pass. */
-static void blocked_gemm(const struct gwen_kernels *kern, enum gw_panel_format format, size_t m,
-                         size_t n_panels, size_t k, const char *x, size_t x_stride, const char *w,
-                         size_t panel_stride, float *c, size_t c_stride, bool accumulate) {
-    const size_t row_bytes = GWEN_PANEL * weight_bytes(format), step = BLOCK_BYTES / row_bytes;
-    const size_t x_elem = gw_packed_x_elem(format);
-    for (size_t k0 = 0; k0 < k || k0 == 0; k0 += step)
-        gw_small_gemm(kern, format,
-                      &(struct gwen_tile){.m = m,
-                                          .nv = n_panels,
-                                          .k = GW_MIN(step, k - k0),
-                                          .x = x + k0 * x_elem,
-                                          .x_stride = x_stride,
-                                          .w = w + k0 * row_bytes,
-                                          .panel_stride = panel_stride,
-                                          .c = c,
-                                          .c_stride = c_stride,
-                                          .accumulate = accumulate || k0 > 0});
+/* Pieces of memory, `stride` apart, whose lines are asked for little by little. */
+struct ahead {
+    const char *at;
+    size_t piece_bytes, stride, n_pieces;
+    size_t piece, offset; /* what comes next */
+};
+
+static void ask(struct ahead *a, size_t lines) {
+    for (; lines > 0 && a->piece < a->n_pieces; lines--) {
+        __builtin_prefetch(a->at + a->piece * a->stride + a->offset, 0, 2);
+        a->offset += LINE;
+        if (a->offset < a->piece_bytes) continue;
+        a->offset = 0;
+        a->piece++;
+    }
+}
+
+static size_t lines_of(const struct ahead *a) {
+    return a->n_pieces * ((a->piece_bytes + LINE - 1) / LINE);
+}
+
+/* A product by a few rows at a time, between which `lines` of *ahead are asked for, all in equal
+ * shares; all->prefetch is spread likewise. */
+static void paced_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
+                       const struct gwen_tile *all, struct ahead *ahead, size_t lines) {
+    const size_t n = (all->m + STEP_ROWS - 1) / STEP_ROWS;
+    for (size_t i = 0; i < n; i++) {
+        const size_t row = all->m * i / n, line = all->prefetch_lines * i / n;
+        struct gwen_tile part = *all;
+        part.m = all->m * (i + 1) / n - row;
+        part.x = (const char *)all->x + row * all->x_stride;
+        part.c = all->c + row * all->c_stride;
+        part.prefetch_lines = all->prefetch_lines * (i + 1) / n - line;
+        if (all->prefetch != NULL) part.prefetch = (const char *)all->prefetch + line * LINE;
+        ask(ahead, lines * (i + 1) / n - lines * i / n);
+        gw_small_gemm(kern, format, &part);
+    }
 }
 
 /* --- dX ----------------------------------------------------------------------------------------
@@ -100,36 +122,76 @@ void gw_transpose_panels(const struct gwen_kernels *kern, const struct gw_packed
     }
 }
 
-size_t gw_linear_dx_scratch_bytes(enum gw_panel_format format, size_t n) {
-    return gw_linear_scratch_bytes() +
-           GW_GROUP_PANELS * gw_panel_bytes(format, gw_round_up(n, GWEN_PANEL));
+/* Rows of W in a block of the reduction. */
+static size_t dx_block(enum gw_panel_format format) {
+    return BLOCK_BYTES / (GWEN_PANEL * weight_bytes(format));
+}
+
+static size_t dx_results_bytes(void) { return (size_t)DX_ROWS * GW_GROUP_COLS * sizeof(float); }
+
+size_t gw_linear_dx_scratch_bytes(void) {
+    return dx_results_bytes() + (size_t)GW_GROUP_PANELS * BLOCK_BYTES;
+}
+
+/* Rows [n0, n0 + step) of W, a multiple of 16 on. */
+static struct gw_packed rows_of(const struct gw_packed *w, size_t n0, size_t step) {
+    struct gw_packed part = *w;
+    part.n = GW_MIN(step, w->n - n0);
+    part.n_panels = (part.n + GWEN_PANEL - 1) / GWEN_PANEL;
+    part.data = (char *)w->data + n0 / GWEN_PANEL * w->panel_stride;
+    return part;
+}
+
+/* What is transposed of these rows for a group of columns. */
+static struct ahead dx_ahead(const struct gw_packed *rows, size_t k0, size_t cols) {
+    const size_t col_bytes = GWEN_PANEL * weight_bytes(rows->format);
+    return (struct ahead){.at = (const char *)rows->data + k0 * col_bytes,
+                          .piece_bytes = cols * col_bytes,
+                          .stride = rows->panel_stride,
+                          .n_pieces = rows->n_panels};
+}
+
+/* A piece of dX: rows m0..m1 and the columns of one group.  A block of W's rows is transposed into
+ * the cache, and multiplied with all rows of dY while the next block is read. */
+static void dx_piece(const struct gw_linear_dx *a, size_t m0, size_t m1, size_t k0, float *c,
+                     char *panels) {
+    const struct gw_packed *w = a->w;
+    const size_t cols = GW_MIN((size_t)GW_GROUP_COLS, w->k - k0), step = dx_block(w->format);
+    const size_t n_panels = (cols + GWEN_PANEL - 1) / GWEN_PANEL;
+    for (size_t i = m0; a->start != NULL && i < m1; i++)
+        memcpy(c + (i - m0) * GW_GROUP_COLS, a->start + i * a->start_stride + k0, cols * sizeof *c);
+    for (size_t n0 = 0; n0 < w->n; n0 += step) {
+        const struct gw_packed rows = rows_of(w, n0, step);
+        const struct gwen_tile all = {.m = m1 - m0,
+                                      .nv = n_panels,
+                                      .k = rows.n,
+                                      .x = (const char *)a->dy + m0 * a->dy_stride +
+                                           n0 * gw_packed_x_elem(w->format),
+                                      .x_stride = a->dy_stride,
+                                      .w = panels,
+                                      .panel_stride = BLOCK_BYTES,
+                                      .c = c,
+                                      .c_stride = GW_GROUP_COLS,
+                                      .accumulate = a->start != NULL || n0 > 0};
+        gw_transpose_panels(a->kern, &rows, k0, n_panels, panels, BLOCK_BYTES);
+        /* The next block, or else the first one of the columns that follow. */
+        const struct gw_packed next = rows_of(w, n0 + step < w->n ? n0 + step : 0, step);
+        struct ahead ahead = dx_ahead(&next, n0 + step < w->n ? k0 : k0 + cols, cols);
+        paced_gemm(a->kern, w->format, &all, &ahead, lines_of(&ahead));
+    }
 }
 
 void gw_linear_dx(const struct gw_linear_dx *a, gw_linear_done *done, void *ctx, void *scratch,
-                  int thread, int n_threads) {
-    const struct gw_packed *w = a->w;
-    const size_t n_red = gw_round_up(w->n, w->format == GW_PANEL_BF16X2 ? 2 : 1);
-    const size_t stride = gw_panel_bytes(w->format, gw_round_up(w->n, GWEN_PANEL));
-    const size_t n_chunks = (a->m + CHUNK_ROWS - 1) / CHUNK_ROWS;
+                  struct gw_pool *pool, int thread) {
+    const size_t n_groups = (a->w->k + GW_GROUP_COLS - 1) / GW_GROUP_COLS;
+    const size_t n_chunks = (a->m + DX_ROWS - 1) / DX_ROWS;
     float *c = scratch;
-    char *panels = (char *)scratch + gw_linear_scratch_bytes();
-    size_t begin, end;
-    gw_share((w->k + GW_GROUP_COLS - 1) / GW_GROUP_COLS, thread, n_threads, &begin, &end);
-    for (size_t g = begin; g < end; g++) {
-        const size_t k0 = g * GW_GROUP_COLS, cols = GW_MIN((size_t)GW_GROUP_COLS, w->k - k0);
-        const size_t n_panels = (cols + GWEN_PANEL - 1) / GWEN_PANEL;
-        gw_transpose_panels(a->kern, w, k0, n_panels, panels, stride);
-        for (size_t chunk = 0; chunk < n_chunks; chunk++) {
-            const size_t m0 = a->m * chunk / n_chunks, m1 = a->m * (chunk + 1) / n_chunks;
-            if (a->start != NULL)
-                for (size_t i = m0; i < m1; i++)
-                    memcpy(c + (i - m0) * GW_GROUP_COLS, a->start + i * a->start_stride + k0,
-                           cols * sizeof *c);
-            blocked_gemm(a->kern, w->format, m1 - m0, n_panels, n_red,
-                         (const char *)a->dy + m0 * a->dy_stride, a->dy_stride, panels, stride, c,
-                         GW_GROUP_COLS, a->start != NULL);
-            done(ctx, thread, m0, m1 - m0, k0, cols, c, GW_GROUP_COLS);
-        }
+    for (size_t i; gw_pool_next(pool, thread, n_groups * n_chunks, &i);) {
+        const size_t chunk = i / n_groups, k0 = i % n_groups * GW_GROUP_COLS;
+        const size_t m0 = a->m * chunk / n_chunks, m1 = a->m * (chunk + 1) / n_chunks;
+        dx_piece(a, m0, m1, k0, c, (char *)scratch + dx_results_bytes());
+        done(ctx, thread, m0, m1 - m0, k0, GW_MIN((size_t)GW_GROUP_COLS, a->w->k - k0), c,
+             GW_GROUP_COLS);
     }
 }
 
@@ -158,30 +220,33 @@ static void zip_rows(const struct gw_token_pack *p, const char *x, size_t x_stri
     p->kern->zip_16(to, a, b, n);
 }
 
-/* One panel: columns c0..c0+n of x, n <= 16. */
-static void pack_panel(const struct gw_token_pack *p, const char *x, size_t x_stride, size_t c0,
-                       size_t n, char *to) {
-    const size_t line = GWEN_PANEL * sizeof(uint32_t);
-    const size_t step = p->format == GW_PANEL_BF16X2 ? 2 : 1;
-    for (size_t s = 0; s < p->n_spans; s++) {
-        for (size_t r = p->spans[s].begin; r < p->spans[s].end; r += step, to += line) {
-            if (n < GWEN_PANEL) memset(to, 0, line);
+/* Up to 4 panels side by side, columns c0..c0+n of x: a row's piece of them is whole lines. */
+static void pack_group(const struct gw_token_pack *p, const char *x, size_t x_stride, size_t c0,
+                       size_t n, char *panels, size_t stride) {
+    const size_t line = GWEN_PANEL * sizeof(uint32_t), step = p->format == GW_PANEL_BF16X2 ? 2 : 1;
+    uint32_t row[GW_GROUP_COLS] = {0};
+    size_t at = 0;
+    for (size_t s = 0; s < p->n_spans; s++)
+        for (size_t r = p->spans[s].begin; r < p->spans[s].end; r += step, at += line) {
             if (p->format == GW_PANEL_BF16X2)
-                zip_rows(p, x, x_stride, p->spans[s], r, c0, n, to);
+                zip_rows(p, x, x_stride, p->spans[s], r, c0, n, row);
             else
-                memcpy(to, (const float *)(const void *)(x + r * x_stride) + c0, n * sizeof(float));
+                memcpy(row, (const float *)(const void *)(x + r * x_stride) + c0,
+                       n * sizeof(float));
+            for (size_t q = 0; q * GWEN_PANEL < n; q++)
+                memcpy(panels + q * stride + at, row + q * GWEN_PANEL, line);
         }
-    }
 }
 
 void gw_pack_tokens(const struct gw_token_pack *p, const char *x, size_t x_stride, size_t c0,
                     size_t n_cols, char *panels, int thread, int n_threads) {
     const size_t stride = gw_panel_bytes(p->format, p->n_padded);
     size_t begin, end;
-    gw_share((n_cols + GWEN_PANEL - 1) / GWEN_PANEL, thread, n_threads, &begin, &end);
+    gw_share((n_cols + GW_GROUP_COLS - 1) / GW_GROUP_COLS, thread, n_threads, &begin, &end);
     for (size_t i = begin; i < end; i++)
-        pack_panel(p, x, x_stride, c0 + i * GWEN_PANEL,
-                   GW_MIN((size_t)GWEN_PANEL, n_cols - i * GWEN_PANEL), panels + i * stride);
+        pack_group(p, x, x_stride, c0 + i * GW_GROUP_COLS,
+                   GW_MIN((size_t)GW_GROUP_COLS, n_cols - i * GW_GROUP_COLS),
+                   panels + i * GW_GROUP_PANELS * stride, stride);
 }
 
 enum { PIECE_PAIRS = 16 }; /* pairs of tokens that are transposed at once */
@@ -223,31 +288,53 @@ void gw_transpose_tokens(const struct gw_token_pack *p, const char *x, size_t x_
     }
 }
 
-/* Rows n0..n1 of dW, columns of one group of panels. */
+/* Rows n0..n1 of dW, columns of one group of panels; the gradients of a step's rows are asked for
+ * while those before are added to, X's panels of the next group meanwhile. */
 static void dw_piece(const struct gw_linear_dw *a, size_t n0, size_t n1, size_t group,
                      float *scratch) {
     const size_t k0 = group * GW_GROUP_COLS, cols = GW_MIN((size_t)GW_GROUP_COLS, a->k - k0);
     const size_t n_panels = (cols + GWEN_PANEL - 1) / GWEN_PANEL;
-    const size_t stride = gw_panel_bytes(a->format, a->n_padded);
+    const size_t stride = gw_panel_bytes(a->format, a->n_padded), m = n1 - n0;
+    const size_t row_bytes = GWEN_PANEL * weight_bytes(a->format), step = BLOCK_BYTES / row_bytes;
     const bool whole = cols % GWEN_PANEL == 0;
+    const char *panels = a->x_panels + group * GW_GROUP_PANELS * stride;
     float *dw = a->dw + n0 * a->dw_stride + k0, *c = whole ? dw : scratch;
     const size_t c_stride = whole ? a->dw_stride : GW_GROUP_COLS;
     /* The last columns may end inside a panel: their sums are carried through scratch. */
-    for (size_t i = 0; !whole && i < n1 - n0; i++)
+    for (size_t i = 0; !whole && i < m; i++)
         memcpy(c + i * c_stride, dw + i * a->dw_stride, cols * sizeof *c);
-    blocked_gemm(a->kern, a->format, n1 - n0, n_panels, a->n_padded, a->dy_t + n0 * a->dy_t_stride,
-                 a->dy_t_stride, a->x_panels + group * GW_GROUP_PANELS * stride, stride, c,
-                 c_stride, true);
-    for (size_t i = 0; !whole && i < n1 - n0; i++)
+    for (size_t t0 = 0; t0 < a->n_padded; t0 += step) {
+        const size_t k = GW_MIN(step, a->n_padded - t0);
+        struct ahead ahead = {.at = (const char *)c,
+                              .piece_bytes = cols * sizeof *c,
+                              .stride = c_stride * sizeof *c,
+                              .n_pieces = t0 == 0 ? m : 0};
+        ask(&ahead, STEP_ROWS * GW_GROUP_COLS * sizeof *c / LINE);
+        paced_gemm(a->kern, a->format,
+                   &(struct gwen_tile){
+                       .m = m,
+                       .nv = n_panels,
+                       .k = k,
+                       .x = a->dy_t + n0 * a->dy_t_stride + t0 * gw_packed_x_elem(a->format),
+                       .x_stride = a->dy_t_stride,
+                       .w = panels + t0 * row_bytes,
+                       .panel_stride = stride,
+                       .c = c,
+                       .c_stride = c_stride,
+                       .accumulate = true,
+                       .prefetch = panels + GW_GROUP_PANELS * stride + t0 * row_bytes,
+                       .prefetch_lines = k * row_bytes / LINE},
+                   &ahead, lines_of(&ahead));
+    }
+    for (size_t i = 0; !whole && i < m; i++)
         memcpy(dw + i * a->dw_stride, c + i * c_stride, cols * sizeof *c);
 }
 
-void gw_linear_dw(const struct gw_linear_dw *a, void *scratch, int thread, int n_threads) {
+void gw_linear_dw(const struct gw_linear_dw *a, void *scratch, struct gw_pool *pool, int thread) {
     const size_t n_groups = (a->k + GW_GROUP_COLS - 1) / GW_GROUP_COLS;
-    const size_t n_chunks = (a->n + CHUNK_ROWS - 1) / CHUNK_ROWS;
-    size_t begin, end;
-    gw_share(n_groups * n_chunks, thread, n_threads, &begin, &end);
-    for (size_t i = begin; i < end; i++)
-        dw_piece(a, a->n * (i % n_chunks) / n_chunks, a->n * (i % n_chunks + 1) / n_chunks,
-                 i / n_chunks, scratch);
+    const size_t n_chunks = (a->n + DW_ROWS - 1) / DW_ROWS;
+    for (size_t i; gw_pool_next(pool, thread, n_groups * n_chunks, &i);) {
+        const size_t chunk = i / n_groups;
+        dw_piece(a, a->n * chunk / n_chunks, a->n * (chunk + 1) / n_chunks, i % n_groups, scratch);
+    }
 }

@@ -4,10 +4,10 @@
  *     Y = X W^T        dX = dY W              reduces over the N rows of W
  *                      dW = dW + dY^T X       reduces over the rows of X (tokens)
  *
- * dX wants panels of W^T: each thread transposes the panels of 64 columns of W into scratch of its
- * own and uses them for all rows, which costs about 1/M of the product and saves a second copy of
- * the weights.  dW wants X in panels whose reduction runs over tokens, and dY transposed: both are
- * packed once by all threads (struct gw_token_pack).
+ * dX wants panels of W^T: each thread transposes 64 columns of W, a block of rows at a time, into
+ * scratch of its own and uses them for all rows of dY, which costs about 1/M of the product and
+ * saves a second copy of the weights.  dW wants X in panels whose reduction runs over tokens, and
+ * dY transposed: both are packed once by all threads (struct gw_token_pack).
  *
  * Operands are activations of the weights' format: bf16 with BF16X2, else float.  Each element of a
  * result is one chain of fused multiply-adds, over N ascending or over tokens in the order of the
@@ -34,11 +34,11 @@ struct gw_linear_dx {
     size_t start_stride;
 };
 
-/* dX = start + dY W, handed to `done` in pieces (columns of K in place of N) as gw_linear does.
- * scratch: gw_linear_dx_scratch_bytes(w->format, w->n). */
+/* dX = start + dY W, handed to `done` in pieces (columns of K in place of N): an operation of the
+ * pool's current run, as gw_linear is.  scratch: this thread's, gw_linear_dx_scratch_bytes(). */
 void gw_linear_dx(const struct gw_linear_dx *a, gw_linear_done *done, void *ctx, void *scratch,
-                  int thread, int n_threads);
-size_t gw_linear_dx_scratch_bytes(enum gw_panel_format format, size_t n);
+                  struct gw_pool *pool, int thread);
+size_t gw_linear_dx_scratch_bytes(void);
 
 /* Panels of the transposed matrix, for 16 * n_panels columns of K from k0 on (a multiple of 16):
  * dst panel q is [n rounded up to 16][16], in pairs along n with BF16X2; columns beyond k are 0.
@@ -81,7 +81,8 @@ struct gw_linear_dw {
     float *dw; /* [n][k] */
     size_t dw_stride;
 };
-/* dW += dY^T X; a thread does its share.  scratch: gw_linear_scratch_bytes(). */
-void gw_linear_dw(const struct gw_linear_dw *a, void *scratch, int thread, int n_threads);
+/* dW += dY^T X: an operation of the pool's current run.  scratch: this thread's,
+ * gw_linear_scratch_bytes(). */
+void gw_linear_dw(const struct gw_linear_dw *a, void *scratch, struct gw_pool *pool, int thread);
 
 #endif

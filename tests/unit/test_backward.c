@@ -211,6 +211,43 @@ static void *aligned(size_t bytes) {
     return p;
 }
 
+/* Both products on two threads. */
+struct products {
+    const struct gw_linear_dx *dx;
+    float *to;
+    const struct gw_linear_dw *dw;
+    char *scratch[2];
+    struct gw_pool *pool;
+};
+
+static void products_region(void *ctx, int thread, int n_threads) {
+    const struct products *p = ctx;
+    (void)n_threads;
+    if (p->dx != NULL) gw_linear_dx(p->dx, keep_dx, p->to, p->scratch[thread], p->pool, thread);
+    if (p->dw != NULL) gw_linear_dw(p->dw, p->scratch[thread], p->pool, thread);
+}
+
+static void run_products(const struct gw_linear_dx *dx, float *to, const struct gw_linear_dw *dw) {
+    struct products p = {.dx = dx, .to = to, .dw = dw};
+    struct gwen_err err;
+    for (int i = 0; i < 2; i++) p.scratch[i] = aligned(gw_linear_dx_scratch_bytes());
+    assert_int_equal(gw_pool_create(2, &p.pool, &err), GWEN_OK);
+    gw_pool_run(p.pool, products_region, &p);
+    gw_pool_free(p.pool);
+    for (int i = 0; i < 2; i++) free(p.scratch[i]);
+}
+
+static void pack_weights(struct gw_packed *packed, void *panels, const float *w, size_t n,
+                         size_t k) {
+    gw_packed_init(packed, GW_PANEL_F32, n, k, panels);
+    for (size_t p = 0; p < packed->n_panels; p++) {
+        const void *rows[GWEN_PANEL];
+        for (size_t j = 0; j < GWEN_PANEL; j++)
+            rows[j] = p * GWEN_PANEL + j < n ? &w[(p * GWEN_PANEL + j) * k] : NULL;
+        gw_packed_set_panel(&kern, packed, p, rows);
+    }
+}
+
 static void test_linear(void **state) {
     static struct linear l;
     static float x[M * K], w[N * K], dy[M * N], dx[M * K], dw[N * K];
@@ -219,17 +256,10 @@ static void test_linear(void **state) {
     widen(l.x, x, M * K), widen(l.w, w, N * K), widen(l.dy, dy, M * N);
     struct gw_packed packed;
     void *panels = aligned(gw_packed_bytes(GW_PANEL_F32, N, K));
-    gw_packed_init(&packed, GW_PANEL_F32, N, K, panels);
-    for (size_t p = 0; p < packed.n_panels; p++) {
-        const void *rows[GWEN_PANEL];
-        for (size_t j = 0; j < GWEN_PANEL; j++)
-            rows[j] = p * GWEN_PANEL + j < N ? &w[(p * GWEN_PANEL + j) * K] : NULL;
-        gw_packed_set_panel(&kern, &packed, p, rows);
-    }
-    void *scratch = aligned(gw_linear_dx_scratch_bytes(GW_PANEL_F32, N));
+    pack_weights(&packed, panels, w, N, K);
     const struct gw_linear_dx a = {
         .kern = &kern, .w = &packed, .m = M, .dy = dy, .dy_stride = N * sizeof(float)};
-    for (int t = 0; t < 2; t++) gw_linear_dx(&a, keep_dx, dx, scratch, t, 2);
+    run_products(&a, dx, NULL);
     expect_slopes("linear, x", linear, &l, l.x, dx, M * K);
 
     const struct gw_span spans[] = {{4, 9}, {0, 4}};
@@ -248,12 +278,61 @@ static void test_linear(void **state) {
                                    .x_panels = x_panels,
                                    .dw = dw,
                                    .dw_stride = K};
-    for (int t = 0; t < 2; t++) gw_linear_dw(&b, scratch, t, 2);
+    run_products(NULL, NULL, &b);
     expect_slopes("linear, weights", linear, &l, l.w, dw, N * K);
     free(panels);
-    free(scratch);
     free(x_panels);
     free(dy_t);
+}
+
+/* Larger than the blocks, pieces and steps that products are cut into: every element is still one
+ * chain. */
+static void test_linear_is_one_chain(void **state) {
+    enum { ROWS = 1100, WIDE = 530, DEEP = 29 };
+    float *dy = aligned(ROWS * WIDE * sizeof *dy), *w = aligned(WIDE * DEEP * sizeof *w);
+    float *dx = aligned(ROWS * DEEP * sizeof *dx), *x = aligned(ROWS * DEEP * sizeof *x);
+    float *dw = aligned(WIDE * DEEP * sizeof *dw), *dy_t = aligned(WIDE * ROWS * sizeof *dy_t);
+    void *panels = aligned(gw_packed_bytes(GW_PANEL_F32, WIDE, DEEP));
+    char *x_panels = aligned((DEEP + 15) / 16 * gw_panel_bytes(GW_PANEL_F32, ROWS));
+    struct gw_packed packed;
+    (void)state;
+    fill(dy, ROWS * WIDE), fill(w, WIDE * DEEP), fill(x, ROWS * DEEP), fill(dw, WIDE * DEEP);
+    pack_weights(&packed, panels, w, WIDE, DEEP);
+    const struct gw_span all = {0, ROWS};
+    const struct gw_token_pack pack = {&kern, GW_PANEL_F32, &all, 1, ROWS};
+    gw_pack_tokens(&pack, (const char *)x, DEEP * sizeof *x, 0, DEEP, x_panels, 0, 1);
+    gw_transpose_tokens(&pack, (const char *)dy, WIDE * sizeof *dy, 0, WIDE, (char *)dy_t,
+                        ROWS * sizeof *dy_t, 0, 1);
+    float *want = aligned(WIDE * DEEP * sizeof *want);
+    memcpy(want, dw, WIDE * DEEP * sizeof *want);
+    run_products(
+        &(struct gw_linear_dx){
+            .kern = &kern, .w = &packed, .m = ROWS, .dy = dy, .dy_stride = WIDE * sizeof *dy},
+        dx,
+        &(struct gw_linear_dw){.kern = &kern,
+                               .format = GW_PANEL_F32,
+                               .n = WIDE,
+                               .k = DEEP,
+                               .n_padded = ROWS,
+                               .dy_t = (const char *)dy_t,
+                               .dy_t_stride = ROWS * sizeof *dy_t,
+                               .x_panels = x_panels,
+                               .dw = dw,
+                               .dw_stride = DEEP});
+    for (size_t k = 0; k < DEEP; k++) {
+        for (size_t i = 0; i < ROWS; i++) {
+            float sum = 0;
+            for (size_t n = 0; n < WIDE; n++) sum = fmaf(dy[i * WIDE + n], w[n * DEEP + k], sum);
+            assert_memory_equal(&dx[i * DEEP + k], &sum, sizeof sum);
+        }
+        for (size_t n = 0; n < WIDE; n++) {
+            float sum = want[n * DEEP + k];
+            for (size_t i = 0; i < ROWS; i++) sum = fmaf(dy[i * WIDE + n], x[i * DEEP + k], sum);
+            assert_memory_equal(&dw[n * DEEP + k], &sum, sizeof sum);
+        }
+    }
+    void *all_of_it[] = {dy, w, dx, x, dw, dy_t, panels, x_panels, want};
+    for (size_t i = 0; i < GW_ARRAY_LEN(all_of_it); i++) free(all_of_it[i]);
 }
 
 /* --- attention
@@ -450,10 +529,11 @@ static void test_adamw(void **state) {
 int main(void) {
     gwen_kernels_init(&kern, scratch_isa());
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rmsnorm), cmocka_unit_test(test_swiglu),
-        cmocka_unit_test(test_logprob), cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_linear),  cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_grpo),    cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_rmsnorm),   cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_logprob),   cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_linear),    cmocka_unit_test(test_linear_is_one_chain),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_grpo),
+        cmocka_unit_test(test_adamw),
     };
     return cmocka_run_group_tests_name("backward", tests, NULL, NULL);
 }
