@@ -1,5 +1,5 @@
 """gwen-cpu: a process for each measurement, with its own limit measured in the same run."""
-import json, os, subprocess, time
+import json, os, subprocess, tempfile, time
 
 import peer
 
@@ -44,6 +44,29 @@ def rollout(request):
                  "--max-tokens", max(request["lengths"]), "--warmup", 1, "--runs", 1)
 
 
+def train(request):
+    """Predicted tokens per second; samples of a group share the pass over their prompt."""
+    return bench(request, "train", "--batch", request["batch"], "--groups", request["group"],
+                 "--seq", request["prompt_tokens"] + request["new_tokens"], "--runs", 1,
+                 *(["--prompt-tokens", request["prompt_tokens"]] if request["prompt_tokens"] else []))
+
+
+def grpo_step(request):
+    with tempfile.TemporaryDirectory() as folder:
+        prompts, out = os.path.join(folder, "prompts.jsonl"), os.path.join(folder, "run")
+        with open(prompts, "w", encoding="utf-8") as file:
+            for i in range(request["prompts"]):
+                file.write(json.dumps({"id": str(i), "prompt": peer.GRPO_PROMPT}) + "\n")
+        rows = request["prompts"] * request["group"]
+        gwen(request, "train", "--prompts", prompts, "--reward", "length:40", "--out", out,
+             "--num_generations", request["group"], "--per_device_train_batch_size", rows,
+             "--max_completion_length", request["new_tokens"], "--temperature", 0.8,
+             "--max_steps", peer.GRPO_STEPS, "--save_strategy", "no")
+        with open(os.path.join(out, "metrics.jsonl"), encoding="utf-8") as file:
+            steps = [json.loads(line)["step_time"] for line in file]
+    return {"value": sum(steps) / len(steps)}
+
+
 def start(request):
     words = ("generate", "--prompt", "The capital of France is", "--max-tokens", 1)
     gwen(request, *words)  # from now on the files are in the cache
@@ -52,4 +75,5 @@ def start(request):
     return {"value": time.perf_counter() - began}
 
 
-peer.serve(lambda: {"decode": decode, "prefill": prefill, "rollout": rollout, "start": start})
+peer.serve(lambda: {"decode": decode, "prefill": prefill, "rollout": rollout, "start": start,
+                    "train": train, "train-group": train, "grpo-step": grpo_step})

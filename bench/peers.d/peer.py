@@ -2,6 +2,11 @@
 import argparse, json, os, random, sys
 
 
+GRPO_STEPS = 2
+GRPO_PROMPT = ("Natalia sold clips to 48 of her friends in April, and then she sold half as many clips "
+               "in May. How many clips did Natalia sell altogether? ") * 3
+
+
 class Skip(Exception):
     """This engine cannot do what was asked; the text says why."""
 

@@ -61,7 +61,39 @@ def load():
         n = sum(request["lengths"])
         return {"value": n / (time.perf_counter() - began), "tokens": n}
 
-    return {"decode": decode, "prefill": prefill, "rollout": rollout}
+    def train_step(trained, request):
+        """Seconds of one pass; a group's prompt goes through the model with each of its samples."""
+        own = peer.prompts({**request, "prompt_tokens": request["prompt_tokens"]}, request["batch"])
+        completions = peer.prompts({**request, "prompt_tokens": request["new_tokens"]},
+                                   request["batch"] * request["group"])
+        rows = [own[i // request["group"]] + ids for i, ids in enumerate(completions)]
+        ids = torch.tensor(rows)
+        labels = ids.clone()
+        labels[:, : request["prompt_tokens"]] = -100
+        began = time.perf_counter()
+        trained(input_ids=ids, labels=labels, use_cache=False).loss.backward()
+        seconds = time.perf_counter() - began
+        trained.zero_grad()
+        return seconds
+
+    faster = []  # the type that trains faster here, bfloat16 or float32: found out once
+
+    def train(request):
+        """Memory for the backward pass is warm: the second of two passes counts."""
+        peer.only_bf16(request)
+        if not faster:
+            wide = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
+            times = {kind: min(train_step(m, request) for _ in range(2))
+                     for kind, m in (("bf16", model), ("fp32", wide))}
+            faster.append(min(times, key=times.get))
+        trained = model
+        if faster[0] == "fp32":
+            trained = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
+        seconds = min(train_step(trained, request) for _ in range(2))
+        return {"value": request["batch"] * request["group"] * request["new_tokens"] / seconds}
+
+    return {"decode": decode, "prefill": prefill, "rollout": rollout, "train": train,
+            "train-group": train}
 
 
 peer.serve(load)
