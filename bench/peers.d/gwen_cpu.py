@@ -63,7 +63,7 @@ def grpo_step(request):
              "--max_completion_length", request["new_tokens"], "--temperature", 0.8,
              "--max_steps", peer.GRPO_STEPS, "--save_strategy", "no")
         with open(os.path.join(out, "metrics.jsonl"), encoding="utf-8") as file:
-            steps = [json.loads(line)["step_time"] for line in file]
+            steps = [json.loads(line)["time/train/step_s"] for line in file]
     return {"value": sum(steps) / len(steps)}
 
 
