@@ -3,6 +3,8 @@
 
 #include "service/sft.h"
 
+#include <string.h>
+
 struct sft {
     struct gw_training t;
     const char *data_path, *eval_path;
@@ -51,6 +53,7 @@ static enum gwen_status sft(struct sft *s, struct gw_cli *cli, struct gwen_err *
                                .data = gw_sft_hash(&s->data),
                                .data_path = s->data_path};
     GW_TRY(gw_training_load(t, &plan, &work, &job, err));
+    if (t->only_check) return gw_training_tell(t, &plan, &job, err);
     return gw_sft_run(&t->run, t->learner, &s->data, eval, err);
 }
 
@@ -75,7 +78,8 @@ static const char about[] =
     "TRL's SFTConfig.";
 
 int gw_cmd_sft(struct gw_cli *cli, int argc, char **argv) {
-    struct sft s = {.t.p.sampling = GW_SAMPLING_INIT};
+    struct sft s = {
+        .t = {.p.sampling = GW_SAMPLING_INIT, .only_check = strcmp(cli->command, "validate") == 0}};
     gw_train_config_init(&s.t.config, GW_TRAIN_SFT);
     const struct gw_option own[] = {
         GW_OPT_STRING("data", 'd', &s.data_path, "FILE", "JSONL of rows; -: standard input"),
@@ -86,8 +90,14 @@ int gw_cmd_sft(struct gw_cli *cli, int argc, char **argv) {
     };
     size_t n;
     const struct gw_option *options = gw_training_options(cli, &s.t, own, GW_ARRAY_LEN(own), &n);
-    const struct gw_cli_spec spec = {
-        "--model DIR --data FILE --out DIR [options]", about, options, n, 0, true};
+    const bool only_check = s.t.only_check;
+    const struct gw_cli_spec spec = {only_check ? gw_validate_usage
+                                                : "--model DIR --data FILE --out DIR [options]",
+                                     only_check ? gw_validate_about : about,
+                                     options,
+                                     n,
+                                     0,
+                                     true};
     int code;
     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
     if (s.data_path == NULL) return gw_cli_usage(cli, "--data FILE is needed");

@@ -58,6 +58,27 @@ static enum gwen_status check_rewards(const struct train *s, struct gwen_err *er
     return GWEN_OK;
 }
 
+/* Has the rewards score the first prompt with a completion that ends at once. */
+static enum gwen_status try_rewards(struct train *s, struct gw_cli *cli, struct gwen_err *err) {
+    const struct gw_runtime *rt = &s->t.p.rt;
+    const struct gw_prompt *p = &s->prompts.rows[0];
+    struct gw_str text = {0};
+    enum gwen_status status = GWEN_OK;
+    if (rt->tokenizer != NULL)
+        status = gw_tokenizer_decode(rt->tokenizer, p->ids, p->n, true, &text, err);
+    const struct gw_reward_input in = {.prompt = text.data != NULL ? text.data : "",
+                                       .prompt_len = text.len,
+                                       .completion = "",
+                                       .ids = rt->eos,
+                                       .n = GW_MIN(rt->n_eos, (size_t)1),
+                                       .meta = p->meta,
+                                       .meta_len = p->meta_len};
+    float *scores = gw_cli_alloc(cli, gw_rewards_count(s->rewards) * sizeof *scores);
+    if (status == GWEN_OK) status = gw_rewards_score(s->rewards, &in, 1, scores, err);
+    gw_str_free(&text);
+    return status;
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 
 static void set_sampling(struct train *s) {
@@ -164,6 +185,10 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
                                .data_path = s->prompts_path,
                                .checkpoint_bytes = gw_grpo_saved_bytes(&t->config, &s->prompts)};
     GW_TRY(gw_training_load(t, &plan, &work, &job, err));
+    if (t->only_check) {
+        GW_TRY(try_rewards(s, cli, err));
+        return gw_training_tell(t, &plan, &job, err);
+    }
     GW_TRY(load_reference(s, &plan, err));
     const struct gw_grpo_run_opts opts = {.pool = t->p.rt.pool,
                                           .tokenizer = t->p.rt.tokenizer,
@@ -234,7 +259,9 @@ static bool check(struct train *s, struct gw_cli *cli, int *code) {
 }
 
 int gw_cmd_train(struct gw_cli *cli, int argc, char **argv) {
-    struct train s = {.t.p.sampling = GW_SAMPLING_INIT, .reward_timeout = 60};
+    struct train s = {
+        .t = {.p.sampling = GW_SAMPLING_INIT, .only_check = strcmp(cli->command, "validate") == 0},
+        .reward_timeout = 60};
     gw_train_config_init(&s.t.config, GW_TRAIN_GRPO);
     const struct gw_option own[] = {
         GW_OPT_STRING("prompts", 'p', &s.prompts_path, "FILE",
@@ -256,8 +283,14 @@ int gw_cmd_train(struct gw_cli *cli, int argc, char **argv) {
     };
     size_t n;
     const struct gw_option *options = gw_training_options(cli, &s.t, own, GW_ARRAY_LEN(own), &n);
+    const bool only_check = s.t.only_check;
     const struct gw_cli_spec spec = {
-        "--model DIR -p FILE -r REWARD --out DIR [options]", make_about(cli), options, n, 0, true};
+        only_check ? gw_validate_usage : "--model DIR -p FILE -r REWARD --out DIR [options]",
+        only_check ? gw_validate_about : make_about(cli),
+        options,
+        n,
+        0,
+        true};
     int code;
     if (!gw_cli_parse(cli, &spec, argc, argv, &code) || !check(&s, cli, &code)) return code;
     struct gwen_err err;

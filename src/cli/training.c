@@ -1,10 +1,13 @@
 /* training.c - see training.h. */
 #include "cli/training.h"
 
+#include "base/file.h"
+
 #include "service/adapter.h"
 
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- options ---------------------------------------------------------------------------------- */
 
@@ -44,7 +47,7 @@ bool gw_training_check(struct gw_training *t, struct gw_cli *cli, int *code) {
     struct gwen_err err;
     *code = 0;
     if (!check_adapter(t, cli, code)) return false;
-    if (t->out == NULL)
+    if (t->out == NULL && !t->only_check)
         *code = gw_cli_usage(cli, "--out DIR is needed: the folder of the run");
     else if (gw_learner_check(&t->config, &err) != GWEN_OK)
         *code = gw_cli_usage(cli, "%s", err.message);
@@ -74,31 +77,38 @@ static enum gwen_status find_adapter(struct gw_training *t, struct gwen_err *err
 enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err) {
     GW_TRY(gw_prompting_open(&t->p, cli, err));
     t->host = (struct gw_train_host){&cli->log, cli->common.json, say, keep_going, t};
-    GW_TRY(gw_train_run_find(&t->run, t->out, t->resume, &t->config, &t->host, err));
+    t->made_out = t->only_check && t->out != NULL && !gw_dir_exists(t->out);
+    if (t->out != NULL)
+        GW_TRY(gw_train_run_find(&t->run, t->out, t->resume, &t->config, &t->host, err));
     GW_TRY(find_adapter(t, err));
     gw_str_puts(&t->source, t->p.rt.dir.data);
     return t->source.failed ? gw_nomem(err, t->source.len, "a path") : GWEN_OK;
 }
 
+static void put_plan(const struct gw_training *t, const struct gw_plan_options *options,
+                     struct gw_str *s) {
+    struct gw_plan plan;
+    gw_plan_make(options, &plan);
+    gw_str_puts(s, "memory: weights ");
+    gw_put_bytes(s, plan.weights);
+    gw_str_puts(s, ", gradients ");
+    gw_put_bytes(s, plan.gradients);
+    gw_str_puts(s, ", optimizer ");
+    gw_put_bytes(s, plan.optimizer);
+    gw_str_puts(s, ", KV ");
+    gw_put_bytes(s, plan.kv);
+    gw_str_puts(s, ", activations and scratch ");
+    gw_put_bytes(s, plan.scratch);
+    gw_str_puts(s, ", together ");
+    gw_put_bytes(s, plan.total);
+    gw_str_puts(s, " of ");
+    gw_put_bytes(s, t->p.rt.budget);
+}
+
 static void log_plan(const struct gw_training *t, const struct gw_plan_options *options) {
     static const char *const recompute[] = {"nothing", "all but attention", "whole layers"};
-    struct gw_plan plan;
     struct gw_str s = {0};
-    gw_plan_make(options, &plan);
-    gw_str_puts(&s, "memory: weights ");
-    gw_put_bytes(&s, plan.weights);
-    gw_str_puts(&s, ", gradients ");
-    gw_put_bytes(&s, plan.gradients);
-    gw_str_puts(&s, ", optimizer ");
-    gw_put_bytes(&s, plan.optimizer);
-    gw_str_puts(&s, ", KV ");
-    gw_put_bytes(&s, plan.kv);
-    gw_str_puts(&s, ", activations and scratch ");
-    gw_put_bytes(&s, plan.scratch);
-    gw_str_puts(&s, ", together ");
-    gw_put_bytes(&s, plan.total);
-    gw_str_puts(&s, " of ");
-    gw_put_bytes(&s, t->p.rt.budget);
+    put_plan(t, options, &s);
     if (!s.failed) gw_log(&t->p.rt.cli->log, GWEN_LOG_INFO, "%s", s.data);
     gw_str_free(&s);
     gw_log(&t->p.rt.cli->log, GWEN_LOG_DEBUG,
@@ -141,16 +151,20 @@ static void put_profile(const struct gw_training *t, const struct gw_plan_option
                   plan->trainer.max_rows, recompute[plan->trainer.recompute]);
 }
 
-static enum gwen_status open_run(struct gw_training *t, const struct gw_plan_options *plan,
-                                 struct gw_train_job *job, struct gwen_err *err) {
+/* What goes to the disk. */
+static void count_bytes(const struct gw_training *t, struct gw_train_job *job) {
     const struct gw_runtime *rt = &t->p.rt;
-    struct gw_str profile = {0};
-    put_profile(t, plan, &profile);
-    job->profile = &profile;
     job->checkpoint_bytes += gw_learner_saved_bytes(&t->config, &rt->cfg, rt->dtype);
     job->model_bytes = rt->cfg.lora_width > 0
                            ? rt->cfg.lora_floats * sizeof(float)
                            : gw_config_n_params(&rt->cfg) * gw_dtype_bytes(rt->dtype);
+}
+
+static enum gwen_status open_run(struct gw_training *t, const struct gw_plan_options *plan,
+                                 struct gw_train_job *job, struct gwen_err *err) {
+    struct gw_str profile = {0};
+    put_profile(t, plan, &profile);
+    job->profile = &profile;
     enum gwen_status status = profile.failed ? gw_nomem(err, profile.len, "a profile")
                                              : gw_train_run_open(&t->run, job, err);
     job->profile = NULL;
@@ -168,6 +182,11 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
     const bool resumed = t->run.checkpoint.len > 0;
     plan->optimizer_bf16 = t->config.optim == GW_OPTIM_ADAMW_BF16;
     GW_TRY(gw_train_plan(&cut, work, rt->budget, plan, err));
+    count_bytes(t, job);
+    if (t->only_check) {
+        GW_TRY(gw_runtime_check(rt, plan, err));
+        return t->out != NULL ? gw_train_run_check(&t->run, job, err) : GWEN_OK;
+    }
     log_plan(t, plan);
     const struct gw_learner_opts opts = {
         .config = &t->config,
@@ -184,7 +203,40 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
     return open_run(t, plan, job, err);
 }
 
+/* --- validate --------------------------------------------------------------------------------- */
+
+const char gw_validate_usage[] = "CONFIG.json [options]";
+const char gw_validate_about[] =
+    "Checks that a training run could begin, without training: the options, the model's\n"
+    "configuration, the data, the rewards (a command is started and given one row), the\n"
+    "memory plan, and whether --out can be written and has room.  CONFIG.json is what train\n"
+    "or sft take by --config; it is sft's when it has \"data\", else train's, whose options\n"
+    "are listed here.  Exit status 0: it could begin; 1: it could not, and one line says why.";
+
+enum gwen_status gw_training_tell(const struct gw_training *t, const struct gw_plan_options *plan,
+                                  const struct gw_train_job *job, struct gwen_err *err) {
+    struct gw_cli *cli = t->p.rt.cli;
+    struct gw_plan bytes;
+    struct gw_str s = {0};
+    gw_plan_make(plan, &bytes);
+    if (cli->common.json) {
+        gw_str_printf(&s,
+                      "{\"valid\":true,\"steps\":%" PRIu64 ",\"budget_bytes\":%zu,\"plan\":{"
+                      "\"weights\":%zu,\"kv\":%zu,\"scratch\":%zu,\"gradients\":%zu,"
+                      "\"optimizer\":%zu,\"total\":%zu}}\n",
+                      job->total_steps, t->p.rt.budget, bytes.weights, bytes.kv, bytes.scratch,
+                      bytes.gradients, bytes.optimizer, bytes.total);
+    } else {
+        put_plan(t, plan, &s);
+        gw_str_printf(&s, "\nvalid: %" PRIu64 " steps over %s\n", job->total_steps, job->data_path);
+    }
+    enum gwen_status status = gw_cli_put(cli, &s, err);
+    gw_str_free(&s);
+    return status;
+}
+
 void gw_training_close(struct gw_training *t) {
+    if (t->made_out) rmdir(t->out);
     gw_learner_free(t->learner);
     gw_train_run_close(&t->run);
     gw_str_free(&t->source);

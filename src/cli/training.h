@@ -14,6 +14,8 @@ struct gw_training {
     bool resume;
     size_t micro_batch; /* 0: auto */
     int recompute;      /* of the words of GW_TRAINING_OPTIONS */
+    bool only_check;    /* validate: nothing is loaded, trained or written */
+    bool made_out;      /* ... so the folder goes again */
     /* the run */
     struct gw_prompting p;
     struct gw_train_host host;
@@ -33,6 +35,9 @@ struct gw_training {
         GW_OPT_CHOICE("recompute", 0, &(t).recompute, "auto|none|attn|layer",                      \
                       "what the backward pass computes again instead of keeping it")
 
+/* What validate says of itself; its options are those of the command that it checks. */
+extern const char gw_validate_usage[], gw_validate_about[];
+
 /* own[n_own], then the options of t->config, as one table (*n) that lives as long as the cli. */
 const struct gw_option *gw_training_options(struct gw_cli *cli, struct gw_training *t,
                                             const struct gw_option *own, size_t n_own, size_t *n);
@@ -47,6 +52,9 @@ enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, str
 enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options *plan,
                                   const struct gw_train_work *work, struct gw_train_job *job,
                                   struct gwen_err *err);
+/* validate's last word: that the run could begin, with its memory plan. */
+enum gwen_status gw_training_tell(const struct gw_training *t, const struct gw_plan_options *plan,
+                                  const struct gw_train_job *job, struct gwen_err *err);
 void gw_training_close(struct gw_training *t);
 
 #endif

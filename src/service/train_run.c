@@ -86,30 +86,33 @@ static enum gwen_status replay(struct gw_train_run *run, struct gwen_err *err) {
     return status;
 }
 
-/* A double holds the fingerprint, for whoever reads the state with one. */
-static enum gwen_status check_data(struct gw_train_run *run, const struct gw_train_job *job,
-                                   struct gwen_err *err) {
-    const uint64_t data = job->data & (((uint64_t)1 << 53) - 1), was = run->state.data;
-    run->state.data = data;
-    if (run->checkpoint.len == 0 || was == data) return GWEN_OK;
-    return gw_fail(err, GWEN_ERR_ARGUMENT,
-                   "%s: its rows are not those that the run in %s was begun with: --resume needs "
-                   "the same",
-                   job->data_path, run->dir);
+/* Whoever reads the state with doubles must not lose any of it. */
+static uint64_t fingerprint(const struct gw_train_job *job) {
+    return job->data & (((uint64_t)1 << 53) - 1);
+}
+
+enum gwen_status gw_train_run_check(const struct gw_train_run *run, const struct gw_train_job *job,
+                                    struct gwen_err *err) {
+    if (run->checkpoint.len > 0 && run->state.data != fingerprint(job))
+        return gw_fail(err, GWEN_ERR_ARGUMENT,
+                       "%s: its rows are not those that the run in %s was begun with: --resume "
+                       "needs the same",
+                       job->data_path, run->dir);
+    return gw_checkpoint_check_space(run->dir, job->checkpoint_bytes, job->model_bytes,
+                                     run->config->save_total_limit, err);
 }
 
 enum gwen_status gw_train_run_open(struct gw_train_run *run, const struct gw_train_job *job,
                                    struct gwen_err *err) {
     const bool resumed = run->checkpoint.len > 0;
-    GW_TRY(check_data(run, job, err));
+    GW_TRY(gw_train_run_check(run, job, err));
+    run->state.data = fingerprint(job);
     run->total_steps = job->total_steps;
     run->saved = run->state.step;
     gw_str_clear(&run->state.config);
     gw_train_config_put_json(run->config, &run->state.config);
     gw_str_clear(&run->state.profile);
     gw_str_put(&run->state.profile, job->profile->data, job->profile->len);
-    GW_TRY(gw_checkpoint_check_space(run->dir, job->checkpoint_bytes, job->model_bytes,
-                                     run->config->save_total_limit, err));
     GW_TRY(gw_metrics_log_open(run->dir, true, run->state.step, &run->log, err));
     return resumed ? replay(run, err) : GWEN_OK;
 }

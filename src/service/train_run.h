@@ -59,8 +59,10 @@ struct gw_train_run {
 enum gwen_status gw_train_run_find(struct gw_train_run *run, const char *dir, bool resume,
                                    const struct gw_train_config *config,
                                    const struct gw_train_host *host, struct gwen_err *err);
-/* Refuses to go on with other data, checks that what is written fits on the disk, cuts the logs
- * back to the state's step and opens them. */
+/* Refuses to go on with other data, and more than fits on the disk. */
+enum gwen_status gw_train_run_check(const struct gw_train_run *run, const struct gw_train_job *job,
+                                    struct gwen_err *err);
+/* The same; then cuts the logs back to the state's step and opens them. */
 enum gwen_status gw_train_run_open(struct gw_train_run *run, const struct gw_train_job *job,
                                    struct gwen_err *err);
 /* Logs run->metrics as those of state.step, warns of what they look like, and says the step's line
