@@ -2,6 +2,7 @@
 #include "cli/tuned.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "model/hub.h"
 #include "model/lora.h"
 #include "model/safetensors.h"
@@ -126,8 +127,21 @@ void gw_runtime_close(struct gw_runtime *rt) {
 
 /* --- the model -------------------------------------------------------------------------------- */
 
+static bool holds(const char *dir, const char *name) {
+    struct gw_str path = {0};
+    struct gwen_err ignored;
+    const bool there =
+        gw_path_join(&path, dir, name, &ignored) == GWEN_OK && gw_file_exists(path.data);
+    gw_str_free(&path);
+    return there;
+}
+
 enum gwen_status gw_model_dir(const struct gw_cli *cli, struct gw_str *dir, struct gwen_err *err) {
-    return gw_hub_resolve(cli->common.model, cli->common.cache_root, dir, err);
+    GW_TRY(gw_hub_resolve(cli->common.model, cli->common.cache_root, dir, err));
+    if (!holds(dir->data, "adapter_config.json") || holds(dir->data, "config.json")) return GWEN_OK;
+    return gw_fail(err, GWEN_ERR_ARGUMENT,
+                   "%s holds an adapter: give it with --adapter, and with --model what it is for",
+                   dir->data);
 }
 
 static enum gwen_status find_dtype(struct gw_runtime *rt, struct gwen_err *err) {

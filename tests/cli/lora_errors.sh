@@ -33,6 +33,7 @@ truncate -s -100 "$T/bad/adapter_model.safetensors"
 refused generate -q --model $model --prompts "$T/prompts.jsonl" --json --adapter "$T/bad"
 refused generate -q --model tests/fixtures/golden/models/qwen2 --prompts "$T/prompts.jsonl" --json \
     --adapter $good
+refused generate -q --model $good --prompts "$T/prompts.jsonl" --json
 # Configurations.
 config 's/"r": 2/"r": 3/'
 config 's/"r": 2/"r": 0/'
