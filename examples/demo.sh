@@ -3,12 +3,12 @@
 # one time in three is trained by GRPO until it does them right.  Nothing is downloaded; how the
 # model was made is in arithmetic/make_model.sh.
 #
-#   GWEN   the program (build/gwen-cpu)      SEED   of every draw (1)      STEPS   of training (70)
+#   GWEN   the program (build/gwen-cpu)      SEED   of every draw (1)      STEPS   of training (100)
 #   and options of `gwen-cpu train` as arguments: --use_peft=true --learning_rate 5e-3
 set -euo pipefail
 cd "$(dirname "$0")/.."
 gwen=${GWEN:-build/gwen-cpu}
-seed=${SEED:-1} steps=${STEPS:-70}
+seed=${SEED:-1} steps=${STEPS:-100}
 model=examples/arithmetic/model
 work=$(mktemp -d "${TMPDIR:-/tmp}/gwen-demo-XXXXXX")
 trap 'rm -rf "$work"' EXIT
