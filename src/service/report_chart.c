@@ -263,6 +263,7 @@ static void put_caption(const struct chart *c) {
     gw_str_puts(c->out, "</b> <span>");
     put_html(c->out, m->unit);
     if (has_band(c) && m->std != NULL) gw_str_puts(c->out, " \u00B1 standard deviation");
+    if (has_band(c) && m->low != NULL && m->high != NULL) gw_str_puts(c->out, ", least to most");
     gw_str_puts(c->out, "</span>");
     if (strcmp(m->title, m->name) != 0) {
         gw_str_puts(c->out, "<code>");

@@ -1,0 +1,8 @@
+# The examples run, with the model that comes with the project.
+for example in gsm8k; do
+    examples/$example/run.sh examples/arithmetic/model "$T/$example" -q --max_steps 2 \
+        --max_completion_length 8 >"$T/out" 2>&1 || { cat "$T/out"; exit 1; }
+    [ "$(wc -l <"$T/$example/metrics.jsonl")" -eq 2 ] &&
+        grep -q '<svg class="chart"' "$T/$example/report.html" || exit 1
+done
+grep -q '"rewards/regex/mean"' "$T/gsm8k/metrics.jsonl" || exit 1
