@@ -3,6 +3,7 @@
 
 #include "model/lora.h"
 #include "model/scorer.h"
+#include "service/eval.h"
 #include "service/grpo_train.h"
 #include "service/reward_cmd.h"
 
@@ -10,12 +11,12 @@
 
 struct train {
     struct gw_training t;
-    const char *prompts_path, *reward_command;
+    const char *prompts_path, *eval_path, *reward_command;
     struct gw_words reward_specs;
     double reward_timeout;
     size_t batch;
-    bool verify, stop_on_collapse;
-    struct gw_prompts prompts;
+    bool verify, stop_on_collapse, eval_full_sweep;
+    struct gw_prompts prompts, eval_prompts;
     struct gw_rewards *rewards;
     struct gw_rollout_opts rollout;
     struct gw_rollout_plan rollout_plan;
@@ -119,8 +120,14 @@ static enum gwen_status plan_rollout(struct train *s, const struct gw_train_work
     gw_plan_make(&small, &taken);
     base.other = taken.total - gw_plan_weights(&rt->cfg, rt->format);
     if (s->batch == 0) gw_runtime_speed(rt, &speed);
-    GW_TRY(gw_rollout_plan(&base, &speed, &step, &s->rollout, s->batch, rt->budget,
-                           &s->rollout_plan, err));
+    struct gw_rollout_opts opts = s->rollout;
+    if (s->eval_path != NULL) {
+        step.max_prompt = GW_MAX(step.max_prompt, s->eval_prompts.max_prompt);
+        step.max_tokens = GW_MAX(step.max_tokens, s->eval_prompts.max_tokens);
+        opts.groups = gw_grpo_eval_groups(&s->t.config, s->eval_full_sweep);
+    }
+    GW_TRY(
+        gw_rollout_plan(&base, &speed, &step, &opts, s->batch, rt->budget, &s->rollout_plan, err));
     plan->engine = s->rollout_plan.options.engine;
     gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "rollout batch size %zu: %s", plan->engine.slots,
            s->rollout_plan.why);
@@ -162,12 +169,22 @@ static enum gwen_status read_prompts(struct train *s, struct gwen_err *err) {
                    s->prompts_path, s->prompts.n, size.prompts, size.completions, size.group);
 }
 
+/* In the full sweep it is the first reward that says what is right. */
+static enum gwen_status read_eval_prompts(struct train *s, struct gwen_err *err) {
+    const struct gw_prompt_opts opts =
+        gw_prompting_prompts(&s->t.p, s->t.config.max_completion_length, false);
+    if (s->eval_path == NULL) return GWEN_OK;
+    GW_TRY(gw_prompts_read(s->eval_path, &opts, &s->eval_prompts, err));
+    return gw_eval_check_prompts(s->rewards, &s->eval_prompts, s->eval_path, err);
+}
+
 static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_err *err) {
     struct gw_training *t = &s->t;
     GW_TRY(make_rewards(s, cli, err));
     GW_TRY(gw_training_open(t, cli, err));
     GW_TRY(read_prompts(s, err));
     GW_TRY(check_rewards(s, err));
+    GW_TRY(read_eval_prompts(s, err));
     struct gw_plan_options plan = gw_runtime_plan(&t->p.rt);
     const struct gw_train_work work = {.samples = gw_grpo_sizes(&t->config).step_completions,
                                        .max_len = s->prompts.max_prompt + s->prompts.max_tokens,
@@ -178,6 +195,7 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     set_scorer(s, &work, &plan);
     plan.optimizer_bf16 = t->config.optim == GW_OPTIM_ADAMW_BF16;
     plan.other += gw_grpo_bytes(&t->config, &s->prompts);
+    plan.other += gw_grpo_eval_bytes(&t->config, &s->eval_prompts, gw_rewards_count(s->rewards));
     if (plan.reference && cli->common.adapter != NULL) plan.other += t->p.rt.cfg.lora_bytes;
     GW_TRY(plan_rollout(s, &work, &plan, err));
     struct gw_train_job job = {.total_steps = gw_grpo_total_steps(&t->config, s->prompts.n),
@@ -198,6 +216,9 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
                                           .plan = &s->rollout_plan,
                                           .reference = s->scorer,
                                           .numeric_class = gw_runtime_class(&t->p.rt),
+                                          .eval_prompts =
+                                              s->eval_path != NULL ? &s->eval_prompts : NULL,
+                                          .eval_full_sweep = s->eval_full_sweep,
                                           .verify = s->verify,
                                           .stop_on_collapse = s->stop_on_collapse,
                                           .progress = gw_cli_progress,
@@ -227,6 +248,11 @@ static const char about_rest[] =
     "\"completion\", \"ids\", \"meta\"} for each completion and answers {\"id\", \"reward\"} in\n"
     "any order; null: nothing to say.\n"
     "\n"
+    "The prompts of --eval-prompts are rewarded every eval_steps: eval/reward/func/NAME\n"
+    "and others in metrics.jsonl.  --eval-full-sweep evaluates them in the end as eval\n"
+    "does, with num_generations samples and the first reward, into OUT/eval.jsonl: a row\n"
+    "of its own has eval_full/accuracy, eval_full/mean_at_k and others.\n"
+    "\n"
     "Into --out go metrics.jsonl with TRL's names, TensorBoard's events,\n"
     "rollouts/step-N.jsonl, checkpoint-N every save_steps and at the end, and the trained\n"
     "model itself: a Hugging Face directory.  After an interruption, of whatever kind,\n"
@@ -253,6 +279,11 @@ static bool check(struct train *s, struct gw_cli *cli, int *code) {
         *code = gw_cli_usage(cli, "--prompts FILE is needed");
     else if (s->reward_specs.n == 0 && s->reward_command == NULL)
         *code = gw_cli_usage(cli, "--reward NAME or --reward-cmd COMMAND is needed");
+    else if (s->eval_path == NULL && (s->t.config.eval_steps > 0 || s->eval_full_sweep))
+        *code = gw_cli_usage(cli, "%s needs --eval-prompts FILE",
+                             s->eval_full_sweep ? "--eval-full-sweep" : "eval_steps");
+    else if (s->eval_path != NULL && s->t.config.eval_steps == 0 && !s->eval_full_sweep)
+        *code = gw_cli_usage(cli, "--eval-prompts needs eval_steps or --eval-full-sweep");
     else if (gw_grpo_check(&s->t.config, &err) != GWEN_OK)
         *code = gw_cli_usage(cli, "%s", err.message);
     return *code == 0 && gw_training_check(&s->t, cli, code);
@@ -272,6 +303,10 @@ int gw_cmd_train(struct gw_cli *cli, int argc, char **argv) {
                     "seconds without an answer after which it is started again"),
         GW_TRAINING_OPTIONS(s.t),
         GW_OPT_AUTO("rollout-batch-size", 'B', &s.batch, 1, 1 << 16, "samples decoded together"),
+        GW_OPT_STRING("eval-prompts", 0, &s.eval_path, "FILE",
+                      "prompts for evaluation, every eval_steps"),
+        GW_OPT_FLAG("eval-full-sweep", 0, &s.eval_full_sweep,
+                    "in the end evaluate them as eval does, into OUT/eval.jsonl"),
         GW_OPT_FLAG("verify-logprobs", 0, &s.verify,
                     "fail unless training gives the log-probabilities that were recorded while "
                     "sampling, to the last bit"),
@@ -300,6 +335,7 @@ int gw_cmd_train(struct gw_cli *cli, int argc, char **argv) {
     gw_lora_free(s.reference_lora);
     gw_model_free(s.reference);
     gw_prompts_free(&s.prompts);
+    gw_prompts_free(&s.eval_prompts);
     gw_training_close(&s.t);
     return gw_cli_end(cli, status, &err);
 }

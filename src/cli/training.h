@@ -32,6 +32,8 @@ struct gw_training {
         GW_OPT_FLAG("resume", 0, &(t).resume, "go on from the newest checkpoint of --out"),        \
         GW_OPT_AUTO("train-micro-batch", 0, &(t).micro_batch, 1, 1 << 20,                          \
                     "sequences that go through the model together; changes no result"),            \
+        GW_OPT_COUNT("eval-every", 0, &(t).config.eval_steps, 0, 1e9,                              \
+                     "another name of eval_steps"),                                                \
         GW_OPT_CHOICE("recompute", 0, &(t).recompute, "auto|none|attn|layer",                      \
                       "what the backward pass computes again instead of keeping it")
 

@@ -51,27 +51,32 @@ enum gwen_status gw_eval_check_prompts(const struct gw_rewards *rewards,
     return GWEN_OK;
 }
 
-static enum gwen_status score(struct eval *e, const struct gw_rollout_sample *s, float *out,
-                              struct gwen_err *err) {
-    const uint64_t start = gw_now_ns();
-    gw_str_clear(&e->prompt);
-    gw_str_puts(&e->prompt, "");
-    if (e->o->tokenizer != NULL)
-        GW_TRY(gw_tokenizer_decode(e->o->tokenizer, s->prompt->ids, s->prompt->n, true, &e->prompt,
-                                   err));
-    if (e->prompt.failed) return gw_nomem(err, s->prompt->n, "a prompt's text");
-    const struct gw_reward_input in = {.prompt = e->prompt.data,
-                                       .prompt_len = e->prompt.len,
+enum gwen_status gw_eval_score_sample(struct gw_rewards *rewards,
+                                      const struct gw_tokenizer *tokenizer,
+                                      const struct gw_rollout_sample *s, struct gw_str *prompt,
+                                      float *scores, struct gwen_err *err) {
+    gw_str_clear(prompt);
+    gw_str_puts(prompt, "");
+    if (tokenizer != NULL)
+        GW_TRY(gw_tokenizer_decode(tokenizer, s->prompt->ids, s->prompt->n, true, prompt, err));
+    if (prompt->failed) return gw_nomem(err, s->prompt->n, "a prompt's text");
+    const struct gw_reward_input in = {.prompt = prompt->data,
+                                       .prompt_len = prompt->len,
                                        .completion = s->text != NULL ? s->text : "",
                                        .completion_len = s->text_len,
                                        .ids = s->ids,
                                        .n = s->n,
                                        .meta = s->prompt->meta,
                                        .meta_len = s->prompt->meta_len};
-    GW_TRY(gw_rewards_score(e->o->rewards, &in, 1, e->scores, err));
-    *out = e->scores[0];
+    return gw_rewards_score(rewards, &in, 1, scores, err);
+}
+
+static enum gwen_status score(struct eval *e, const struct gw_rollout_sample *s,
+                              struct gwen_err *err) {
+    const uint64_t start = gw_now_ns();
+    GW_TRY(gw_eval_score_sample(e->o->rewards, e->o->tokenizer, s, &e->prompt, e->scores, err));
     e->score_ns += gw_now_ns() - start;
-    if (isnan(*out))
+    if (isnan(e->scores[0]))
         return gw_fail(err, GWEN_ERR_FORMAT, "prompt %zu cannot be scored", s->prompt_id);
     return GWEN_OK;
 }
@@ -93,8 +98,8 @@ static enum gwen_status write_row(struct eval *e, const struct gw_rollout_sample
 static enum gwen_status take_sample(void *ctx, const struct gw_rollout_sample *s,
                                     struct gwen_err *err) {
     struct eval *e = ctx;
-    float value = NAN;
-    GW_TRY(score(e, s, &value, err));
+    GW_TRY(score(e, s, err));
+    const float value = e->scores[0];
     struct gw_eval_cell *c = &e->result->cells[s->prompt_id * (e->o->k + 1) + s->sample_id];
     c->there = true;
     c->of.sample.score = value;

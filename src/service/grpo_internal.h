@@ -4,6 +4,7 @@
  *     grpo_rollout.c  prompts --> samples --> rewards --> advantages, reference
  *     grpo_step.c     loss, gradients, the optimizer's step
  *     grpo_log.c      metrics, OUT/rollouts
+ *     grpo_eval.c     evaluation of other prompts
  *     grpo_save.c     a rollout that is not used up, in a checkpoint
  *
  * As in TRL, the completions of a rollout are shuffled and cut into micro-batches of
@@ -26,6 +27,7 @@ struct gw_grpo {
     struct gw_learner *learner;
     const struct gw_grpo_run_opts *o;
     struct gw_rollout *rollout;
+    struct gw_metrics eval; /* of the step; empty: it has no evaluation */
     struct gw_grpo_opts loss_opts;
     struct gw_grpo_sizes size;
     size_t longest, width; /* tokens of a completion; of prompt and completion */
@@ -82,6 +84,11 @@ enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line
 /* Makes OUT/rollouts, and removes the samples of steps after the one the run goes on from. */
 enum gwen_status gw_grpo_cut_rollouts(const struct gw_grpo *g, struct gwen_err *err);
 
+/* Evaluates, if that is due at learner->step, into g->eval; what there is to say about it. */
+enum gwen_status gw_grpo_evaluate(struct gw_grpo *g, struct gwen_err *err);
+enum gwen_status gw_grpo_tell_evaluation(const struct gw_grpo *g, struct gwen_err *err);
+/* The sweep at the end of the run, if it is wanted and not in the logs yet. */
+enum gwen_status gw_grpo_sweep(struct gw_grpo *g, struct gwen_err *err);
 /* A part of a checkpoint (ctx: the struct gw_grpo): writes the rollout if it is not used up. */
 enum gwen_status gw_grpo_save_rollout(void *ctx, const char *dir, struct gwen_err *err);
 /* Reads it again. */

@@ -217,7 +217,11 @@ enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line
     gw_metrics_put(m, "time/train/repack_s", report->repack_s);
     gw_metrics_put(m, "time/train/rollout_tokens_per_s", line->rollout_tok_s);
     gw_metrics_put(m, "time/train/tokens_per_s", line->train_tok_s);
+    for (size_t i = 0; i < g->eval.n; i++)
+        gw_metrics_put(m, g->eval.items[i].name, g->eval.items[i].value);
+    m->failed |= g->eval.failed;
     GW_TRY(gw_train_run_step(g->run, line, err));
+    GW_TRY(gw_grpo_tell_evaluation(g, err));
     if (g->run->config->log_completions && gw_train_run_is_told(g->run, g->run->state.step))
         tell_completions(g);
     return GWEN_OK;

@@ -121,8 +121,9 @@ enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err) {
         return status;
     }
     GW_TRY(gw_learner_step(g->learner, &report, err));
+    struct gw_step_report line = {.seconds = gw_seconds_since(start)};
+    GW_TRY(gw_grpo_evaluate(g, err)); /* a step without its evaluation is not to be saved */
     at->step = g->learner->step;
     at->used = (g->update + 1) % g->size.updates;
-    struct gw_step_report line = {.seconds = gw_seconds_since(start)};
     return gw_grpo_log_step(g, &line, &report, err);
 }

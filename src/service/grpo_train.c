@@ -142,6 +142,7 @@ static void release(struct gw_grpo *g) {
         free(array);
     }
     gw_rollout_free(g->rollout);
+    gw_metrics_free(&g->eval);
 }
 
 /* --- the run ---------------------------------------------------------------------------------- */
@@ -157,8 +158,12 @@ static enum gwen_status check_collapse(const struct gw_grpo *g, struct gwen_err 
 static enum gwen_status open(struct gw_grpo *g, struct gwen_err *err) {
     GW_TRY(allocate(g, err));
     g->loss_opts = loss_options(g->run->config);
-    GW_TRY(gw_rollout_create(g->learner->model, g->o->pool, g->o->tokenizer, &g->o->rollout,
-                             g->o->plan, &g->rollout, err));
+    struct gw_rollout_opts most = g->o->rollout;
+    if (g->o->eval_prompts != NULL)
+        most.groups = gw_grpo_eval_groups(g->run->config, g->o->eval_full_sweep);
+    GW_TRY(gw_rollout_create(g->learner->model, g->o->pool, g->o->tokenizer, &most, g->o->plan,
+                             &g->rollout, err));
+    GW_TRY(gw_rollout_redraw(g->rollout, &g->o->rollout, err));
     g->run->more = (struct gw_checkpoint_part){gw_grpo_save_rollout, g};
     if (g->run->state.used > 0) GW_TRY(gw_grpo_load_rollout(g, g->run->checkpoint.data, err));
     return gw_grpo_cut_rollouts(g, err);
@@ -169,7 +174,7 @@ static enum gwen_status train(struct gw_grpo *g, struct gwen_err *err) {
     GW_TRY(open(g, err));
     for (;;) {
         GW_TRY(gw_train_run_more(g->run, g->learner, &more, err));
-        if (!more) return gw_train_run_finish(g->run, g->learner, err);
+        if (!more) break;
         enum gwen_status status = gw_grpo_step(g, err);
         if (status != GWEN_OK && g->learner->step == g->run->state.step) {
             /* Stopped while sampling, or a reward that failed: nothing is lost but this step. */
@@ -180,6 +185,8 @@ static enum gwen_status train(struct gw_grpo *g, struct gwen_err *err) {
         GW_TRY(gw_train_run_save(g->run, g->learner, false, err));
         GW_TRY(check_collapse(g, err));
     }
+    GW_TRY(gw_train_run_finish(g->run, g->learner, err));
+    return gw_grpo_sweep(g, err);
 }
 
 enum gwen_status gw_grpo_run(struct gw_train_run *run, struct gw_learner *learner,

@@ -21,6 +21,8 @@ struct gw_grpo_run_opts {
     const struct gw_rollout_plan *plan;
     struct gw_scorer *reference; /* of the frozen model; needed when beta > 0 */
     const char *numeric_class;
+    const struct gw_prompts *eval_prompts; /* evaluated every eval_steps; NULL: none */
+    bool eval_full_sweep;                  /* and all of them in the end, into OUT/eval.jsonl */
     bool verify;           /* end the run unless sampler and trainer agree to the last bit */
     bool stop_on_collapse; /* end it when it looks lost */
     gwen_progress_fn progress;
@@ -49,6 +51,12 @@ uint64_t gw_grpo_total_steps(const struct gw_train_config *c, size_t n);
 size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts);
 /* Bytes of a rollout in a checkpoint. */
 size_t gw_grpo_saved_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts);
+
+/* Samples of a prompt that the rollout's plan has to have room for where there are eval_prompts,
+ * and the bytes that evaluating them takes. */
+size_t gw_grpo_eval_groups(const struct gw_train_config *c, bool full_sweep);
+size_t gw_grpo_eval_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts,
+                          size_t n_rewards);
 
 /* Trains until the run is over; every step's samples go to OUT/rollouts/step-N.jsonl. */
 enum gwen_status gw_grpo_run(struct gw_train_run *run, struct gw_learner *learner,

@@ -18,13 +18,10 @@ static const char OPTIMIZER_FILE[] = "optimizer.safetensors";
 /* --- options ---------------------------------------------------------------------------------- */
 
 enum gwen_status gw_learner_check(const struct gw_train_config *c, struct gwen_err *err) {
-    const char *what = NULL;
-    if (c->eval_steps > 0 && c->kind != GW_TRAIN_SFT) what = "eval_steps";
     if (c->optim == GW_OPTIM_ADAMW_BF16 && c->use_peft)
         return gw_fail(
             err, GWEN_ERR_UNSUPPORTED,
             "optim=adamw-bf16 is for whole models; an adapter's state is small: use adamw");
-    if (what != NULL) return gw_fail(err, GWEN_ERR_UNSUPPORTED, "%s is not implemented", what);
     return gw_train_config_check(c, err);
 }
 

@@ -65,6 +65,8 @@ static enum gwen_status replay_row(void *ctx, const struct gw_row *row, struct g
     const char *name;
     json_t *value;
     GW_TRY(gw_row_i64(row, "step", GW_JSON_REQUIRED, 0, INT64_MAX, &step, err));
+    run->added = json_object_get(row->obj, "loss") == NULL; /* which every step's own row has */
+    if (run->added) return GWEN_OK;
     gw_metrics_clear(&run->metrics);
     json_object_foreach(row->obj, name, value) {
         if (strcmp(name, "step") != 0)
@@ -164,11 +166,19 @@ static enum gwen_status say(const struct gw_train_run *run, const struct gw_step
 enum gwen_status gw_train_run_step(struct gw_train_run *run, struct gw_step_report *report,
                                    struct gwen_err *err) {
     report->step = run->state.step;
+    run->added = false;
     report->n_steps = run->total_steps;
     put_times(run, report->seconds);
     GW_TRY(gw_metrics_log_write(run->log, run->state.step, (double)time(NULL), &run->metrics, err));
     warn(run);
     return say(run, report, err);
+}
+
+enum gwen_status gw_train_run_add(struct gw_train_run *run, const struct gw_metrics *m,
+                                  struct gwen_err *err) {
+    run->added = true;
+    GW_TRY(gw_metrics_log_write(run->log, run->state.step, (double)time(NULL), m, err));
+    return gw_metrics_log_sync(run->log, err);
 }
 
 bool gw_train_run_collapsed(const struct gw_train_run *run) {

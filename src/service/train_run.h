@@ -50,6 +50,7 @@ struct gw_train_run {
     double last_seconds[GW_TRAIN_LAST];
     uint64_t n_seconds;
     uint64_t saved; /* step of the newest checkpoint */
+    bool added;     /* the last step has a row that was added to it (gw_train_run_add) */
 };
 
 /* Finds what there is in `dir` (made if need be).  resume false: there must be no run in it.
@@ -71,6 +72,9 @@ enum gwen_status gw_train_run_step(struct gw_train_run *run, struct gw_step_repo
                                    struct gwen_err *err);
 /* Whether people are told of a step: the first, the last, and every logging_steps. */
 bool gw_train_run_is_told(const struct gw_train_run *run, uint64_t step);
+/* Adds a row to the logs, after that of the last step and with its number. */
+enum gwen_status gw_train_run_add(struct gw_train_run *run, const struct gw_metrics *m,
+                                  struct gwen_err *err);
 /* Whether the run looks lost (watch.h). */
 bool gw_train_run_collapsed(const struct gw_train_run *run);
 /* Writes a checkpoint of state.step if one is due: every save_steps, at the end, or `now`. */
