@@ -14,7 +14,7 @@ enum {
 };
 
 /* Shares of the time. */
-static const double LINEAR_SHARE = 0.15, CURVE_SHARE = 0.45, TRAIN_SHARE = 0.35, REAL_SHARE = 0.9;
+static const double LINEAR_SHARE = 0.15, CURVE_SHARE = 0.45, TRAIN_SHARE = 0.4, REAL_SHARE = 0.9;
 static const double WORTH = 0.02;                   /* less is no difference */
 static const size_t SMALL_MODEL = (size_t)64 << 20; /* bytes of weights */
 static const size_t PEAK_BYTES = (size_t)256 << 20;

@@ -69,7 +69,7 @@ struct gw_tune_train {
     struct gwen_err why; /* it could not be */
     enum gw_recompute recompute;
     size_t n;
-    struct gw_tune_train_choice choices[GW_TUNE_TRAIN_CHOICES]; /* those that fit, ascending */
+    struct gw_tune_train_choice choices[GW_TUNE_TRAIN_CHOICES]; /* measured ones, ascending */
 };
 
 struct gw_tune_result {

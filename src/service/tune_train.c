@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { SAMPLES = 8, LEAST_ROUNDS = 2, MOST_ROUNDS = 4, RUNS = 2 /* the first one warms up */ };
+enum { SAMPLES = 8, LEAST_ROUNDS = 1, MOST_ROUNDS = 4, RUNS = 2 /* the first one warms up */ };
 
 static const double WORTH = 0.02; /* less is no difference */
 static const double GOOD = 0.5;   /* share of the peak that is expected */
@@ -161,7 +161,9 @@ static enum gwen_status work(struct train *s, double seconds, struct gwen_err *e
     const double least = LEAST_ROUNDS * expected(s);
     if (least > seconds) {
         gw_fail(&r->why, GWEN_ERR_CANCELLED,
-                "measuring takes about %.0f s, there are %.0f: raise --budget", least, seconds);
+                "measuring takes about %.0f s, %.0f are left: raise --budget", least,
+                GW_MAX(seconds, 0));
+        r->n = 0;
         return GWEN_OK;
     }
     GW_TRY(measure_all(s, seconds, err));
