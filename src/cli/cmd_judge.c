@@ -82,18 +82,6 @@ static void clear_rows(struct judge *s) {
 
 /* --- output ----------------------------------------------------------------------------------- */
 
-static void put_scores(struct gw_str *out, const char *key, const struct gw_rubric *r,
-                       const struct gw_verdict *v) {
-    gw_str_printf(out, "\"%s\":{", key);
-    for (size_t i = 0; i < r->n; i++) {
-        if (i > 0) gw_str_putc(out, ',');
-        gw_str_put_json(out, r->criteria[i].name, strlen(r->criteria[i].name));
-        gw_str_putc(out, ':');
-        gw_str_put_float(out, v[i].grade);
-    }
-    gw_str_putc(out, '}');
-}
-
 static void put_row(struct judge *s, size_t i) {
     const struct gw_rubric *r = &s->j.rubric;
     const json_t *id = json_object_get(s->rows[i].obj, "id");
@@ -103,12 +91,13 @@ static void put_row(struct judge *s, size_t i) {
         gw_str_put_row(&s->out, id);
         gw_str_putc(&s->out, ',');
     }
-    put_scores(&s->out, "scores", r, &s->verdicts[i * r->n]);
+    gw_str_puts(&s->out, "\"scores\":");
+    gw_judge_put_scores(&s->out, r, &s->verdicts[i * r->n]);
     gw_str_puts(&s->out, ",\"reward\":");
     gw_str_put_double(&s->out, gw_judge_reward(r, &s->verdicts[i * r->n]));
     if (s->compare) {
-        gw_str_putc(&s->out, ',');
-        put_scores(&s->out, "other_scores", r, &s->others[i * r->n]);
+        gw_str_puts(&s->out, ",\"other_scores\":");
+        gw_judge_put_scores(&s->out, r, &s->others[i * r->n]);
         gw_str_puts(&s->out, ",\"other_reward\":");
         gw_str_put_double(&s->out, gw_judge_reward(r, &s->others[i * r->n]));
     }
@@ -258,6 +247,7 @@ int gw_cmd_judge(struct gw_cli *cli, int argc, char **argv) {
     const struct gw_option options[] = {
         GW_OPT_STRING("rubric", 0, &s.j.rubric_path, "FILE", "what is graded, as JSON"),
         GW_OPT_STRING("in", 'i', &s.in, "FILE", "rows to judge; standard input unless given"),
+        GW_OPT_ADAPTER(cli),
         GW_OPT_STRING("judge-model", 0, &s.j.model, "DIR", "the same as --model"),
         GW_JUDGING_OPTIONS(s.j),
         GW_OPT_STRING("cache", 0, &s.j.cache_path, "FILE", "verdicts that are known (SQLite)"),

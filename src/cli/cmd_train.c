@@ -1,5 +1,5 @@
 /* cmd_train.c - gwen-cpu train: GRPO. */
-#include "cli/training.h"
+#include "cli/train_judge.h"
 
 #include "model/lora.h"
 #include "model/scorer.h"
@@ -23,6 +23,7 @@ struct train {
     struct gw_model *reference;
     struct gw_lora *reference_lora;
     struct gw_scorer *scorer;
+    struct gw_train_judge judge;
 };
 
 /* --- rewards ---------------------------------------------------------------------------------- */
@@ -185,6 +186,7 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     GW_TRY(read_prompts(s, err));
     GW_TRY(check_rewards(s, err));
     GW_TRY(read_eval_prompts(s, err));
+    GW_TRY(gw_train_judge_open(&s->judge, t, s->rewards, err));
     struct gw_plan_options plan = gw_runtime_plan(&t->p.rt);
     const struct gw_train_work work = {.samples = gw_grpo_sizes(&t->config).step_completions,
                                        .max_len = s->prompts.max_prompt + s->prompts.max_tokens,
@@ -197,6 +199,7 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     plan.other += gw_grpo_bytes(&t->config, &s->prompts);
     plan.other += gw_grpo_eval_bytes(&t->config, &s->eval_prompts, gw_rewards_count(s->rewards));
     if (plan.reference && cli->common.adapter != NULL) plan.other += t->p.rt.cfg.lora_bytes;
+    GW_TRY(gw_train_judge_plan(&s->judge, work.max_len, &plan, err));
     GW_TRY(plan_rollout(s, &work, &plan, err));
     struct gw_train_job job = {.total_steps = gw_grpo_total_steps(&t->config, s->prompts.n),
                                .data = gw_prompts_hash(&s->prompts),
@@ -208,6 +211,7 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
         return gw_training_tell(t, &plan, &job, err);
     }
     GW_TRY(load_reference(s, &plan, err));
+    gw_train_judge_share(&s->judge, s->reference);
     const struct gw_grpo_run_opts opts = {.pool = t->p.rt.pool,
                                           .tokenizer = t->p.rt.tokenizer,
                                           .prompts = &s->prompts,
@@ -253,6 +257,9 @@ static const char about_rest[] =
     "does, with num_generations samples and the first reward, into OUT/eval.jsonl: a row\n"
     "of its own has eval_full/accuracy, eval_full/mean_at_k and others.\n"
     "\n"
+    "--judge has a frozen model grade each completion by a rubric (gwen-cpu judge -h); the\n"
+    "rewards \"judge/CRITERION\" are added to others with --judge-weight.\n"
+    "\n"
     "Into --out go metrics.jsonl with TRL's names, TensorBoard's events,\n"
     "rollouts/step-N.jsonl, checkpoint-N every save_steps and at the end, and the trained\n"
     "model itself: a Hugging Face directory.  After an interruption, of whatever kind,\n"
@@ -277,13 +284,16 @@ static bool check(struct train *s, struct gw_cli *cli, int *code) {
     *code = 0;
     if (s->prompts_path == NULL)
         *code = gw_cli_usage(cli, "--prompts FILE is needed");
-    else if (s->reward_specs.n == 0 && s->reward_command == NULL)
-        *code = gw_cli_usage(cli, "--reward NAME or --reward-cmd COMMAND is needed");
     else if (s->eval_path == NULL && (s->t.config.eval_steps > 0 || s->eval_full_sweep))
         *code = gw_cli_usage(cli, "%s needs --eval-prompts FILE",
                              s->eval_full_sweep ? "--eval-full-sweep" : "eval_steps");
     else if (s->eval_path != NULL && s->t.config.eval_steps == 0 && !s->eval_full_sweep)
         *code = gw_cli_usage(cli, "--eval-prompts needs eval_steps or --eval-full-sweep");
+    else if (s->reward_specs.n == 0 && s->reward_command == NULL && s->judge.rubric_path == NULL)
+        *code = gw_cli_usage(cli, "--reward NAME, --reward-cmd COMMAND or --judge FILE is needed");
+    else if (s->judge.rubric_path == NULL &&
+             (s->judge.model_dir != NULL || s->judge.cache_path != NULL))
+        *code = gw_cli_usage(cli, "--judge-model and --judge-cache need --judge FILE");
     else if (gw_grpo_check(&s->t.config, &err) != GWEN_OK)
         *code = gw_cli_usage(cli, "%s", err.message);
     return *code == 0 && gw_training_check(&s->t, cli, code);
@@ -292,7 +302,8 @@ static bool check(struct train *s, struct gw_cli *cli, int *code) {
 int gw_cmd_train(struct gw_cli *cli, int argc, char **argv) {
     struct train s = {
         .t = {.p.sampling = GW_SAMPLING_INIT, .only_check = strcmp(cli->command, "validate") == 0},
-        .reward_timeout = 60};
+        .reward_timeout = 60,
+        .judge = GW_TRAIN_JUDGE_INIT};
     gw_train_config_init(&s.t.config, GW_TRAIN_GRPO);
     const struct gw_option own[] = {
         GW_OPT_STRING("prompts", 'p', &s.prompts_path, "FILE",
@@ -301,6 +312,7 @@ int gw_cmd_train(struct gw_cli *cli, int argc, char **argv) {
         GW_OPT_STRING("reward-cmd", 0, &s.reward_command, "COMMAND", "rewards from a program"),
         GW_OPT_REAL("reward-timeout", 0, &s.reward_timeout, 0.01, 1e6,
                     "seconds without an answer after which it is started again"),
+        GW_TRAIN_JUDGE_OPTIONS(s.judge),
         GW_TRAINING_OPTIONS(s.t),
         GW_OPT_AUTO("rollout-batch-size", 'B', &s.batch, 1, 1 << 16, "samples decoded together"),
         GW_OPT_STRING("eval-prompts", 0, &s.eval_path, "FILE",
@@ -331,6 +343,7 @@ int gw_cmd_train(struct gw_cli *cli, int argc, char **argv) {
     struct gwen_err err;
     enum gwen_status status = train(&s, cli, &err);
     gw_rewards_free(s.rewards);
+    gw_train_judge_close(&s.judge);
     gw_scorer_free(s.scorer);
     gw_lora_free(s.reference_lora);
     gw_model_free(s.reference);

@@ -77,6 +77,8 @@ enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err);
 /* Whether completion i does not count (though its reward does). */
 bool gw_grpo_is_masked(const struct gw_grpo *g, size_t i);
 
+/* What rewards look at, of the completions from `first` on. */
+void gw_grpo_set_inputs(struct gw_grpo *g, size_t first);
 /* Writes the samples of a new rollout and the step's metrics; the times of *line are there
  * already. */
 enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line,

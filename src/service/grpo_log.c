@@ -76,6 +76,7 @@ static void put_metrics(struct gw_grpo *g, const struct gw_learner_report *r) {
     put_lengths(g, true, "completions/mean_terminated_length", "completions/min_terminated_length",
                 "completions/max_terminated_length", m);
     gw_rewards_put_metrics(g->o->rewards, g->scores, g->rewards, n, m);
+    gw_rewards_put_source_metrics(g->o->rewards, g->inputs, g->scores, n, m);
     gw_metrics_put(m, "frac_reward_zero_std", g->frac_zero_std);
     put_loss_metrics(g, m);
     if (g->run->config->dynamic_sampling) {
@@ -203,6 +204,7 @@ enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line
                                   const struct gw_learner_report *report, struct gwen_err *err) {
     struct gw_metrics *m = &g->run->metrics;
     const bool sampled = g->update == 0;
+    gw_grpo_set_inputs(g, 0); /* groups may have changed places since they were rewarded */
     if (sampled) GW_TRY(log_rollout(g, err));
     put_metrics(g, report);
     line->loss = gw_metrics_get(m, "loss");

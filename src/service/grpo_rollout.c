@@ -90,13 +90,10 @@ static enum gwen_status sample(struct gw_grpo *g, uint64_t number, struct gwen_e
 
 /* --- rewards ---------------------------------------------------------------------------------- */
 
-static enum gwen_status reward(struct gw_grpo *g, struct gwen_err *err) {
-    const uint64_t start = gw_now_ns();
-    const size_t group = g->size.group, first = g->first * group, n = g->size.completions;
-    const size_t n_rewards = gw_rewards_count(g->o->rewards);
-    for (size_t i = first; i < n; i++) {
-        const struct gw_prompt *p = &g->batch.rows[i / group];
-        const struct gw_str *prompt = &g->prompt_texts[i / group];
+void gw_grpo_set_inputs(struct gw_grpo *g, size_t first) {
+    for (size_t i = first; i < g->size.completions; i++) {
+        const struct gw_prompt *p = &g->batch.rows[i / g->size.group];
+        const struct gw_str *prompt = &g->prompt_texts[i / g->size.group];
         const struct gw_completion *c = &g->completions[i];
         g->inputs[i] = (struct gw_reward_input){.prompt = prompt->data,
                                                 .prompt_len = prompt->len,
@@ -107,6 +104,13 @@ static enum gwen_status reward(struct gw_grpo *g, struct gwen_err *err) {
                                                 .meta = p->meta,
                                                 .meta_len = p->meta_len};
     }
+}
+
+static enum gwen_status reward(struct gw_grpo *g, struct gwen_err *err) {
+    const uint64_t start = gw_now_ns();
+    const size_t first = g->first * g->size.group, n = g->size.completions;
+    const size_t n_rewards = gw_rewards_count(g->o->rewards);
+    gw_grpo_set_inputs(g, first);
     GW_TRY(gw_rewards_score(g->o->rewards, g->inputs + first, n - first,
                             g->scores + first * n_rewards, err));
     gw_rewards_combine(g->o->rewards, g->scores + first * n_rewards, n - first, g->rewards + first);

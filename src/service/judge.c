@@ -112,6 +112,18 @@ double gw_judge_reward(const struct gw_rubric *rubric, const struct gw_verdict *
     return gw_rubric_reward(rubric, grades);
 }
 
+void gw_judge_put_scores(struct gw_str *out, const struct gw_rubric *rubric,
+                         const struct gw_verdict *verdicts) {
+    gw_str_putc(out, '{');
+    for (size_t i = 0; i < rubric->n; i++) {
+        if (i > 0) gw_str_putc(out, ',');
+        gw_str_put_json(out, rubric->criteria[i].name, strlen(rubric->criteria[i].name));
+        gw_str_putc(out, ':');
+        gw_str_put_float(out, verdicts[i].grade);
+    }
+    gw_str_putc(out, '}');
+}
+
 struct gw_judge_stats gw_judge_stats(const struct gw_judge *j) {
     struct gw_judge_stats stats = j->stats;
     stats.chunk = j->chunk;
@@ -358,6 +370,28 @@ static struct gw_plan_options plan_for(const struct gw_judge *j, const struct ne
     plan.scorer.done = on_done;
     plan.scorer.done_ctx = (void *)(uintptr_t)j;
     return plan;
+}
+
+enum gwen_status gw_judge_plan(const struct gw_judge *j, size_t text_tokens,
+                               struct gw_plan_options *plan, struct gwen_err *err) {
+    const struct gw_judge_item nothing = {.prompt = "", .response = ""};
+    const size_t more = j->o.mode == GW_JUDGE_GENERATE ? j->o.max_tokens : 0;
+    struct need need = {0};
+    for (size_t i = 0; i < j->o.rubric->n; i++) {
+        struct gw_ids ids = {0};
+        enum gwen_status status = encode(j, &nothing, i, &ids, err);
+        need.longest = GW_MAX(need.longest, ids.len + text_tokens + more);
+        gw_ids_free(&ids);
+        GW_TRY(status);
+    }
+    if (need.longest > j->prompts.context)
+        return gw_fail(err, GWEN_ERR_ARGUMENT,
+                       "rubric, prompt and response make up to %zu tokens, the judge's context is "
+                       "%zu",
+                       need.longest, j->prompts.context);
+    need.item_blocks = gw_kv_blocks_for(need.longest) + 2 * j->o.rubric->n;
+    *plan = plan_for(j, &need, j->chunk != 0 ? j->chunk : GW_JUDGE_CHUNK);
+    return GWEN_OK;
 }
 
 /* The largest chunk up to `most` that fits; 0: none. */

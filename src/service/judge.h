@@ -95,6 +95,13 @@ enum gwen_status gw_judge_run(struct gw_judge *j, const struct gw_judge_item *it
                               size_t first, struct gw_verdict *verdicts, struct gwen_err *err);
 /* The reward of one response: verdicts[rubric->n]. */
 double gw_judge_reward(const struct gw_rubric *rubric, const struct gw_verdict *verdicts);
+/* Appends {CRITERION: GRADE, ...} of verdicts[rubric->n]. */
+void gw_judge_put_scores(struct gw_str *out, const struct gw_rubric *rubric,
+                         const struct gw_verdict *verdicts);
+/* A plan for texts that make at most text_tokens tokens: *plan is what opts->plan was, filled in.
+ * GWEN_ERR_ARGUMENT when they do not fit into the judge's context. */
+enum gwen_status gw_judge_plan(const struct gw_judge *j, size_t text_tokens,
+                               struct gw_plan_options *plan, struct gwen_err *err);
 /* KV blocks with which so many responses at once are never held up: the longest sequence, what one
  * response takes at most beside what all share, and whether verdicts are generated. */
 size_t gw_judge_blocks(size_t longest, size_t item_blocks, size_t chunk, bool generates);

@@ -50,9 +50,11 @@ struct gw_reward_kind gw_reward_kind_at(size_t i) {
 /* --- a set ------------------------------------------------------------------------------------ */
 
 struct reward {
-    const struct gw_reward_impl *impl; /* NULL: a command */
+    const struct gw_reward_impl *impl; /* NULL: a command or a source */
     void *state;
     struct gw_reward_cmd *command;
+    struct gw_reward_source source; /* score NULL: none */
+    size_t column;                  /* among the source's */
     char *name;
     float weight;
 };
@@ -155,6 +157,16 @@ enum gwen_status gw_rewards_add_command(struct gw_rewards *r, const struct gw_re
     return append(r, w, "command", err);
 }
 
+enum gwen_status gw_rewards_add_source(struct gw_rewards *r, const struct gw_reward_source *source,
+                                       const char *const *names, const double *weights, size_t n,
+                                       struct gwen_err *err) {
+    for (size_t k = 0; k < n; k++) {
+        const struct reward w = {.weight = (float)weights[k], .source = *source, .column = k};
+        GW_TRY(append(r, w, names[k], err));
+    }
+    return GWEN_OK;
+}
+
 enum gwen_status gw_rewards_set_weights(struct gw_rewards *r, const double *weights, size_t n,
                                         struct gwen_err *err) {
     if (n != r->n)
@@ -208,6 +220,11 @@ enum gwen_status gw_rewards_score(struct gw_rewards *r, const struct gw_reward_i
     for (size_t k = 0; k < r->n; k++)
         if (r->items[k].command != NULL)
             GW_TRY(gw_reward_cmd_score(r->items[k].command, in, n, scores + k, r->n, err));
+    for (size_t k = 0; k < r->n; k++) {
+        const struct gw_reward_source *s = &r->items[k].source;
+        if (s->score != NULL && r->items[k].column == 0)
+            GW_TRY(s->score(s->ctx, in, n, scores + k, r->n, err));
+    }
     return GWEN_OK;
 }
 
@@ -258,4 +275,13 @@ void gw_rewards_put_metrics(const struct gw_rewards *r, const float *scores, con
         put_stats(m, mean, std, gw_moments(scores + k, n, r->n));
     }
     put_stats(m, "reward", "reward_std", gw_moments(rewards, n, 1));
+}
+
+void gw_rewards_put_source_metrics(const struct gw_rewards *r, const struct gw_reward_input *in,
+                                   const float *scores, size_t n, struct gw_metrics *m) {
+    for (size_t k = 0; k < r->n; k++) {
+        const struct gw_reward_source *s = &r->items[k].source;
+        if (s->put_metrics != NULL && r->items[k].column == 0)
+            s->put_metrics(s->ctx, in, scores + k, r->n, n, m);
+    }
 }

@@ -61,6 +61,21 @@ enum gwen_status gw_rewards_add(struct gw_rewards *r, const char *spec, struct g
 /* Adds the rewards of a command, called "command" in logs. */
 enum gwen_status gw_rewards_add_command(struct gw_rewards *r, const struct gw_reward_cmd_opts *opts,
                                         struct gwen_err *err);
+/* Rewards from elsewhere that come together, such as the criteria of a judge. */
+struct gw_reward_source {
+    void *ctx; /* must outlive the set */
+    /* out[i * stride + k] of n completions, k being the number of the reward among the source's;
+     * NaN: null. */
+    enum gwen_status (*score)(void *ctx, const struct gw_reward_input *in, size_t n, float *out,
+                              size_t stride, struct gwen_err *err);
+    /* Puts metrics of scores[i * stride + k] of n completions. */
+    void (*put_metrics)(void *ctx, const struct gw_reward_input *in, const float *scores,
+                        size_t stride, size_t n, struct gw_metrics *m);
+};
+/* Adds n of them, called names[k]. */
+enum gwen_status gw_rewards_add_source(struct gw_rewards *r, const struct gw_reward_source *source,
+                                       const char *const *names, const double *weights, size_t n,
+                                       struct gwen_err *err);
 /* Weights in the order of adding; their number has to be that of the rewards. */
 enum gwen_status gw_rewards_set_weights(struct gw_rewards *r, const double *weights, size_t n,
                                         struct gwen_err *err);
@@ -90,5 +105,8 @@ struct gw_moments gw_moments(const float *values, size_t n, size_t stride);
  * then "reward" and "reward_std" of the weighted sums rewards[n]. */
 void gw_rewards_put_metrics(const struct gw_rewards *r, const float *scores, const float *rewards,
                             size_t n, struct gw_metrics *m);
+/* Puts what sources make of the same scores; in[n] are the completions. */
+void gw_rewards_put_source_metrics(const struct gw_rewards *r, const struct gw_reward_input *in,
+                                   const float *scores, size_t n, struct gw_metrics *m);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "service/metrics.h"
 
-enum { GW_WATCH_WINDOW = 10, GW_WATCH_RULES = 7 };
+enum { GW_WATCH_WINDOW = 10, GW_WATCH_RULES = 12 };
 
 struct gw_watch {
     struct gw_watch_series {

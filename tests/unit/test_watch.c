@@ -68,6 +68,16 @@ static void every_rule(void **state) {
          "step 20: completions/mean_length is 20 over 10 steps (at first 100): completions");
     told("kl", 0.05, 4, 10, true,
          "step 20: kl is 4 over 10 steps (at first 0.05): the policy runs");
+    told("grad_norm", 2, 0.001, 10, true,
+         "step 20: grad_norm is 0.001 over 10 steps (at first 2): ");
+    told("judge/neutral_share", 0.2, 1, 9, true,
+         "step 19: judge/neutral_share is 0.92 over 10 steps: all grades converge to 3");
+    told("judge/length_correlation", 0.1, 0.9, 7, false,
+         "step 17: judge/length_correlation is 0.66 over 10 steps: the judge pays for long");
+    told("judge/length_correlation", -0.1, -0.9, 7, false,
+         "step 17: judge/length_correlation is -0.66 over 10 steps: the judge pays for short");
+    told("judge/stock_phrase_share", 0.1, 0.8, 6, true,
+         "step 16: judge/stock_phrase_share is 0.52 over 10 steps: most completions say");
     told("clip_ratio/region_mean", 0.1, 0.45, 6, false,
          "step 16: clip_ratio/region_mean is 0.31 over 10 steps: many tokens");
     told("completions/clipped_ratio", 0.1, 0.9, 6, false,
