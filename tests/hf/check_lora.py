@@ -5,6 +5,7 @@ loads in transformers: all with the logits of the other side.
 
 Run from the repository's root.  Exit status: 0 all agree, 1 one does not, 77 skipped (torch,
 transformers, peft or safetensors is not installed)."""
+# needs: torch transformers peft safetensors
 
 import json
 import os
