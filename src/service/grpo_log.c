@@ -79,7 +79,7 @@ static void put_metrics(struct gw_grpo *g, const struct gw_learner_report *r) {
     gw_rewards_put_source_metrics(g->o->rewards, g->inputs, g->scores, n, m);
     gw_metrics_put(m, "frac_reward_zero_std", g->frac_zero_std);
     put_loss_metrics(g, m);
-    if (g->run->config->dynamic_sampling) {
+    if (g->run->config->dynamic_sampling && g->update == 0) {
         gw_metrics_put(m, "dynamic_sampling/rounds", (double)g->rounds);
         gw_metrics_put(m, "dynamic_sampling/dropped_groups", (double)g->dropped);
     }

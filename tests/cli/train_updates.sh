@@ -12,7 +12,8 @@ train() {
 timeless() { sed 's|"time/.*||' "$1/metrics.jsonl"; }
 metric() { sed -n "$3s|.*\"$2\":\([^,}]*\).*|\1|p" "$1/metrics.jsonl"; } # DIR NAME STEP
 
-reuse=(-q --reward length:8 --beta 0.02 --num_iterations 2 --steps_per_generation 4 --save_steps 1)
+reuse=(-q --reward length:8 --beta 0.02 --num_iterations 2 --steps_per_generation 4 --save_steps 1
+    --dynamic_sampling --filter_zero_std)
 train --out "$T/a" "${reuse[@]}" || exit 1
 [ "$(cd "$T/a/rollouts" && echo *)" = "step-1.jsonl step-5.jsonl" ] || { ls "$T/a/rollouts"; exit 1; }
 [ "$(metric "$T/a" clip_ratio/region_mean 1)" = 0 ] && [ "$(metric "$T/a" kl 1)" = 0 ] || exit 1
