@@ -67,6 +67,14 @@ def grpo_step(request):
     return {"value": sum(steps) / len(steps)}
 
 
+def judge(request):
+    words = [f"--{key}={request[key.replace('-', '_')]}" for key in
+             ("responses", "criteria", "shared-tokens", "own-tokens", "criterion-tokens")]
+    out = json.loads(gwen(request, "bench", "judge", *words, "--runs", 1, "--warmup", 0,
+                          "--json").splitlines()[-1])
+    return {"value": out["crit_eval_s"], "fraction": out["fraction"]}
+
+
 def start(request):
     words = ("generate", "--prompt", "The capital of France is", "--max-tokens", 1)
     gwen(request, *words)  # from now on the files are in the cache
@@ -75,5 +83,6 @@ def start(request):
     return {"value": time.perf_counter() - began}
 
 
-peer.serve(lambda: {"decode": decode, "prefill": prefill, "rollout": rollout, "start": start,
+peer.serve(lambda: {"decode": decode, "prefill": prefill, "rollout": rollout, "judge": judge,
+                    "start": start,
                     "train": train, "train-group": train, "grpo-step": grpo_step})

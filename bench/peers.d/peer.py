@@ -29,6 +29,16 @@ def repeated(request):
     return [ids for ids in own for _ in range(request["group"])], request["lengths"]
 
 
+def judged(request, vocabulary=150000):
+    """Prompts of a judge: those of each response, one for each criterion; what differs comes last."""
+    draw = random.Random(f"{request['row']} {request['seed']}")
+    ids = lambda n: [draw.randrange(vocabulary) for _ in range(n)]
+    shared = ids(request["shared_tokens"])
+    criteria = [ids(request["criterion_tokens"]) for _ in range(request["criteria"])]
+    responses = [shared + ids(request["own_tokens"]) for _ in range(request["responses"])]
+    return [[response + criterion for criterion in criteria] for response in responses]
+
+
 def only_bf16(request):
     if request["dtype"] != "bf16" or request["isa"] != "best":
         raise Skip("measured with bfloat16 alone")
@@ -91,4 +101,13 @@ def measures(run):
         seconds, n = run(*repeated(request))
         return {"value": n / (first + seconds), "tokens": n}
 
-    return {"decode": decode, "prefill": prefill, "rollout": rollout}
+    def judge(request):
+        """One token for each prompt.  What is shared goes first, so that the prefix cache has it
+        when it is wanted again: one prompt, then one of each response, then the rest."""
+        only_bf16(request)
+        own = judged(request)
+        turns = [[own[0][0]], [rows[0] for rows in own[1:]], [ids for rows in own for ids in rows[1:]]]
+        seconds = sum(run(rows, [1] * len(rows))[0] for rows in turns)
+        return {"value": request["responses"] * request["criteria"] / seconds}
+
+    return {"judge": judge, "decode": decode, "prefill": prefill, "rollout": rollout}

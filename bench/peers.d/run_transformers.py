@@ -51,6 +51,16 @@ def load():
         return {"value": ids.numel() / (time.perf_counter() - began)}
 
     @torch.inference_mode()
+    def judge(request):
+        """Every prompt whole, eight at a time."""
+        peer.only_bf16(request)
+        rows = [ids for response in peer.judged(request) for ids in response]
+        began = time.perf_counter()
+        for at in range(0, len(rows), 8):
+            model(torch.tensor(rows[at:at + 8]), use_cache=False, logits_to_keep=1)
+        return {"value": len(rows) / (time.perf_counter() - began)}
+
+    @torch.inference_mode()
     def rollout(request):
         """As generate() does: rows that have ended are carried along until the last one ends."""
         peer.only_bf16(request)
@@ -92,7 +102,7 @@ def load():
         seconds = min(train_step(trained, request) for _ in range(2))
         return {"value": request["batch"] * request["group"] * request["new_tokens"] / seconds}
 
-    return {"decode": decode, "prefill": prefill, "rollout": rollout, "train": train,
+    return {"decode": decode, "prefill": prefill, "rollout": rollout, "judge": judge, "train": train,
             "train-group": train}
 
 
