@@ -328,8 +328,11 @@ static void tunes_a_small_model(void **state) {
     assert_int_equal(r.speed.source, GW_SPEED_CURVE);
     assert_true(r.speed.curve.n_points >= 2 && r.speed.curve.prefill_s > 0);
     assert_true(r.n_candidates > 1 && r.chosen < r.n_candidates);
-    assert_int_equal(r.train.n, GW_TUNE_TRAIN_CHOICES);
-    assert_in_range(r.train.micro_batch, 1, 8);
+    if (r.train.micro_batch == 0) /* the machine was too slow for it */
+        assert_non_null(strstr(r.train.why.message, "raise --budget"));
+    else
+        assert_int_equal(r.train.n, GW_TUNE_TRAIN_CHOICES);
+    assert_in_range(r.train.micro_batch, 0, 8);
     for (size_t i = 0; i < r.train.n; i++)
         assert_true(r.train.choices[i].seconds > 0 && r.train.choices[i].micro_batch == 1u << i);
     const struct gw_tune_candidate *c = &r.candidates[r.chosen];
