@@ -207,7 +207,8 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
                                .checkpoint_bytes = gw_grpo_saved_bytes(&t->config, &s->prompts)};
     GW_TRY(gw_training_load(t, &plan, &work, &job, err));
     if (t->only_check) {
-        GW_TRY(try_rewards(s, cli, err));
+        /* A judge has no weights yet, and is one of the rewards. */
+        if (s->judge.rubric_path == NULL) GW_TRY(try_rewards(s, cli, err));
         return gw_training_tell(t, &plan, &job, err);
     }
     GW_TRY(load_reference(s, &plan, err));
