@@ -504,9 +504,9 @@ int gw_cmd_bench(struct gw_cli *cli, int argc, char **argv) {
         "            what the bytes and flops of attending to them predict\n"
         "  prefill   tokens/s of one prompt, of which the last logits are wanted\n"
         "  rollout   groups of samples through the engine, queue and refill included\n"
-        "  train     tokens/s of forward and backward passes of --batch sequences of --seq\n"
-        "            tokens, or of --groups samples for each of --batch prompts, which share\n"
-        "            --prompt-tokens and are not counted; without the optimizer\n"
+        "  train     tokens/s of forward and backward passes of --batch sequences of\n"
+        "            --seq tokens, or of --groups samples for each of --batch prompts,\n"
+        "            which share --prompt-tokens and are not counted; no optimizer\n"
         "  judge     criteria/s of graded responses; what they share is computed once\n"
         "  gemm      the products of a layer, at --batch rows; one thread unless told\n"
         "  membw     reading from memory, the best of several patterns",
