@@ -61,7 +61,7 @@ def grpo_step(request):
         gwen(request, "train", "--prompts", prompts, "--reward", "length:40", "--out", out,
              "--num_generations", request["group"], "--per_device_train_batch_size", rows,
              "--max_completion_length", request["new_tokens"], "--temperature", 0.8,
-             "--max_steps", peer.GRPO_STEPS, "--save_strategy", "no")
+             "--rollout-batch-size", rows, "--max_steps", peer.GRPO_STEPS)
         with open(os.path.join(out, "metrics.jsonl"), encoding="utf-8") as file:
             steps = [json.loads(line)["time/train/step_s"] for line in file]
     return {"value": sum(steps) / len(steps)}

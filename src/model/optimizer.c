@@ -1,6 +1,8 @@
 /* optimizer.c - see optimizer.h. */
 #include "model/optimizer.h"
 
+#include "base/touch.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -27,6 +29,7 @@ enum gwen_status gw_optimizer_create(const struct gw_params *params,
                                .opts = *opts,
                                .max_grad_norm = max_grad_norm};
     enum gwen_status status = gw_mem_map(&o->memory, gw_optimizer_bytes(params->n_floats), err);
+    if (status == GWEN_OK) status = gw_touch(pool, &o->memory, 0, o->memory.bytes, err);
     if (status != GWEN_OK) {
         gw_optimizer_free(o);
         return status;

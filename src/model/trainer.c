@@ -2,6 +2,7 @@
 #include "model/trainer_impl.h"
 
 #include "base/clock.h"
+#include "base/touch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -168,7 +169,7 @@ static enum gwen_status create_memory(struct gw_trainer *t, struct gwen_err *err
     lay_out_activations(&k, c, f, &t->opts, t);
     lay_out_scratch(&k, c, f, &t->opts, n_threads, t);
     t->grads = (float *)(void *)((char *)t->memory.data + grads);
-    return GWEN_OK;
+    return gw_touch(t->pool, &t->memory, grads, t->memory.bytes, err);
 }
 
 static enum gwen_status create_parts(struct gw_trainer *t, struct gwen_err *err) {
