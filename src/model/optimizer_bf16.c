@@ -3,6 +3,8 @@
  */
 #include "model/optimizer_bf16.h"
 
+#include "base/touch.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +57,7 @@ static enum gwen_status allocate(struct gw_optimizer *o, struct gw_model *model,
         return gw_nomem(err, o->params->n * sizeof *b->rngs, "the optimizer");
     GW_TRY(gw_packer_create(model, o->params, o->pool, &b->packer, err));
     GW_TRY(gw_mem_map(&o->memory, memory_bytes(c, n_threads), err));
+    GW_TRY(gw_touch(o->pool, &o->memory, 0, o->memory.bytes, err));
     char *at = o->memory.data;
     o->m16 = gw_mem_take(&at, moment_bytes(n));
     o->v16 = gw_mem_take(&at, moment_bytes(n));
