@@ -12,7 +12,7 @@
  * their registers, hence the fence in step_lane (40 spills in each step of 96 fma without). */
 #include "arm/neon.h"
 
-enum { MAX_ROWS = 6, MAX_SUMS = 24, LINE = 64, WIDTH = 4, QUARTERS = GWEN_PANEL / WIDTH };
+enum { MAX_ROWS = 6, MAX_SUMS = 24, LINE = 64, QUARTERS = GWEN_PANEL / WIDTH };
 
 enum weight { F32, F16, BF16 };
 
