@@ -62,6 +62,8 @@ enum gwen_status gw_eval_score_sample(struct gw_rewards *rewards,
     if (prompt->failed) return gw_nomem(err, s->prompt->n, "a prompt's text");
     const struct gw_reward_input in = {.prompt = prompt->data,
                                        .prompt_len = prompt->len,
+                                       .asked = s->prompt->text,
+                                       .asked_len = s->prompt->text_len,
                                        .completion = s->text != NULL ? s->text : "",
                                        .completion_len = s->text_len,
                                        .ids = s->ids,

@@ -62,8 +62,8 @@ static void put_lora(struct gw_str *s, const struct gw_lora *l) {
     }
 }
 
-enum gwen_status gw_model_fingerprint(const struct gw_model *model, struct gw_pool *pool,
-                                      uint64_t *out, struct gwen_err *err) {
+enum gwen_status gw_model_fingerprint(const struct gw_model *model, const struct gw_lora *lora,
+                                      struct gw_pool *pool, uint64_t *out, struct gwen_err *err) {
     struct hashing h = {.bytes = model->memory.data, .n_bytes = model->memory.bytes};
     struct gw_str s = {0};
     h.n_pieces = (h.n_bytes + PIECE - 1) / PIECE;
@@ -71,7 +71,7 @@ enum gwen_status gw_model_fingerprint(const struct gw_model *model, struct gw_po
     if (h.hashes == NULL) return gw_nomem(err, h.n_pieces * sizeof *h.hashes, "a fingerprint");
     gw_pool_run(pool, hash_region, &h);
     put_config(&s, &model->cfg);
-    put_lora(&s, model->lora);
+    put_lora(&s, lora);
     gw_str_put(&s, h.hashes, h.n_pieces * sizeof *h.hashes);
     free(h.hashes);
     enum gwen_status status = s.failed ? gw_nomem(err, s.len, "a fingerprint") : GWEN_OK;

@@ -7,10 +7,11 @@
 #include "model/tokenizer.h"
 
 /* A hash of everything the model computes with, as it lies in memory: architecture, weights after
- * conversion to the storage type, norms and biases, and its adapter.  Reads all weights once, on
- * all threads, at about the speed of memory.  Not meant to withstand chosen collisions. */
-enum gwen_status gw_model_fingerprint(const struct gw_model *model, struct gw_pool *pool,
-                                      uint64_t *out, struct gwen_err *err);
+ * conversion to the storage type, norms and biases, and an adapter (`lora`; NULL: none).  Reads all
+ * weights once, on all threads, at about the speed of memory.  Not meant to withstand chosen
+ * collisions. */
+enum gwen_status gw_model_fingerprint(const struct gw_model *model, const struct gw_lora *lora,
+                                      struct gw_pool *pool, uint64_t *out, struct gwen_err *err);
 /* A hash of all tokens and which of them are special; 0 for NULL, no tokenizer. */
 uint64_t gw_tokenizer_fingerprint(const struct gw_tokenizer *t);
 

@@ -97,6 +97,8 @@ void gw_grpo_set_inputs(struct gw_grpo *g, size_t first) {
         const struct gw_completion *c = &g->completions[i];
         g->inputs[i] = (struct gw_reward_input){.prompt = prompt->data,
                                                 .prompt_len = prompt->len,
+                                                .asked = p->text,
+                                                .asked_len = p->text_len,
                                                 .completion = c->text.data,
                                                 .completion_len = c->text.len,
                                                 .ids = g->ids + i * g->longest,

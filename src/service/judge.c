@@ -198,7 +198,9 @@ static enum gwen_status make_frame(struct gw_judge *j, struct gwen_err *err) {
     const struct gw_str nothing = {.data = (char[]){""}};
     uint64_t model;
     struct gw_ids probe = {0};
-    GW_TRY(gw_model_fingerprint(j->model, j->pool, &model, err));
+    const struct gw_scorer_opts *scorer = &j->o.plan.scorer;
+    const struct gw_lora *lora = scorer->frozen ? scorer->lora : j->model->lora;
+    GW_TRY(gw_model_fingerprint(j->model, lora, j->pool, &model, err));
     enum gwen_status status = j->prompts.as_chat ? encode_chat(j, &nothing, &probe, err) : GWEN_OK;
     const char *class = gw_numeric_class(j->model->format, &j->model->kern);
     const uint64_t parts[] = {1, /* of this list */

@@ -62,6 +62,15 @@ double gw_stock_phrase_share(const struct gw_reward_input *in, size_t n) {
 static float reward_of(float grade) { return (grade - GW_GRADE_DEFAULT) / 2; }
 static double grade_of(float reward) { return 2 * (double)reward + GW_GRADE_DEFAULT; }
 
+/* A judge is shown what was asked: the markup of the policy's template means nothing to it. */
+static struct gw_judge_item item_of(const struct gw_reward_input *in) {
+    const bool known = in->asked != NULL;
+    return (struct gw_judge_item){.prompt = known ? in->asked : in->prompt,
+                                  .prompt_len = known ? in->asked_len : in->prompt_len,
+                                  .response = in->completion,
+                                  .response_len = in->completion_len};
+}
+
 static enum gwen_status score(void *ctx, const struct gw_reward_input *in, size_t n, float *out,
                               size_t stride, struct gwen_err *err) {
     struct gw_judge_reward *r = ctx;
@@ -73,11 +82,7 @@ static enum gwen_status score(void *ctx, const struct gw_reward_input *in, size_
         free(items);
         return gw_nomem(err, n * criteria * sizeof *verdicts, "verdicts");
     }
-    for (size_t i = 0; i < n; i++)
-        items[i] = (struct gw_judge_item){.prompt = in[i].prompt,
-                                          .prompt_len = in[i].prompt_len,
-                                          .response = in[i].completion,
-                                          .response_len = in[i].completion_len};
+    for (size_t i = 0; i < n; i++) items[i] = item_of(&in[i]);
     enum gwen_status status = gw_judge_run(r->judge, items, n, 1, verdicts, err);
     free(items);
     if (status != GWEN_OK) return gw_err_prefix(err, "judge");

@@ -59,6 +59,10 @@ static enum gwen_status add_row(struct gw_prompts *p, const struct gw_prompt_opt
     if (ids == NULL || !reserve_row(p)) return gw_nomem(err, row.n * sizeof *ids, "prompts");
     memcpy(ids, row.ids, row.n * sizeof *ids);
     row.ids = ids;
+    if (row.text != NULL) {
+        row.text = gw_arena_strndup(&p->arena, row.text, row.text_len);
+        if (row.text == NULL) return gw_nomem(err, row.text_len, "prompts");
+    }
     if (row.id != NULL) row.id = gw_arena_strndup(&p->arena, row.id, row.id_len);
     bool had_id = id_text != NULL;
     row.meta = gw_arena_strndup(&p->arena, row.meta, row.meta_len);
@@ -273,6 +277,20 @@ static enum gwen_status row_ids(const struct gw_row *row, const struct gw_prompt
     return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "%s:%" PRIu64, row->file, row->line);
 }
 
+/* What a row's prompt asks; NULL where it is no text. */
+static const char *row_text(const struct gw_row *row, enum source from, size_t *len) {
+    const json_t *v = json_object_get(row->obj, SOURCES[from]);
+    for (size_t i = from != FROM_IDS ? json_array_size(v) : 0; i-- > 0;) {
+        const json_t *message = json_array_get(v, i);
+        const char *role = json_string_value(json_object_get(message, "role"));
+        if (role == NULL || strcmp(role, "user") != 0) continue;
+        v = json_object_get(message, "content");
+        break;
+    }
+    *len = json_string_length(v);
+    return json_string_value(v);
+}
+
 /* The row's id as JSON, and the bytes that are hashed; both stay empty when there is none. */
 static enum gwen_status row_id(const struct gw_row *row, struct gw_str *json, struct gw_str *text,
                                bool *there, struct gwen_err *err) {
@@ -331,8 +349,12 @@ static enum gwen_status take_row(struct gw_prompts *p, const struct gw_prompt_op
     if (s->id_json.failed || s->id_text.failed || s->meta.failed)
         return gw_nomem(err, s->meta.len, "prompts");
     gw_str_puts(&s->id_text, ""); /* so that data is not NULL */
+    size_t text_len;
+    const char *text = row_text(row, from, &text_len);
     const struct gw_prompt prompt = {.ids = s->ids.data,
                                      .n = s->ids.len,
+                                     .text = text,
+                                     .text_len = text_len,
                                      .max_tokens = (size_t)max_tokens,
                                      .id = has_id ? s->id_json.data : NULL,
                                      .id_len = s->id_json.len,
@@ -414,6 +436,7 @@ uint64_t gw_prompts_hash(const struct gw_prompts *p) {
                                   gw_hash64(r->ids, r->n * sizeof *r->ids),
                                   r->max_tokens,
                                   r->key,
+                                  r->text != NULL ? gw_hash64(r->text, r->text_len) : 0,
                                   r->id != NULL ? gw_hash64(r->id, r->id_len) : 0,
                                   gw_hash64(r->meta, r->meta_len)};
         h = gw_hash64(parts, sizeof parts);

@@ -28,6 +28,10 @@ struct gw_prompt {
     size_t n;          /* >= 1 */
     size_t max_tokens; /* >= 1; the row's own, else the default */
     uint64_t key;
+    /* What is asked, before any template: the row's text, of a conversation the last message of its
+     * user.  NULL: there is none, it came as ids. */
+    const char *text;
+    size_t text_len;
     const char *id; /* the row's "id" as JSON text, NULL: none */
     size_t id_len;
     const char *meta; /* a JSON object as text */

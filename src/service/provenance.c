@@ -28,7 +28,7 @@ enum gwen_status gw_provenance_model(struct gw_provenance *p, const struct gw_mo
                                      struct gw_pool *pool, const char *numeric_class,
                                      const struct gw_tokenizer *tokenizer, struct gwen_err *err) {
     uint64_t hash;
-    GW_TRY(gw_model_fingerprint(model, pool, &hash, err));
+    GW_TRY(gw_model_fingerprint(model, model->lora, pool, &hash, err));
     gw_provenance_add(p, "model", "%016" PRIx64, hash);
     gw_provenance_add(p, "dtype", "%s", gw_dtype_torch_name(model->dtype));
     gw_provenance_add(p, "numeric class", "%s", numeric_class);

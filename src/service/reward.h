@@ -25,8 +25,10 @@
 
 /* One completion; everything is borrowed, texts are UTF-8. */
 struct gw_reward_input {
-    const char *prompt;
+    const char *prompt; /* what the model was given */
     size_t prompt_len;
+    const char *asked; /* the same as it was before the chat template; NULL: not known */
+    size_t asked_len;
     const char *completion;
     size_t completion_len;
     const int32_t *ids; /* [n] of the completion, the ending eos included */

@@ -50,6 +50,18 @@ awk -v r="$(metric "$T/f" reward 1)" -v l="$(metric "$T/f" rewards/length/mean 1
     -v k="$(metric "$T/f" rewards/judge/kind/mean 1)" -v s="$(metric "$T/f" rewards/judge/short/mean 1)" \
     'BEGIN { d = r - (l + 2 * k + s); exit !(d < 1e-5 && d > -1e-5) }' || exit 1
 
+# The judge is shown what was asked, without the markup of the policy's template; beside an adapter
+# it is the model alone.  `judge` knows the same verdicts.
+echo '{"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who are you?"}]}' \
+    >"$T/asked.jsonl"
+"$GWEN" train -q --model "$T/tiny" --prompts "$T/asked.jsonl" --judge "$T/rubric.json" --out "$T/g" \
+    --judge-cache "$T/g.db" --max_completion_length 8 --num_generations 4 --use_peft \
+    --per_device_train_batch_size 4 --max_steps 2 --learning_rate 1e-2 >/dev/null || exit 1
+cat "$T/g/rollouts"/*.jsonl |
+    sed 's/.*"text":\("\([^"\\]\|\\.\)*"\).*/{"prompt": "Who are you?", "response": \1}/' >"$T/answers.jsonl"
+"$GWEN" judge --model "$T/tiny" --rubric "$T/rubric.json" --cache "$T/g.db" <"$T/answers.jsonl" >/dev/null 2>"$T/err"
+grep -q '16 verdicts: 0 evaluations, 16 from the cache' "$T/err" || { cat "$T/err"; exit 1; }
+
 refused() {
     "$GWEN" train -q --model $model --prompts "$T/prompts.jsonl" --out "$T/new" \
         --max_completion_length 24 "$@" >/dev/null 2>"$T/err" &&

@@ -179,10 +179,10 @@ static void frozen_scorers_are_the_reference(void **state) {
     check(gw_lora_read(&m->cfg, m->format, &m->kern, ADAPTER, &other, &err), &err);
     gw_lora_pack(other, &m->kern);
     uint64_t before, after;
-    check(gw_model_fingerprint(m, pool, &before, &err), &err);
+    check(gw_model_fingerprint(m, m->lora, pool, &before, &err), &err);
     m->lora->values[m->lora->params.list[0].offset] += 1;
     gw_lora_pack(m->lora, &m->kern);
-    check(gw_model_fingerprint(m, pool, &after, &err), &err);
+    check(gw_model_fingerprint(m, m->lora, pool, &after, &err), &err);
     assert_true(before != after);
     score(m, pool, true, other, b);
     assert_memory_equal(with, b, sizeof with);

@@ -85,6 +85,14 @@ static void every_way_to_give_a_prompt(void **state) {
     assert_string_equal(p.rows[5].meta, "{\"question\":\"y\"}");
     is_text(&p.rows[6], "<user><|end|><assistant>[f]");
     assert_string_equal(p.rows[6].meta, "{\"tools\":[{\"name\":\"f\"}]}");
+    /* What is asked is the same without a template. */
+    static const char *const asked[] = {"the end<|end|>", "abc", NULL, "abc", "b", "x", ""};
+    for (size_t i = 0; i < p.n; i++) {
+        if (asked[i] == NULL)
+            assert_null(p.rows[i].text);
+        else
+            assert_string_equal(p.rows[i].text, asked[i]);
+    }
     assert_int_equal(p.max_prompt, p.rows[4].n);
     assert_int_equal(p.max_tokens, 20);
     gw_prompts_free(&p);

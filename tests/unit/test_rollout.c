@@ -301,7 +301,8 @@ static void instruction_sets_agree(void **state) {
             open_machine(&m, model_dir(), dtypes[d], (enum gwen_isa)isa, 2);
             read_prompts(&p, &m.model->cfg, 30);
             run_ok(&m, &p, &o, 7, &r);
-            assert_int_equal(gw_model_fingerprint(m.model, m.pool, &print, &err), GWEN_OK);
+            assert_int_equal(gw_model_fingerprint(m.model, m.model->lora, m.pool, &print, &err),
+                             GWEN_OK);
             gw_prompts_free(&p);
             close_machine(&m);
             if (first.rows.data == NULL) {
@@ -674,18 +675,21 @@ static void fingerprints_see_a_changed_weight(void **state) {
     struct gwen_err err;
     uint64_t before, after, again;
     open_fixture(&f);
-    assert_int_equal(gw_model_fingerprint(f.m.model, f.m.pool, &before, &err), GWEN_OK);
+    assert_int_equal(gw_model_fingerprint(f.m.model, f.m.model->lora, f.m.pool, &before, &err),
+                     GWEN_OK);
     struct gw_pool *one;
     assert_int_equal(gw_pool_create(1, &one, &err), GWEN_OK);
-    assert_int_equal(gw_model_fingerprint(f.m.model, one, &again, &err), GWEN_OK);
+    assert_int_equal(gw_model_fingerprint(f.m.model, f.m.model->lora, one, &again, &err), GWEN_OK);
     gw_pool_free(one);
     assert_true(before == again);
     ((unsigned char *)f.m.model->layers[1].down.data)[33] ^= 1;
-    assert_int_equal(gw_model_fingerprint(f.m.model, f.m.pool, &after, &err), GWEN_OK);
+    assert_int_equal(gw_model_fingerprint(f.m.model, f.m.model->lora, f.m.pool, &after, &err),
+                     GWEN_OK);
     assert_true(before != after);
     ((unsigned char *)f.m.model->layers[1].down.data)[33] ^= 1;
     f.m.model->cfg.rms_eps *= 2;
-    assert_int_equal(gw_model_fingerprint(f.m.model, f.m.pool, &after, &err), GWEN_OK);
+    assert_int_equal(gw_model_fingerprint(f.m.model, f.m.model->lora, f.m.pool, &after, &err),
+                     GWEN_OK);
     assert_true(before != after);
     close_fixture(&f);
 }
