@@ -62,6 +62,8 @@ struct gw_grpo {
     struct gw_grpo_stats *stats;     /* likewise */
     size_t n_groups, trained, differing;
     double loss, passes_s;
+    bool rewarding;  /* a reward has not come to its end */
+    bool step_saves; /* the step that failed leaves a model that is as good as before */
 };
 
 /* Chooses the next prompts, samples their groups, has them rewarded and, with a KL, scored by the
@@ -72,7 +74,8 @@ enum gwen_status gw_grpo_make_rollout(struct gw_grpo *g, struct gwen_err *err);
 void gw_grpo_weigh_rollout(struct gw_grpo *g, uint64_t number);
 /* The text of prompt k, which batch.rows[k] has. */
 enum gwen_status gw_grpo_decode_prompt(struct gw_grpo *g, size_t k, struct gwen_err *err);
-/* One optimizer step: a rollout if need be, gradients, AdamW, logs. */
+/* One optimizer step: a rollout if need be, gradients, AdamW, logs.  After a failure the state is
+ * that before it, and step_saves says whether it may be saved. */
 enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err);
 /* Whether completion i does not count (though its reward does). */
 bool gw_grpo_is_masked(const struct gw_grpo *g, size_t i);

@@ -113,8 +113,10 @@ static enum gwen_status reward(struct gw_grpo *g, struct gwen_err *err) {
     const size_t first = g->first * g->size.group, n = g->size.completions;
     const size_t n_rewards = gw_rewards_count(g->o->rewards);
     gw_grpo_set_inputs(g, first);
+    g->rewarding = true;
     GW_TRY(gw_rewards_score(g->o->rewards, g->inputs + first, n - first,
                             g->scores + first * n_rewards, err));
+    g->rewarding = false;
     gw_rewards_combine(g->o->rewards, g->scores + first * n_rewards, n - first, g->rewards + first);
     g->reward_s += gw_seconds_since(start);
     return GWEN_OK;

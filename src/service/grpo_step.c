@@ -107,22 +107,34 @@ static enum gwen_status make_gradients(struct gw_grpo *g, struct gwen_err *err) 
     return accumulate(g, err);
 }
 
-enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err) {
+/* Gradients, new weights, what they are worth; a step without its evaluation is not one. */
+static enum gwen_status make_step(struct gw_grpo *g, struct gw_step_report *line,
+                                  struct gw_learner_report *report, struct gwen_err *err) {
     const uint64_t start = gw_now_ns();
+    enum gwen_status status = make_gradients(g, err);
+    /* Any other failure may be that of the weights, which then are not to take the place of those
+     * of an earlier checkpoint. */
+    g->step_saves = status == GWEN_ERR_CANCELLED || g->rewarding;
+    GW_TRY(status);
+    GW_TRY(gw_learner_step(g->learner, report, err));
+    line->seconds = gw_seconds_since(start);
+    return gw_grpo_evaluate(g, err);
+}
+
+enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err) {
     struct gw_train_state *at = &g->run->state;
     const struct gw_train_state before = *at;
+    struct gw_step_report line = {0};
     struct gw_learner_report report;
     g->update = (size_t)at->used;
-    enum gwen_status status = make_gradients(g, err);
-    if (status != GWEN_OK) { /* the step has not begun, should a checkpoint be made */
+    g->rewarding = false;
+    enum gwen_status status = make_step(g, &line, &report, err);
+    if (status != GWEN_OK) { /* it has not begun, should a checkpoint be made */
         at->generation = before.generation;
         at->epoch = before.epoch;
         at->row = before.row;
         return status;
     }
-    GW_TRY(gw_learner_step(g->learner, &report, err));
-    struct gw_step_report line = {.seconds = gw_seconds_since(start)};
-    GW_TRY(gw_grpo_evaluate(g, err)); /* a step without its evaluation is not to be saved */
     at->step = g->learner->step;
     at->used = (g->update + 1) % g->size.updates;
     return gw_grpo_log_step(g, &line, &report, err);

@@ -176,7 +176,7 @@ static enum gwen_status train(struct gw_grpo *g, struct gwen_err *err) {
         GW_TRY(gw_train_run_more(g->run, g->learner, &more, err));
         if (!more) break;
         enum gwen_status status = gw_grpo_step(g, err);
-        if (status != GWEN_OK && g->learner->step == g->run->state.step) {
+        if (status != GWEN_OK && g->step_saves) {
             /* Stopped while sampling, or a reward that failed: nothing is lost but this step. */
             struct gwen_err ignored;
             gw_train_run_save(g->run, g->learner, true, &ignored);

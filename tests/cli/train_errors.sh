@@ -44,6 +44,14 @@ rm -rf "$T/out"
 [ "$(cd "$T/out" && echo checkpoint-*)" = checkpoint-1 ] || { ls "$T/out"; exit 1; }
 "$GWEN" "${train[@]}" "${ok[@]}" --reward length:8 --resume || exit 1
 
+# Weights that a step has spoilt are not saved in place of what there is: no checkpoint was due.
+for kind in --use_peft=false --use_peft; do
+    refused "${ok[@]}" --reward length:8 --dtype fp16 --learning_rate 1000 --warmup_steps 1 \
+        --weight_decay 1000 --save_steps 9 --save_total_limit 1 $kind | sed 's/: element.*which/: WHICH/'
+    [ "$(wc -l <"$T/out/metrics.jsonl")" -eq 1 ] || { cat "$T/out/metrics.jsonl"; exit 1; }
+    [ -z "$(ls "$T/out" | grep checkpoint)" ] || { ls "$T/out"; exit 1; }
+done
+
 # Weights that are not numbers.
 "$GWEN" init -q --preset tiny --tokenizer tests/fixtures/tiny-tokenizer --dtype fp32 --out "$T/nan" || exit 1
 at=$(($(stat -c %s "$T/nan/model.safetensors") - 4))
