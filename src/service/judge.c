@@ -197,18 +197,21 @@ static void clear_chunk(struct gw_judge *j) {
 static enum gwen_status make_frame(struct gw_judge *j, struct gwen_err *err) {
     const struct gw_str nothing = {.data = (char[]){""}};
     uint64_t model;
+    const size_t eos_bytes = j->o.n_eos * sizeof *j->o.eos;
     struct gw_ids probe = {0};
     const struct gw_scorer_opts *scorer = &j->o.plan.scorer;
     const struct gw_lora *lora = scorer->frozen ? scorer->lora : j->model->lora;
     GW_TRY(gw_model_fingerprint(j->model, lora, j->pool, &model, err));
     enum gwen_status status = j->prompts.as_chat ? encode_chat(j, &nothing, &probe, err) : GWEN_OK;
     const char *class = gw_numeric_class(j->model->format, &j->model->kern);
-    const uint64_t parts[] = {1, /* of this list */
+    const bool generates = j->o.mode == GW_JUDGE_GENERATE;
+    const uint64_t parts[] = {2, /* of this list */
                               model,
                               gw_tokenizer_fingerprint(j->o.tokenizer),
                               gw_hash64(class, strlen(class)),
                               (uint64_t)j->o.mode,
-                              j->o.mode == GW_JUDGE_GENERATE ? j->o.max_tokens : 0,
+                              generates ? j->o.max_tokens : 0,
+                              generates ? gw_hash64(j->o.eos, eos_bytes) : 0,
                               j->o.rubric->hash,
                               probe.len > 0 ? gw_hash64(probe.data, probe.len * sizeof *probe.data)
                                             : 0};
@@ -418,9 +421,10 @@ static enum gwen_status fit_chunk(struct gw_judge *j, const struct need *need,
     const bool given = j->o.chunk != 0;
     const size_t most = j->chunk, fits = largest_chunk(j, need, most);
     if (fits == 0) {
-        struct gw_plan_options plan = plan_for(j, need, 1);
-        plan.scorer.n_blocks = gw_kv_blocks_for(plan.scorer.max_len) + 1;
-        return gw_plan_check(&plan, j->o.budget_bytes, err);
+        const struct gw_plan_options plan = plan_for(j, need, 1);
+        if (gw_plan_check(&plan, j->o.budget_bytes, err) != GWEN_OK)
+            return gw_err_prefix(err, "a response that makes %zu tokens%s", need->longest,
+                                 j->o.mode == GW_JUDGE_GENERATE ? ", --max-tokens included" : "");
     }
     if (given && fits < most && j->model == NULL)
         return gw_fail(err, GWEN_ERR_NOMEM,
