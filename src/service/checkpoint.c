@@ -127,16 +127,19 @@ static enum gwen_status path_of(const char *run_dir, uint64_t step, const char *
     return gw_path_join(out, run_dir, name, err);
 }
 
-/* A folder that was renamed to its name is whole; but a person may have copied half of one. */
-static bool is_complete(const char *run_dir, uint64_t step) {
+/* A folder that was renamed to its name is whole; but a person may have copied half of one, and a
+ * disk may have lost a file. */
+static enum gwen_status check_complete(const char *run_dir, uint64_t step, struct gwen_err *err) {
     struct gw_str path = {0};
     struct gw_train_state state = {0};
-    struct gwen_err ignored;
-    bool ok = path_of(run_dir, step, "", &path, &ignored) == GWEN_OK &&
-              gw_checkpoint_read(path.data, &state, &ignored) == GWEN_OK && state.step == step;
+    enum gwen_status status = path_of(run_dir, step, "", &path, err);
+    if (status == GWEN_OK) status = gw_checkpoint_read(path.data, &state, err);
+    if (status == GWEN_OK && state.step != step)
+        status = gw_fail(err, GWEN_ERR_FORMAT, "%s/state.json: is of step %" PRIu64, path.data,
+                         state.step);
     gw_train_state_free(&state);
     gw_str_free(&path);
-    return ok;
+    return status;
 }
 
 static int by_step(const void *a, const void *b) {
@@ -159,7 +162,6 @@ static enum gwen_status each_entry(const char *dir,
 }
 
 struct listing {
-    const char *dir;
     uint64_t *steps;
     size_t n;
 };
@@ -167,7 +169,7 @@ struct listing {
 static enum gwen_status add_step(void *ctx, const char *name, struct gwen_err *err) {
     struct listing *l = ctx;
     uint64_t step;
-    if (!parse_name(name, &step) || !is_complete(l->dir, step)) return GWEN_OK;
+    if (!parse_name(name, &step)) return GWEN_OK;
     uint64_t *steps = realloc(l->steps, (l->n + 1) * sizeof *steps);
     if (steps == NULL) return gw_nomem(err, l->n, "a list of checkpoints");
     l->steps = steps;
@@ -175,30 +177,52 @@ static enum gwen_status add_step(void *ctx, const char *name, struct gwen_err *e
     return GWEN_OK;
 }
 
+/* Those with a checkpoint's name, whole or not; l->steps is to be freed. */
+static enum gwen_status list_names(const char *run_dir, struct listing *l, struct gwen_err *err) {
+    *l = (struct listing){0};
+    enum gwen_status status = each_entry(run_dir, add_step, l, err);
+    if (status == GWEN_OK && l->n > 0) qsort(l->steps, l->n, sizeof *l->steps, by_step);
+    return status;
+}
+
 enum gwen_status gw_checkpoint_list(const char *run_dir, uint64_t **steps, size_t *n,
                                     struct gwen_err *err) {
-    struct listing l = {.dir = run_dir};
+    struct listing l;
+    struct gwen_err ignored;
     *steps = NULL;
     *n = 0;
-    enum gwen_status status = each_entry(run_dir, add_step, &l, err);
+    enum gwen_status status = list_names(run_dir, &l, err);
     if (status != GWEN_OK) {
         free(l.steps);
         return status;
     }
-    if (l.n > 0) qsort(l.steps, l.n, sizeof *l.steps, by_step);
+    for (size_t i = 0; i < l.n; i++)
+        if (check_complete(run_dir, l.steps[i], &ignored) == GWEN_OK) l.steps[(*n)++] = l.steps[i];
     *steps = l.steps;
-    *n = l.n;
     return GWEN_OK;
 }
 
-enum gwen_status gw_checkpoint_newest(const char *run_dir, struct gw_str *path, bool *found,
-                                      struct gwen_err *err) {
-    uint64_t *steps;
-    size_t n;
-    GW_TRY(gw_checkpoint_list(run_dir, &steps, &n, err));
-    *found = n > 0;
-    enum gwen_status status = n > 0 ? path_of(run_dir, steps[n - 1], "", path, err) : GWEN_OK;
-    free(steps);
+/* The newest that can be read; what is wrong with newer ones is said. */
+static enum gwen_status choose(const char *run_dir, const struct listing *l,
+                               const struct gw_log *log, struct gw_str *path,
+                               struct gwen_err *err) {
+    for (size_t i = l->n; i-- > 0;) {
+        if (check_complete(run_dir, l->steps[i], err) == GWEN_OK)
+            return path_of(run_dir, l->steps[i], "", path, err);
+        if (i > 0)
+            gw_log(log, GWEN_LOG_WARNING, "checkpoint-%" PRIu64 " cannot be used: %s", l->steps[i],
+                   err->message);
+    }
+    return gw_err_prefix(err, "%s: no checkpoint there can be used; the last one tried", run_dir);
+}
+
+enum gwen_status gw_checkpoint_newest(const char *run_dir, const struct gw_log *log,
+                                      struct gw_str *path, bool *found, struct gwen_err *err) {
+    struct listing l;
+    enum gwen_status status = list_names(run_dir, &l, err);
+    *found = status == GWEN_OK && l.n > 0;
+    if (*found) status = choose(run_dir, &l, log, path, err);
+    free(l.steps);
     return status;
 }
 

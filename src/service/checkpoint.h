@@ -11,6 +11,7 @@
 #define GW_CHECKPOINT_H
 
 #include "base/base.h"
+#include "base/log.h"
 #include "base/str.h"
 
 /* What is not in tensors. */
@@ -45,9 +46,11 @@ enum gwen_status gw_checkpoint_write(const char *run_dir, const struct gw_train_
 /* The steps of the complete checkpoints, ascending; *steps is to be freed. */
 enum gwen_status gw_checkpoint_list(const char *run_dir, uint64_t **steps, size_t *n,
                                     struct gwen_err *err);
-/* Sets *path to the newest complete one; *found false: there is none. */
-enum gwen_status gw_checkpoint_newest(const char *run_dir, struct gw_str *path, bool *found,
-                                      struct gwen_err *err);
+/* Sets *path to the newest complete one; *found false: nothing has a checkpoint's name.  What is
+ * wrong with a newer one is logged as a warning; that there are some, none of them complete, is an
+ * error. */
+enum gwen_status gw_checkpoint_newest(const char *run_dir, const struct gw_log *log,
+                                      struct gw_str *path, bool *found, struct gwen_err *err);
 /* Reads state.json of a checkpoint. */
 enum gwen_status gw_checkpoint_read(const char *path, struct gw_train_state *out,
                                     struct gwen_err *err);

@@ -4,10 +4,16 @@
 #include "base/file.h"
 #include "service/rows.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MAX_METRICS_LINE = 16 << 20 };
 
@@ -19,6 +25,27 @@ static enum gwen_status read_state(struct gw_train_run *run, struct gwen_err *er
     if (gw_train_config_same(run->config, config->data, config->len, err) == GWEN_OK)
         return GWEN_OK;
     return gw_err_prefix(err, "%s", run->checkpoint.data);
+}
+
+/* A model that is there would be written over at the end. */
+static enum gwen_status refuse_model(const char *dir, struct gwen_err *err) {
+    static const char ending[] = ".safetensors";
+    DIR *d = opendir(dir);
+    char found[NAME_MAX + 1] = "";
+    if (d == NULL) return gw_fail(err, GWEN_ERR_IO, "cannot read the folder %s", dir);
+    for (const struct dirent *e; found[0] == '\0' && (e = readdir(d)) != NULL;) {
+        const size_t n = strlen(e->d_name), m = sizeof ending - 1;
+        if (strcmp(e->d_name, "config.json") == 0 ||
+            strcmp(e->d_name, "adapter_config.json") == 0 ||
+            (n >= m && strcmp(e->d_name + n - m, ending) == 0))
+            memcpy(found, e->d_name, n + 1);
+    }
+    closedir(d);
+    if (found[0] == '\0') return GWEN_OK;
+    return gw_fail(
+        err, GWEN_ERR_ARGUMENT,
+        "%s holds a model already (%s), which would be written over: give another folder", dir,
+        found);
 }
 
 static enum gwen_status refuse_run(const struct gw_train_run *run, bool found,
@@ -33,14 +60,34 @@ static enum gwen_status refuse_run(const struct gw_train_run *run, bool found,
                    run->dir);
 }
 
+/* Two runs in one folder would remove each other's checkpoints.  The lock goes with the process,
+ * however that ends. */
+static enum gwen_status lock(struct gw_train_run *run, struct gwen_err *err) {
+    char text[128];
+    run->lock = open(run->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    run->has_lock = run->lock >= 0;
+    if (run->has_lock && flock(run->lock, LOCK_EX | LOCK_NB) == 0) return GWEN_OK;
+    if (run->has_lock && errno == EWOULDBLOCK)
+        return gw_fail(err, GWEN_ERR_IO,
+                       "%s is in use by another run: wait for its end, or give another folder",
+                       run->dir);
+    gw_log(run->host->log, GWEN_LOG_WARNING,
+           "%s cannot be locked (%s): no other run may use it at the same time", run->dir,
+           strerror_r(errno, text, sizeof text));
+    return GWEN_OK;
+}
+
 enum gwen_status gw_train_run_find(struct gw_train_run *run, const char *dir, bool resume,
                                    const struct gw_train_config *config,
                                    const struct gw_train_host *host, struct gwen_err *err) {
     bool found;
     *run = (struct gw_train_run){.dir = dir, .config = config, .host = host};
     GW_TRY(gw_dir_make(dir, err));
-    GW_TRY(gw_checkpoint_newest(dir, &run->checkpoint, &found, err));
-    if (!resume) return refuse_run(run, found, err);
+    GW_TRY(lock(run, err));
+    GW_TRY(gw_checkpoint_newest(dir, host->log, &run->checkpoint, &found, err));
+    if (!resume) GW_TRY(refuse_run(run, found, err));
+    if (!found) GW_TRY(refuse_model(dir, err));
+    if (!resume) return GWEN_OK;
     if (found) GW_TRY(read_state(run, err));
     if (found)
         gw_log(host->log, GWEN_LOG_INFO, "going on from %s", run->checkpoint.data);
@@ -54,6 +101,7 @@ void gw_train_run_close(struct gw_train_run *run) {
     gw_metrics_free(&run->metrics);
     gw_train_state_free(&run->state);
     gw_str_free(&run->checkpoint);
+    if (run->has_lock) close(run->lock);
     *run = (struct gw_train_run){0};
 }
 

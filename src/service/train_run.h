@@ -50,13 +50,15 @@ struct gw_train_run {
     double last_seconds[GW_TRAIN_LAST];
     uint64_t n_seconds;
     uint64_t saved; /* step of the newest checkpoint */
-    bool added;     /* the last step has a row that was added to it (gw_train_run_add) */
+    int lock;       /* of the folder, with has_lock */
+    bool has_lock;
+    bool added; /* the last step has a row that was added to it (gw_train_run_add) */
 };
 
-/* Finds what there is in `dir` (made if need be).  resume false: there must be no run in it.
- * resume true: goes on from the newest checkpoint, the options of which must be the same, or
- * begins.  Fills state and checkpoint; nothing is changed yet.  gw_train_run_close whatever the
- * outcome. */
+/* Finds what there is in `dir` (made if need be), and keeps other runs out of it.  resume false:
+ * there must be no run and no model in it.  resume true: goes on from the newest checkpoint, the
+ * options of which must be the same, or begins where there is none, and no model either.  Fills
+ * state and checkpoint; nothing is changed yet.  gw_train_run_close whatever the outcome. */
 enum gwen_status gw_train_run_find(struct gw_train_run *run, const char *dir, bool resume,
                                    const struct gw_train_config *config,
                                    const struct gw_train_host *host, struct gwen_err *err);

@@ -79,7 +79,7 @@ static uint64_t check_newest(const char *dir, size_t size) {
     struct gw_train_state s;
     struct gwen_err err;
     bool found;
-    assert_int_equal(gw_checkpoint_newest(dir, &path, &found, &err), GWEN_OK);
+    assert_int_equal(gw_checkpoint_newest(dir, NULL, &path, &found, &err), GWEN_OK);
     if (!found) return 0;
     if (gw_checkpoint_read(path.data, &s, &err) != GWEN_OK) fail_msg("%s", err.message);
     struct gw_str name = join(path.data, "sub/weights");
@@ -143,6 +143,36 @@ static void other_folders_are_left_alone(void **state) {
     save_ok(dir, 8, 10, 1);
     assert_int_equal(scratch_count(dir), 5); /* 8 and the four that are not ours */
     assert_int_equal(gw_checkpoint_list("/does/not/exist", &steps, &n, &err), GWEN_ERR_IO);
+}
+
+static void take_warning(void *user, enum gwen_log_level level, const char *text) {
+    assert_int_equal(level, GWEN_LOG_WARNING);
+    snprintf(user, 512, "%s", text);
+}
+
+/* The one before is used, and it is said why; without one nothing begins anew. */
+static void a_damaged_one_is_told(void **state) {
+    (void)state;
+    const char *dir = folder("damaged");
+    char said[512] = "";
+    const struct gw_log log = {take_warning, said, GWEN_LOG_WARNING};
+    struct gw_str path = {0};
+    struct gwen_err err;
+    bool found;
+    save_ok(dir, 3, 10, 0);
+    save_ok(dir, 4, 10, 0);
+    struct gw_str third = join(dir, "checkpoint-3/state.json"),
+                  fourth = join(dir, "checkpoint-4/state.json");
+    assert_int_equal(gw_file_write(fourth.data, "{", 1, &err), GWEN_OK);
+    assert_int_equal(gw_checkpoint_newest(dir, &log, &path, &found, &err), GWEN_OK);
+    assert_true(found && strstr(path.data, "checkpoint-3") != NULL);
+    assert_non_null(strstr(said, "checkpoint-4 cannot be used: "));
+    assert_int_equal(unlink(third.data), 0);
+    assert_int_equal(gw_checkpoint_newest(dir, &log, &path, &found, &err), GWEN_ERR_IO);
+    if (strstr(err.message, "checkpoint-3/state.json") == NULL) fail_msg("%s", err.message);
+    gw_str_free(&third);
+    gw_str_free(&fourth);
+    gw_str_free(&path);
 }
 
 static void a_failed_part_leaves_nothing(void **state) {
@@ -296,6 +326,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(newest_are_kept),
         cmocka_unit_test(other_folders_are_left_alone),
+        cmocka_unit_test(a_damaged_one_is_told),
         cmocka_unit_test(a_failed_part_leaves_nothing),
         cmocka_unit_test(a_full_disk),
         cmocka_unit_test(space_is_checked),
