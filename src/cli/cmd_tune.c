@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "service/judge.h"
 #include "service/tune_report.h"
 
 #include <inttypes.h>
@@ -24,9 +25,12 @@ struct tune {
     struct gw_rollout_opts opts;
     struct gw_plan_options base;
     struct gw_tune_result result;
+    size_t judge_chunk; /* of the longest texts there are, with a usual rubric; 0: none fits */
 };
 
-static const char NOT_TUNED[] = "judge_chunk: judge takes what fits when it runs";
+/* A rubric as `bench judge` has it: tokens of its texts with one criterion, and criteria. */
+enum { RUBRIC_TOKENS = 200, RUBRIC_CRITERIA = 3 };
+static const char NO_JUDGE[] = "a response with a rubric does not fit into memory or context";
 
 /* --- options ---------------------------------------------------------------------------------- */
 
@@ -116,14 +120,18 @@ static void put_size(struct gw_str *s, size_t value) {
         gw_str_puts(s, "null");
 }
 
-/* Why something is null. */
+/* Why something is null, if it is. */
 static void put_reason(const struct tune *t, struct gw_str *s) {
     const struct gw_tune_train *train = &t->result.train;
     struct gw_str reason = {0};
     if (train->micro_batch == 0)
-        gw_str_printf(&reason, "train_micro_batch: %s; ", train->why.message);
-    gw_str_puts(&reason, NOT_TUNED);
-    gw_str_put_json(s, reason.failed ? "" : reason.data, reason.failed ? 0 : reason.len);
+        gw_str_printf(&reason, "train_micro_batch: %s", train->why.message);
+    if (t->judge_chunk == 0)
+        gw_str_printf(&reason, "%sjudge_chunk: %s", reason.len > 0 ? "; " : "", NO_JUDGE);
+    if (reason.len > 0) {
+        gw_str_puts(s, ",\"reason\":");
+        gw_str_put_json(s, reason.failed ? "" : reason.data, reason.failed ? 0 : reason.len);
+    }
     gw_str_free(&reason);
 }
 
@@ -132,7 +140,8 @@ static void put_final(const struct tune *t, const char *path, struct gw_str *s) 
     const struct gw_tune_candidate *c = &r->candidates[r->chosen];
     gw_str_printf(s, "{\"rollout_batch_size\":%zu,\"train_micro_batch\":", c->choice.batch);
     put_size(s, r->train.micro_batch);
-    gw_str_puts(s, ",\"judge_chunk\":null,\"reason\":");
+    gw_str_puts(s, ",\"judge_chunk\":");
+    put_size(s, t->judge_chunk);
     put_reason(t, s);
     gw_str_printf(s,
                   ",\"threads\":%zu,\"tok_s\":%.6g,\"tok_s_std\":%.4g,"
@@ -173,7 +182,10 @@ static void put_text(const struct tune *t, const char *path, struct gw_str *s) {
                   c->choice.batch, c->choice.tok_s, c->tok_s_std, r->threads, r->prefill_rows,
                   r->seconds);
     put_train(&r->train, s);
-    gw_str_printf(s, "%s\n", NOT_TUNED);
+    if (t->judge_chunk > 0)
+        gw_str_printf(s, "judge chunk %zu responses\n", t->judge_chunk);
+    else
+        gw_str_printf(s, "judge chunk: %s\n", NO_JUDGE);
     if (path != NULL) gw_str_printf(s, "kept in %s\n", path);
 }
 
@@ -236,8 +248,7 @@ static enum gwen_status report(struct tune *t, struct gwen_err *err) {
 static enum gwen_status report_nothing(struct tune *t, const struct gwen_err *why) {
     struct gw_str s = {0}, reason = {0};
     struct gwen_err err;
-    gw_str_printf(&reason, "rollout_batch_size, train_micro_batch: %s; %s", why->message,
-                  NOT_TUNED);
+    gw_str_printf(&reason, "rollout_batch_size, train_micro_batch, judge_chunk: %s", why->message);
     gw_str_puts(&s, "{\"rollout_batch_size\":null,\"train_micro_batch\":null,\"judge_chunk\":null,"
                     "\"reason\":");
     gw_str_put_json(&s, reason.failed ? "" : reason.data, reason.failed ? 0 : reason.len);
@@ -301,6 +312,9 @@ static enum gwen_status tune(struct tune *t, struct gwen_err *err) {
     if (t->try.n > 0) return try_all(t, err);
     const struct gw_tune_opts o = tune_opts(t);
     GW_TRY(gw_tune_run(&o, &t->result, err));
+    t->judge_chunk = gw_judge_auto_chunk(
+        &t->base, t->p.rt.budget, RUBRIC_TOKENS + t->prompts.max_prompt + t->prompts.max_tokens,
+        RUBRIC_CRITERIA);
     return report(t, err);
 }
 
@@ -308,7 +322,8 @@ static const char about[] =
     "Finds out what is fastest on this machine with this model: how products are cut,\n"
     "how many threads, how many prompt tokens are computed beside a decode step, and how\n"
     "many samples are decoded together in the memory there is; and how many go through\n"
-    "the model together in training.  The work is described by\n"
+    "the model together in training.  How many responses judge takes at a time follows\n"
+    "from the memory.  The work is described by\n"
     "--prompt-tokens, --max-tokens, --groups and --queue, or by a file of prompts as for\n"
     "rollout.  Steps are timed, the whole queue with its ragged end is played through at\n"
     "each batch size, and the best ones are run for real.  Of sizes that differ by less\n"

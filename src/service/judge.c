@@ -377,6 +377,11 @@ static struct gw_plan_options plan_for(const struct gw_judge *j, const struct ne
     return plan;
 }
 
+/* That one response takes, however little its criteria share. */
+static size_t most_blocks(size_t longest, size_t criteria) {
+    return gw_kv_blocks_for(longest) + 2 * criteria;
+}
+
 enum gwen_status gw_judge_plan(const struct gw_judge *j, size_t text_tokens,
                                struct gw_plan_options *plan, struct gwen_err *err) {
     const struct gw_judge_item nothing = {.prompt = "", .response = ""};
@@ -394,7 +399,7 @@ enum gwen_status gw_judge_plan(const struct gw_judge *j, size_t text_tokens,
                        "rubric, prompt and response make up to %zu tokens, the judge's context is "
                        "%zu",
                        need.longest, j->prompts.context);
-    need.item_blocks = gw_kv_blocks_for(need.longest) + 2 * j->o.rubric->n;
+    need.item_blocks = most_blocks(need.longest, j->o.rubric->n);
     *plan = plan_for(j, &need, j->chunk != 0 ? j->chunk : GW_JUDGE_CHUNK);
     return GWEN_OK;
 }
@@ -413,6 +418,20 @@ static size_t largest_chunk(const struct gw_judge *j, const struct need *need, s
             above = middle;
     }
     return fits;
+}
+
+size_t gw_judge_auto_chunk(const struct gw_plan_options *plan, size_t budget_bytes,
+                           size_t text_tokens, size_t criteria) {
+    const struct gw_judge j = {
+        .o = {.mode = GW_JUDGE_GENERATE,
+              .max_tokens = GW_JUDGE_MAX_TOKENS,
+              .plan = *plan,
+              .budget_bytes = budget_bytes},
+        .prompts = {.context = plan->cfg->max_position_embeddings},
+    };
+    const size_t longest = text_tokens + GW_JUDGE_MAX_TOKENS;
+    const struct need need = {longest, most_blocks(longest, criteria)};
+    return longest > j.prompts.context ? 0 : largest_chunk(&j, &need, GW_JUDGE_CHUNK);
 }
 
 /* A chunk size that was not asked for gives way to the memory there is. */

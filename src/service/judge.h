@@ -105,6 +105,11 @@ enum gwen_status gw_judge_plan(const struct gw_judge *j, size_t text_tokens,
 /* KV blocks with which so many responses at once are never held up: the longest sequence, what one
  * response takes at most beside what all share, and whether verdicts are generated. */
 size_t gw_judge_blocks(size_t longest, size_t item_blocks, size_t chunk, bool generates);
+/* Responses that are judged together unless it is said how many: what fits into budget_bytes beside
+ * what *plan counts, for texts of at most text_tokens tokens (rubric, prompt and response), a
+ * number of criteria and generated verdicts.  0: not even one fits, or the context is too short. */
+size_t gw_judge_auto_chunk(const struct gw_plan_options *plan, size_t budget_bytes,
+                           size_t text_tokens, size_t criteria);
 /* Since the judge was created. */
 struct gw_judge_stats gw_judge_stats(const struct gw_judge *j);
 

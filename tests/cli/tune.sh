@@ -12,13 +12,13 @@ rollout() { # what to call it, then options
 rollout before
 grep -q '^not tuned: ' "$T/before.err" || exit 1
 
-# The last line is one object; judging has nothing that is tuned.
+# The last line is one object.
 "$GWEN" tune --model "$T/model" $work --json --plot "$T/plot.svg" >"$T/out" 2>"$T/err" || exit 1
 tail -n 1 "$T/out" >"$T/final"
-for key in rollout_batch_size train_micro_batch threads tok_s memory_bytes; do
+for key in rollout_batch_size train_micro_batch judge_chunk threads tok_s memory_bytes; do
     grep -Eq "\"$key\":[0-9]" "$T/final" || { echo "no $key"; exit 1; }
 done
-grep -q '"judge_chunk":null,"reason":"' "$T/final" || exit 1
+grep -q '"reason"' "$T/final" && exit 1
 [ "$(grep -c '"what":"train candidate".*"picked":true' "$T/out")" -eq 1 ] || exit 1
 grep -q '"what":"candidate"' "$T/out" || exit 1
 [ "$(grep -c '"chosen":true' "$T/out")" -eq 1 ] || exit 1
@@ -87,7 +87,7 @@ budget=$(tail -n 1 "$T/out" | sed 's/.*"budget_bytes":\([0-9]*\).*/\1/')
 # Nothing fits.
 "$GWEN" tune --model "$T/model" $work --memory 1M --json >"$T/out" 2>"$T/err"
 echo "-> $?"
-grep -q '^{"rollout_batch_size":null,.*"reason":"rollout_batch_size, train_micro_batch: needs ' "$T/out" || exit 1
+grep -q '^{"rollout_batch_size":null,.*"reason":"rollout_batch_size, train_micro_batch, judge_chunk: needs ' "$T/out" || exit 1
 # Usage.
 for wrong in '--budget soon' '--lengths 3-4' '--queue 0' '--budget 5x'; do
     "$GWEN" tune --model "$T/model" $wrong 2>&1

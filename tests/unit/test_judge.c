@@ -190,6 +190,28 @@ static void short_memory_makes_chunks_smaller(void **state) {
     close_world(&w);
 }
 
+static void a_chunk_follows_from_the_memory(void **state) {
+    struct world w;
+    size_t least = GW_JUDGE_CHUNK;
+    (void)state;
+    open_world(&w);
+    const struct gw_plan_options o = options(&w, GW_JUDGE_GENERATE).plan;
+    const size_t context = w.cfg.max_position_embeddings - GW_JUDGE_MAX_TOKENS;
+    assert_int_equal(gw_judge_auto_chunk(&o, SIZE_MAX, context, 3), GW_JUDGE_CHUNK);
+    assert_int_equal(gw_judge_auto_chunk(&o, SIZE_MAX, context + 1, 3), 0);
+    assert_int_equal(gw_judge_auto_chunk(&o, 1 << 10, context, 3), 0);
+    bool between = false;
+    for (size_t budget = 64 << 20; budget > 0; budget -= 1 << 18) {
+        const size_t chunk = gw_judge_auto_chunk(&o, budget, context, 3);
+        assert_true(chunk <= least);
+        assert_true(gw_judge_auto_chunk(&o, budget, context / 4, 3) >= chunk);
+        between |= chunk > 0 && chunk < GW_JUDGE_CHUNK;
+        least = chunk;
+    }
+    assert_true(between);
+    close_world(&w);
+}
+
 static void known_verdicts_are_not_asked_again(void **state) {
     struct world w;
     struct gw_verdict first[N * CRITERIA], v[N * CRITERIA];
@@ -292,6 +314,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts_do_not_depend_on_the_chunk),
         cmocka_unit_test(short_memory_makes_chunks_smaller),
+        cmocka_unit_test(a_chunk_follows_from_the_memory),
         cmocka_unit_test(known_verdicts_are_not_asked_again),
         cmocka_unit_test(a_full_cache_drops_the_oldest),
         cmocka_unit_test(other_files_are_refused),
