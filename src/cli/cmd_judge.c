@@ -3,12 +3,13 @@
 
 #include "base/file.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_LINE = 64 << 20, WINDOW = 256 };
+enum { MAX_LINE = 64 << 20 };
 
 struct row {
     json_t *obj; /* holds the texts */
@@ -34,7 +35,7 @@ struct judge {
 
 static bool grow(struct judge *s) {
     if (s->n < s->cap) return true;
-    size_t cap = s->cap == 0 ? WINDOW : 2 * s->cap;
+    size_t cap = s->cap == 0 ? GW_JUDGE_CHUNK : 2 * s->cap;
     struct row *rows = realloc(s->rows, cap * sizeof *rows);
     if (rows == NULL) return false;
     s->rows = rows;
@@ -53,6 +54,8 @@ static enum gwen_status add_row(struct judge *s, const struct gw_line *line, str
     if (status == GWEN_OK)
         status =
             gw_row_string(&json, "response", GW_JSON_REQUIRED, &i->response, &i->response_len, err);
+    if (status == GWEN_OK && gw_judge_check(s->j.judge, i, err) != GWEN_OK)
+        status = gw_err_prefix(err, "%s:%" PRIu64, json.file, json.line);
     if (status != GWEN_OK) {
         json_decref(json.obj);
         return status;
@@ -62,10 +65,13 @@ static enum gwen_status add_row(struct judge *s, const struct gw_line *line, str
     return GWEN_OK;
 }
 
-/* Fills the window; the other mode is asked about all rows together. */
+/* As many rows as are judged together, so that they are answered as soon as they are; the other
+ * mode is asked about all rows together. */
 static enum gwen_status read_rows(struct judge *s, bool *more, struct gwen_err *err) {
+    const size_t chunk = gw_judge_stats(s->j.judge).chunk;
+    const size_t window = chunk > 0 ? chunk : GW_JUDGE_CHUNK;
     *more = true;
-    while (s->n < WINDOW || s->compare) {
+    while (s->n < window || s->compare) {
         struct gw_line line;
         GW_TRY(gw_lines_next(s->lines, &line, more, err));
         if (!*more) return GWEN_OK;
@@ -183,24 +189,27 @@ static void put_agreement(struct judge *s) {
 
 /* --- the run ---------------------------------------------------------------------------------- */
 
-static enum gwen_status judge_rows(struct judge *s, enum gw_judge_mode mode,
-                                   struct gw_verdict **verdicts, struct gwen_err *err) {
+static enum gwen_status start(struct judge *s, enum gw_judge_mode mode, struct gwen_err *err) {
+    return gw_judging_start(&s->j, mode, s->looks != NULL ? on_look : NULL, s, err);
+}
+
+static enum gwen_status judge_rows(struct judge *s, struct gw_verdict **verdicts,
+                                   struct gwen_err *err) {
     *verdicts = realloc(*verdicts, (s->n * s->j.rubric.n + 1) * sizeof **verdicts);
     struct gw_judge_item *items = realloc(s->items, (s->n + 1) * sizeof *items);
     if (items != NULL) s->items = items;
     if (*verdicts == NULL || items == NULL) return gw_nomem(err, s->n, "verdicts");
     for (size_t i = 0; i < s->n; i++) items[i] = s->rows[i].item;
-    GW_TRY(gw_judging_start(&s->j, mode, s->looks != NULL ? on_look : NULL, s, err));
     return gw_judge_run(s->j.judge, items, s->n, s->before + 1, *verdicts, err);
 }
 
 static enum gwen_status answer(struct judge *s, struct gw_cli *cli, struct gwen_err *err) {
     const enum gw_judge_mode mode = (enum gw_judge_mode)s->j.mode;
-    GW_TRY(judge_rows(s, mode, &s->verdicts, err));
+    GW_TRY(judge_rows(s, &s->verdicts, err));
     if (s->compare) {
         gw_judging_stop(&s->j);
-        GW_TRY(judge_rows(s, mode == GW_JUDGE_LOGITS ? GW_JUDGE_GENERATE : GW_JUDGE_LOGITS,
-                          &s->others, err));
+        GW_TRY(start(s, mode == GW_JUDGE_LOGITS ? GW_JUDGE_GENERATE : GW_JUDGE_LOGITS, err));
+        GW_TRY(judge_rows(s, &s->others, err));
     }
     for (size_t i = 0; i < s->n; i++) put_row(s, i);
     if (s->compare) put_agreement(s);
@@ -228,6 +237,7 @@ static enum gwen_status judge(struct judge *s, struct gw_cli *cli, struct gwen_e
                ? gw_lines_open(s->in, MAX_LINE, &s->lines, err)
                : gw_lines_open_fd(STDIN_FILENO, "stdin", MAX_LINE, &s->lines, err));
     if (s->verdicts_path != NULL) GW_TRY(gw_out_open(s->verdicts_path, &s->looks, err));
+    GW_TRY(start(s, (enum gw_judge_mode)s->j.mode, err));
     GW_TRY(answer_all(s, cli, err));
     gw_judging_stop(&s->j);
     if (s->looks == NULL) return GWEN_OK;
@@ -280,6 +290,9 @@ int gw_cmd_judge(struct gw_cli *cli, int argc, char **argv) {
         false};
     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
     if (!gw_judging_check(&s.j, cli, &code)) return code;
+    if (s.verdicts_path != NULL && s.j.cache_path != NULL)
+        return gw_cli_usage(cli, "a --cache keeps no tokens and logits, which --verdicts writes: "
+                                 "give one of the two");
     struct gwen_err err;
     enum gwen_status status = judge(&s, cli, &err);
     gw_out_abort(s.looks);

@@ -434,17 +434,21 @@ size_t gw_judge_auto_chunk(const struct gw_plan_options *plan, size_t budget_byt
     return longest > j.prompts.context ? 0 : largest_chunk(&j, &need, GW_JUDGE_CHUNK);
 }
 
+/* Whether there is memory for one response at a time. */
+static enum gwen_status check_one(const struct gw_judge *j, const struct need *need,
+                                  struct gwen_err *err) {
+    const struct gw_plan_options plan = plan_for(j, need, 1);
+    if (gw_plan_check(&plan, j->o.budget_bytes, err) == GWEN_OK) return GWEN_OK;
+    return gw_err_prefix(err, "a response that makes %zu tokens%s", need->longest,
+                         j->o.mode == GW_JUDGE_GENERATE ? ", --max-tokens included" : "");
+}
+
 /* A chunk size that was not asked for gives way to the memory there is. */
 static enum gwen_status fit_chunk(struct gw_judge *j, const struct need *need,
                                   struct gwen_err *err) {
     const bool given = j->o.chunk != 0;
     const size_t most = j->chunk, fits = largest_chunk(j, need, most);
-    if (fits == 0) {
-        const struct gw_plan_options plan = plan_for(j, need, 1);
-        if (gw_plan_check(&plan, j->o.budget_bytes, err) != GWEN_OK)
-            return gw_err_prefix(err, "a response that makes %zu tokens%s", need->longest,
-                                 j->o.mode == GW_JUDGE_GENERATE ? ", --max-tokens included" : "");
-    }
+    if (fits == 0) return check_one(j, need, err);
     if (given && fits < most && j->model == NULL)
         return gw_fail(err, GWEN_ERR_NOMEM,
                        "%zu responses at once do not fit into memory: lower --judge-chunk-size to "
@@ -495,20 +499,34 @@ static enum gwen_status load(struct gw_judge *j, const struct need *need, struct
  * --------------------------------------------------------------------------------------
  */
 
-static enum gwen_status ask(struct gw_judge *j, const struct gw_judge_item *items, size_t begin,
-                            size_t end, struct gwen_err *err) {
-    const size_t n = j->o.rubric->n;
-    j->questions = calloc((end - begin) * n, sizeof *j->questions);
-    if (j->questions == NULL) return gw_nomem(err, (end - begin) * n, "the judge's prompts");
-    for (size_t i = begin; i < end; i++)
-        for (size_t k = 0; k < n; k++) {
-            struct question *q = &j->questions[j->n_questions++];
-            q->item = i;
-            q->criterion = k;
-            if (encode(j, &items[i], k, &q->ids, err) != GWEN_OK)
-                return gw_err_prefix(err, "response %zu", j->first + i);
-        }
+/* Adds the questions about items[i] to those of a chunk, for which there is room. */
+static enum gwen_status ask(struct gw_judge *j, const struct gw_judge_item *items, size_t i,
+                            struct gwen_err *err) {
+    for (size_t k = 0; k < j->o.rubric->n; k++) {
+        struct question *q = &j->questions[j->n_questions++];
+        q->item = i;
+        q->criterion = k;
+        GW_TRY(encode(j, &items[i], k, &q->ids, err));
+    }
     return GWEN_OK;
+}
+
+static enum gwen_status make_room(struct gw_judge *j, size_t n_items, struct gwen_err *err) {
+    const size_t n = n_items * j->o.rubric->n;
+    j->questions = calloc(n, sizeof *j->questions);
+    return j->questions != NULL ? GWEN_OK : gw_nomem(err, n, "the judge's prompts");
+}
+
+enum gwen_status gw_judge_check(struct gw_judge *j, const struct gw_judge_item *item,
+                                struct gwen_err *err) {
+    enum gwen_status status = make_room(j, 1, err);
+    if (status == GWEN_OK) status = ask(j, item, 0, err);
+    if (status == GWEN_OK) {
+        const struct need need = need_of(j);
+        status = check_one(j, &need, err);
+    }
+    clear_chunk(j);
+    return status;
 }
 
 /* Leaves out the questions of items from `end` on. */
@@ -579,8 +597,16 @@ static enum gwen_status chunk(struct gw_judge *j, const struct gw_judge_item *it
                               size_t n, size_t *end, struct gwen_err *err) {
     if (j->chunk == 0) j->chunk = GW_JUDGE_CHUNK;
     *end = begin + GW_MIN(n - begin, j->chunk);
-    GW_TRY(ask(j, items, begin, *end, err));
-    const struct need need = need_of(j);
+    GW_TRY(make_room(j, *end - begin, err));
+    for (size_t i = begin; i < *end; i++)
+        if (ask(j, items, i, err) != GWEN_OK)
+            return gw_err_prefix(err, "response %zu", j->first + i);
+    struct need need = need_of(j);
+    if (largest_chunk(j, &need, 1) == 0) { /* beside others, which share less, not even one */
+        *end = begin + 1;
+        cut(j, *end);
+        need = need_of(j);
+    }
     GW_TRY(fit_chunk(j, &need, err));
     *end = GW_MIN(*end, begin + j->chunk);
     cut(j, *end);
