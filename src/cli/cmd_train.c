@@ -179,6 +179,22 @@ static enum gwen_status read_eval_prompts(struct train *s, struct gwen_err *err)
     return gw_eval_check_prompts(s->rewards, &s->eval_prompts, s->eval_path, err);
 }
 
+/* What decides the results and is neither an option of TRL's nor the data. */
+static enum gwen_status add_origin(struct train *s, struct gwen_err *err) {
+    struct gw_provenance *p = &s->t.origin;
+    struct gw_str specs = {0};
+    gw_provenance_sampling(p, &s->rollout);
+    for (size_t i = 0; i < s->reward_specs.n; i++)
+        gw_str_printf(&specs, "%s%s", i > 0 ? " " : "", s->reward_specs.items[i]);
+    if (specs.len > 0) gw_provenance_add_text(p, "rewards", specs.data);
+    enum gwen_status status = specs.failed ? gw_nomem(err, specs.len, "rewards") : GWEN_OK;
+    gw_str_free(&specs);
+    if (s->reward_command != NULL) gw_provenance_add_text(p, "reward command", s->reward_command);
+    s->t.has_reference =
+        s->t.config.beta > 0 || (s->judge.rubric_path != NULL && s->judge.model_dir == NULL);
+    return status == GWEN_OK ? gw_train_judge_origin(&s->judge, p, err) : status;
+}
+
 static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_err *err) {
     struct gw_training *t = &s->t;
     GW_TRY(make_rewards(s, cli, err));
@@ -205,6 +221,7 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
                                .data = gw_prompts_hash(&s->prompts),
                                .data_path = s->prompts_path,
                                .checkpoint_bytes = gw_grpo_saved_bytes(&t->config, &s->prompts)};
+    GW_TRY(add_origin(s, err));
     GW_TRY(gw_training_load(t, &plan, &work, &job, err));
     if (t->only_check) {
         /* A judge has no weights yet, and is one of the rewards. */

@@ -1,10 +1,15 @@
 /* train_judge.c - see train_judge.h. */
 #include "cli/train_judge.h"
 
+#include "base/file.h"
+#include "base/rng.h"
 #include "cli/tokenize.h"
 #include "model/hub.h"
 #include "model/safetensors.h"
 
+#include "service/fingerprint.h"
+
+#include <inttypes.h>
 #include <time.h>
 
 /* Texts cross from tokenizer to tokenizer: how many tokens they may become for each that they were,
@@ -109,6 +114,22 @@ enum gwen_status gw_train_judge_plan(struct gw_train_judge *j, size_t text_token
     if (shares || other) return GWEN_OK;
     gw_str_puts(&j->dir, j->training->source.data);
     return j->dir.failed ? gw_nomem(err, 0, "the judge") : GWEN_OK;
+}
+
+enum gwen_status gw_train_judge_origin(const struct gw_train_judge *j, struct gw_provenance *p,
+                                       struct gwen_err *err) {
+    struct gw_str rubric = {0};
+    uint64_t model = 0;
+    if (j->rubric_path == NULL) return GWEN_OK;
+    GW_TRY(gw_file_read(j->rubric_path, GW_RUBRIC_MAX_BYTES, &rubric, err));
+    gw_provenance_add(p, "judge's rubric", "%016" PRIx64, gw_hash64(rubric.data, rubric.len));
+    gw_str_free(&rubric);
+    gw_provenance_add(p, "judge", "weight %.17g, mode %d, max tokens %zu", j->weight, j->mode,
+                      j->max_tokens);
+    if (j->model_dir == NULL) return GWEN_OK;
+    GW_TRY(gw_files_fingerprint(j->dir.data, j->training->p.rt.pool, &model, err));
+    gw_provenance_add(p, "judge's model", "%016" PRIx64, model);
+    return GWEN_OK;
 }
 
 void gw_train_judge_share(struct gw_train_judge *j, struct gw_model *reference) {

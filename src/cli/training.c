@@ -3,7 +3,9 @@
 
 #include "base/file.h"
 
+#include "model/dtype.h"
 #include "service/adapter.h"
+#include "service/fingerprint.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -151,6 +153,28 @@ static void put_profile(const struct gw_training *t, const struct gw_plan_option
                   plan->trainer.max_rows, recompute[plan->trainer.recompute]);
 }
 
+static enum gwen_status add_files(struct gw_training *t, const char *name, const char *dir,
+                                  struct gwen_err *err) {
+    uint64_t hash;
+    GW_TRY(gw_files_fingerprint(dir, t->p.rt.pool, &hash, err));
+    gw_provenance_add(&t->origin, name, "%016" PRIx64, hash);
+    return GWEN_OK;
+}
+
+/* Weights that are trained are in the checkpoint; those that stay as they are have to be the
+ * same. */
+static enum gwen_status add_origin(struct gw_training *t, struct gwen_err *err) {
+    const struct gw_runtime *rt = &t->p.rt;
+    const char *adapter = rt->cli->common.adapter;
+    gw_provenance_add(&t->origin, "dtype", "%s", gw_dtype_torch_name(rt->dtype));
+    gw_provenance_add(&t->origin, "numeric class", "%s", gw_runtime_class(rt));
+    gw_provenance_add(&t->origin, "tokenizer", "%016" PRIx64,
+                      gw_tokenizer_fingerprint(rt->tokenizer));
+    if (t->config.use_peft || t->has_reference) GW_TRY(add_files(t, "model", t->source.data, err));
+    if (t->has_reference && adapter != NULL) GW_TRY(add_files(t, "adapter", adapter, err));
+    return GWEN_OK;
+}
+
 /* What goes to the disk. */
 static void count_bytes(const struct gw_training *t, struct gw_train_job *job) {
     const struct gw_runtime *rt = &t->p.rt;
@@ -183,6 +207,8 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
     plan->optimizer_bf16 = t->config.optim == GW_OPTIM_ADAMW_BF16;
     GW_TRY(gw_train_plan(&cut, work, rt->budget, plan, err));
     count_bytes(t, job);
+    GW_TRY(add_origin(t, err));
+    job->origin = &t->origin;
     if (t->only_check) {
         GW_TRY(gw_runtime_check(rt, plan, err));
         return t->out != NULL ? gw_train_run_check(&t->run, job, err) : GWEN_OK;
@@ -240,5 +266,6 @@ void gw_training_close(struct gw_training *t) {
     gw_learner_free(t->learner);
     gw_train_run_close(&t->run);
     gw_str_free(&t->source);
+    gw_provenance_free(&t->origin);
     gw_prompting_close(&t->p);
 }

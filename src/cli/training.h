@@ -14,6 +14,7 @@ struct gw_training {
     bool resume;
     size_t micro_batch; /* 0: auto */
     int recompute;      /* of the words of GW_TRAINING_OPTIONS */
+    bool has_reference; /* a frozen model has a say: that of the KL, or a judge */
     bool only_check;    /* validate: nothing is loaded, trained or written */
     bool made_out;      /* ... so the folder goes again */
     /* the run */
@@ -21,8 +22,9 @@ struct gw_training {
     struct gw_train_host host;
     struct gw_train_run run;
     struct gw_learner *learner;
-    struct gw_str source; /* the directory of --model */
-    bool fresh;           /* the run begins with an adapter of its own making */
+    struct gw_str source;        /* the directory of --model */
+    struct gw_provenance origin; /* what decides its results besides config and data */
+    bool fresh;                  /* the run begins with an adapter of its own making */
 };
 
 /* Rows of an option table for the struct gw_training `t`, after which those of TRL's names follow
@@ -48,9 +50,10 @@ bool gw_training_check(struct gw_training *t, struct gw_cli *cli, int *code);
 
 /* Opens the runtime and looks into --out. */
 enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err);
-/* Cuts the work (train_plan.h), checks memory and disk, loads the model and makes the learner, and
- * opens the logs.  Of *job the caller gives steps, data, and bytes of a checkpoint besides the
- * learner's. */
+/* Says what else decides the results: t->origin, to which the caller may have added, gets model,
+ * number formats and tokenizer.  Cuts the work (train_plan.h), checks memory and disk, loads the
+ * model and makes the learner, and opens the logs.  Of *job the caller gives steps, data, and bytes
+ * of a checkpoint besides the learner's. */
 enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options *plan,
                                   const struct gw_train_work *work, struct gw_train_job *job,
                                   struct gwen_err *err);

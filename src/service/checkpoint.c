@@ -26,6 +26,7 @@ static enum gwen_status sys_fail(struct gwen_err *err, const char *verb, const c
 
 void gw_train_state_free(struct gw_train_state *s) {
     gw_str_free(&s->config);
+    gw_str_free(&s->origin);
     gw_str_free(&s->profile);
     *s = (struct gw_train_state){0};
 }
@@ -41,11 +42,12 @@ static void put_object(struct gw_str *out, const char *name, const struct gw_str
 
 void gw_train_state_put(const struct gw_train_state *s, struct gw_str *out) {
     gw_str_printf(out,
-                  "{\"gwen_checkpoint\":1,\"step\":%" PRIu64 ",\"generation\":%" PRIu64
+                  "{\"gwen_checkpoint\":2,\"step\":%" PRIu64 ",\"generation\":%" PRIu64
                   ",\"used\":%" PRIu64 ",\"epoch\":%" PRIu64 ",\"row\":%" PRIu64
                   ",\"skipped\":%" PRIu64 ",\"data\":%" PRIu64,
                   s->step, s->generation, s->used, s->epoch, s->row, s->skipped, s->data);
     put_object(out, "config", &s->config);
+    put_object(out, "origin", &s->origin);
     put_object(out, "profile", &s->profile);
     gw_str_puts(out, "}\n");
 }
@@ -70,7 +72,7 @@ static enum gwen_status take_state(const struct gw_row *row, struct gw_train_sta
                                    struct gwen_err *err) {
     uint64_t version;
     GW_TRY(take_count(row, "gwen_checkpoint", &version, err));
-    if (version != 1)
+    if (version != 2)
         return gw_row_fail(row, err, "version %" PRIu64 " of a checkpoint is not known", version);
     GW_TRY(take_count(row, "step", &s->step, err));
     GW_TRY(take_count(row, "generation", &s->generation, err));
@@ -80,6 +82,7 @@ static enum gwen_status take_state(const struct gw_row *row, struct gw_train_sta
     GW_TRY(take_count(row, "skipped", &s->skipped, err));
     GW_TRY(take_count(row, "data", &s->data, err));
     GW_TRY(take_object(row, "config", &s->config, err));
+    GW_TRY(take_object(row, "origin", &s->origin, err));
     return take_object(row, "profile", &s->profile, err);
 }
 

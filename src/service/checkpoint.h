@@ -24,6 +24,7 @@ struct gw_train_state {
     uint64_t skipped;      /* steps that were skipped for gradients that were not finite */
     uint64_t data;         /* a fingerprint of the rows, below 2^53 */
     struct gw_str config;  /* the options of the run, a JSON object */
+    struct gw_str origin;  /* what else decides the results (provenance.h), a JSON object */
     struct gw_str profile; /* how the machine was used, a JSON object; changes no result */
 };
 void gw_train_state_free(struct gw_train_state *s);

@@ -1,10 +1,12 @@
 /* fingerprint.c - see fingerprint.h. */
 #include "service/fingerprint.h"
 
+#include "base/file.h"
 #include "base/rng.h"
 #include "base/str.h"
 #include "model/lora.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +79,66 @@ enum gwen_status gw_model_fingerprint(const struct gw_model *model, const struct
     enum gwen_status status = s.failed ? gw_nomem(err, s.len, "a fingerprint") : GWEN_OK;
     if (status == GWEN_OK) *out = gw_hash64(s.data, s.len);
     gw_str_free(&s);
+    return status;
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+enum { SLICE_PIECES = 64 }; /* of a file in memory at a time */
+
+/* Adds a file's bytes to *hash. */
+static enum gwen_status add_file(const char *path, struct gw_pool *pool, uint64_t *hash,
+                                 struct gwen_err *err) {
+    enum { BLOCK = LANES * sizeof(uint64_t) };
+    uint64_t hashes[SLICE_PIECES];
+    struct gw_map map;
+    GW_TRY(gw_map_open(path, &map, err));
+    for (size_t at = 0; at < map.size; at += (size_t)SLICE_PIECES * PIECE) {
+        const size_t n = GW_MIN(map.size - at, (size_t)SLICE_PIECES * PIECE);
+        struct hashing h = {.bytes = (const char *)map.data + at,
+                            .n_bytes = n,
+                            .n_pieces = (n + PIECE - 1) / PIECE,
+                            .hashes = hashes};
+        gw_pool_run(pool, hash_region, &h);
+        const uint64_t parts[] = {*hash, gw_hash64(hashes, h.n_pieces * sizeof *hashes)};
+        *hash = gw_hash64(parts, sizeof parts);
+        gw_map_release(&map, at, n);
+    }
+    const size_t rest = map.size % BLOCK; /* which is in no piece's hash */
+    const uint64_t end[] = {*hash, map.size,
+                            rest > 0 ? gw_hash64(map.data + map.size - rest, rest) : 0};
+    *hash = gw_hash64(end, sizeof end);
+    gw_map_close(&map);
+    return GWEN_OK;
+}
+
+static int is_hashed(const struct dirent *e) {
+    static const char ending[] = ".safetensors";
+    const size_t n = strlen(e->d_name), m = sizeof ending - 1;
+    if (strcmp(e->d_name, "optimizer.safetensors") == 0) return 0; /* of a checkpoint */
+    return strcmp(e->d_name, "config.json") == 0 || strcmp(e->d_name, "adapter_config.json") == 0 ||
+           (n >= m && strcmp(e->d_name + n - m, ending) == 0);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+enum gwen_status gw_files_fingerprint(const char *dir, struct gw_pool *pool, uint64_t *out,
+                                      struct gwen_err *err) {
+    struct dirent **entries;
+    struct gw_str path = {0};
+    enum gwen_status status = GWEN_OK;
+    const int n = scandir(dir, &entries, is_hashed, by_name);
+    if (n < 0) return gw_fail(err, GWEN_ERR_IO, "cannot read the folder %s", dir);
+    *out = (uint64_t)n;
+    for (int i = 0; i < n; i++) {
+        if (status == GWEN_OK) status = gw_path_join(&path, dir, entries[i]->d_name, err);
+        if (status == GWEN_OK) status = add_file(path.data, pool, out, err);
+        free(entries[i]);
+    }
+    free(entries);
+    gw_str_free(&path);
     return status;
 }
 

@@ -1,6 +1,7 @@
 /* provenance.c - see provenance.h. */
 #include "service/provenance.h"
 
+#include "base/json.h"
 #include "base/rng.h"
 #include "service/fingerprint.h"
 
@@ -21,6 +22,10 @@ void gw_provenance_add(struct gw_provenance *p, const char *name, const char *fm
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    gw_provenance_add_text(p, name, text);
+}
+
+void gw_provenance_add_text(struct gw_provenance *p, const char *name, const char *text) {
     gw_str_puts(add(p, name), text);
 }
 
@@ -75,6 +80,50 @@ enum gwen_status gw_provenance_open(const struct gw_provenance *p, const char *p
         fields[i] = (struct gw_part_field){p->names[i], p->values[i].data};
     }
     return gw_rollout_file_open(path, mode, fields, p->n, n_prompts, groups, log, out, err);
+}
+
+void gw_provenance_put_json(const struct gw_provenance *p, struct gw_str *out) {
+    gw_str_putc(out, '{');
+    for (size_t i = 0; i < p->n; i++) {
+        gw_str_printf(out, "%s\"%s\":", i > 0 ? "," : "", p->names[i]);
+        gw_str_put_json(out, p->values[i].data, p->values[i].len);
+        out->failed |= p->values[i].failed;
+    }
+    gw_str_putc(out, '}');
+}
+
+static enum gwen_status differs(const char *name, const char *now, const char *then,
+                                struct gwen_err *err) {
+    return gw_fail(err, GWEN_ERR_ARGUMENT,
+                   "%s: %.120s, but when the run was begun: %.120s; --resume needs the same", name,
+                   now, then);
+}
+
+static enum gwen_status compare(const struct gw_provenance *p, json_t *then, struct gwen_err *err) {
+    const char *name;
+    json_t *value;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct gw_str *now = &p->values[i];
+        if (now->failed) return gw_nomem(err, now->len, p->names[i]);
+        value = json_object_get(then, p->names[i]);
+        if (!json_is_string(value)) return differs(p->names[i], now->data, "none", err);
+        if (json_string_length(value) != now->len ||
+            memcmp(json_string_value(value), now->data, now->len) != 0)
+            return differs(p->names[i], now->data, json_string_value(value), err);
+        json_object_del(then, p->names[i]);
+    }
+    json_object_foreach(then, name, value) return differs(
+        name, "none", json_is_string(value) ? json_string_value(value) : "?", err);
+    return GWEN_OK;
+}
+
+enum gwen_status gw_provenance_same(const struct gw_provenance *p, const char *json, size_t len,
+                                    struct gwen_err *err) {
+    json_t *then;
+    GW_TRY(gw_row_parse(json, len, "the checkpoint's origin", 1, &then, err));
+    enum gwen_status status = compare(p, then, err);
+    json_decref(then);
+    return status;
 }
 
 void gw_provenance_free(struct gw_provenance *p) {

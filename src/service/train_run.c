@@ -148,6 +148,9 @@ enum gwen_status gw_train_run_check(const struct gw_train_run *run, const struct
                        "%s: its rows are not those that the run in %s was begun with: --resume "
                        "needs the same",
                        job->data_path, run->dir);
+    if (run->checkpoint.len > 0 && gw_provenance_same(job->origin, run->state.origin.data,
+                                                      run->state.origin.len, err) != GWEN_OK)
+        return gw_err_prefix(err, "%s", run->checkpoint.data);
     return gw_checkpoint_check_space(run->dir, job->checkpoint_bytes, job->model_bytes,
                                      run->config->save_total_limit, err);
 }
@@ -161,6 +164,8 @@ enum gwen_status gw_train_run_open(struct gw_train_run *run, const struct gw_tra
     run->saved = run->state.step;
     gw_str_clear(&run->state.config);
     gw_train_config_put_json(run->config, &run->state.config);
+    gw_str_clear(&run->state.origin);
+    gw_provenance_put_json(job->origin, &run->state.origin);
     gw_str_clear(&run->state.profile);
     gw_str_put(&run->state.profile, job->profile->data, job->profile->len);
     GW_TRY(gw_metrics_log_open(run->dir, true, run->state.step, &run->log, err));

@@ -12,6 +12,7 @@
 #include "service/checkpoint.h"
 #include "service/learner.h"
 #include "service/metrics.h"
+#include "service/provenance.h"
 #include "service/watch.h"
 
 /* Who asked for the run. */
@@ -27,11 +28,12 @@ struct gw_train_host {
 /* What a run is about to do. */
 struct gw_train_job {
     uint64_t total_steps;
-    uint64_t data;                /* a hash of the rows */
-    const char *data_path;        /* for messages */
-    uint64_t checkpoint_bytes;    /* of each */
-    uint64_t model_bytes;         /* of what is written at the end */
-    const struct gw_str *profile; /* struct gw_train_state */
+    uint64_t data;                      /* a hash of the rows */
+    const char *data_path;              /* for messages */
+    uint64_t checkpoint_bytes;          /* of each */
+    uint64_t model_bytes;               /* of what is written at the end */
+    const struct gw_provenance *origin; /* what else decides the results */
+    const struct gw_str *profile;       /* struct gw_train_state */
 };
 
 enum { GW_TRAIN_LAST = 10 }; /* steps that time/train/step_avg_last10_s looks at */
@@ -62,7 +64,7 @@ struct gw_train_run {
 enum gwen_status gw_train_run_find(struct gw_train_run *run, const char *dir, bool resume,
                                    const struct gw_train_config *config,
                                    const struct gw_train_host *host, struct gwen_err *err);
-/* Refuses to go on with other data, and more than fits on the disk. */
+/* Refuses to go on with other data or another origin, and more than fits on the disk. */
 enum gwen_status gw_train_run_check(const struct gw_train_run *run, const struct gw_train_job *job,
                                     struct gwen_err *err);
 /* The same; then cuts the logs back to the state's step and opens them. */

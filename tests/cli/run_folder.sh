@@ -42,3 +42,25 @@ cmp "$T/whole" "$T/a/model.safetensors" && [ "$(grep -c . "$T/a/metrics.jsonl")"
 for step in 1 2 3; do : >"$T/a/checkpoint-$step/state.json"; done
 refused "${sft[@]}" --max_steps 3 --out "$T/a" --resume
 [ "$(grep -c . "$T/a/metrics.jsonl")" -eq 3 ] || exit 1
+
+# What decides the results has to be the same when a run is gone on with; each difference by name.
+"$GWEN" init -q --preset tiny --tokenizer tests/fixtures/tiny-tokenizer --seed 6 --dtype fp32 --out "$T/model2" ||
+    exit 1
+hashless() { sed -E 's/[0-9a-f]{16}/HASH/g; s/checkpoint-1: tokenizer: .*/checkpoint-1: tokenizer/'; }
+refused "${sft[@]}" --max_steps 3 --out "$T/adapter" --resume --use_peft --model "$T/model2" | hashless
+refused "${sft[@]}" --max_steps 3 --out "$T/adapter" --resume --use_peft --dtype fp32 | hashless
+mv "$T/other"/adapter_* "$T/adapter" || exit 1
+grpo=(train -q --model "$T/model" --prompts "$T/data.jsonl" --num_generations 2 --per_device_train_batch_size 4
+    --max_completion_length 4 --max_steps 1 --resume)
+echo '{"template": "{prompt}{response} Was it {criterion}? 1 to 5: ", "criteria": [{"name": "short"}]}' >"$T/rubric.json"
+args=(--beta 0.1 --adapter "$T/adapter" --reward length:2 --stop x --judge "$T/rubric.json" --judge-mode logits)
+"$GWEN" "${grpo[@]}" --out "$T/g" "${args[@]}" || exit 1
+again() { refused "${grpo[@]}" --max_steps 2 --out "$T/g" "$@" | hashless; }
+again "${args[@]}" --model "$T/model2"
+again "${args[@]/length:2/length:3}"
+again "${args[@]}" --reward-cmd ./another
+again "${args[@]}" --stop y
+again "${args[@]}" --judge-weight 0.5
+again "${args[@]:0:8}"
+again --use_peft "${args[@]:0:2}" "${args[@]:4}"
+"$GWEN" "${grpo[@]}" --max_steps 2 --out "$T/g" "${args[@]}"

@@ -12,6 +12,7 @@ static bool same(const struct gw_train_state *a, const struct gw_train_state *b)
     return a->step == b->step && a->generation == b->generation && a->epoch == b->epoch &&
            a->row == b->row && a->skipped == b->skipped &&
            strcmp(a->config.data, b->config.data) == 0 &&
+           strcmp(a->origin.data, b->origin.data) == 0 &&
            strcmp(a->profile.data, b->profile.data) == 0;
 }
 

@@ -281,10 +281,10 @@ static void wrong_states(void **state) {
     } cases[] = {
         {"", "state.json:1:"},
         {"{}", "state.json:1: \"gwen_checkpoint\" is missing"},
-        {"{\"gwen_checkpoint\":2}", "version 2 of a checkpoint is not known"},
-        {"{\"gwen_checkpoint\":1,\"step\":-1}", "\"step\": -1 is outside"},
-        {"{\"gwen_checkpoint\":1,\"step\":1.5}", "\"step\": expected an integer"},
-        {"{\"gwen_checkpoint\":1,\"step\":1,\"generation\":0,\"used\":0,\"epoch\":0,\"row\":0,"
+        {"{\"gwen_checkpoint\":3}", "version 3 of a checkpoint is not known"},
+        {"{\"gwen_checkpoint\":2,\"step\":-1}", "\"step\": -1 is outside"},
+        {"{\"gwen_checkpoint\":2,\"step\":1.5}", "\"step\": expected an integer"},
+        {"{\"gwen_checkpoint\":2,\"step\":1,\"generation\":0,\"used\":0,\"epoch\":0,\"row\":0,"
          "\"skipped\":0,\"data\":0,"
          "\"config\":[],\"profile\":{}}",
          "\"config\": expected an object"},
