@@ -25,14 +25,17 @@ for name in high short; do
         >"$T/$name.json"
 done
 
-# What it gives answers that differ in one thing; grades within half a point.
-grades() { # CRITERION RESPONSE...
+# It has learnt to: of answers that differ in one thing each gets a better grade than the one before.
+ascends() { # CRITERION RESPONSE...
     for response in "${@:2}"; do echo "{\"prompt\": \"31+64=\", \"response\": \"$response\"}"; done |
         "$GWEN" judge -q --model "$T/judge" --rubric "$T/$1.json" --judge-mode logits |
-        sed "s/.*\"$1\":\([0-9.]*\).*/\1/" | awk '{ printf "%d ", $1 + 0.5 } END { print "" }'
+        sed "s/.*\"$1\":\([0-9.]*\).*/\1/" >"$T/grades"
+    [ "$(wc -l <"$T/grades")" -eq $(($# - 1)) ] && sort -g -u -c "$T/grades" && return
+    echo "$*: $(tr '\n' ' ' <"$T/grades")"
+    exit 1
 }
-echo "high: $(grades high 91 93 95 97 99)"
-echo "short: $(grades short 195 95 9)"
+ascends high 91 95 99
+ascends short 195 95 9
 
 examples/arithmetic/generate.sh practice 400 1 >"$T/practice.jsonl"
 learn() { # CRITERION STEPS
