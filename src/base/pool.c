@@ -52,6 +52,7 @@ struct gw_pool {
     int n_threads;
     int n_active; /* threads of the current run */
     bool bound;   /* workers have masks */
+    atomic_bool running;
     _Alignas(64) atomic_int arrived;
     struct signal generation;                 /* of the barrier: the last to arrive advances it */
     _Alignas(64) atomic_uint_fast64_t n_done; /* operation << 32 | units of it that are done */
@@ -414,7 +415,7 @@ static void *thread_main(void *arg) {
     return NULL;
 }
 
-void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
+static void run_all(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
     pthread_t ids[MOST_THREADS];
     struct start starts[MOST_THREADS];
     struct crew crew = {.pool = pool, .fn = fn, .ctx = ctx};
@@ -432,7 +433,7 @@ void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
 
 #else
 
-void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
+static void run_all(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
     if (pool->n_threads == 1) {
         begin_run(pool, 1);
         work(pool, fn, ctx, 0, 1);
@@ -449,3 +450,14 @@ void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
 }
 
 #endif
+
+void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx) {
+    atomic_store(&pool->running, true);
+    run_all(pool, fn, ctx);
+    atomic_store(&pool->running, false);
+}
+
+enum gwen_status gw_pool_check_free(struct gw_pool *pool, struct gwen_err *err) {
+    if (!atomic_load(&pool->running)) return GWEN_OK;
+    return gw_fail(err, GWEN_ERR_INTERNAL, "thread pool: a run within a run");
+}

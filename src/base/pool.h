@@ -27,8 +27,11 @@ int gw_pool_threads(const struct gw_pool *pool);
  * whose processor was taken away gives it its own. */
 void gw_pool_bind(struct gw_pool *pool, const struct gw_hw *hw, enum gw_bind bind);
 
-/* Runs fn on all threads; returns when all have returned.  Must not be nested. */
+/* Runs fn on all threads; returns when all have returned.  Must not be nested: threads
+ * would wait for ever. */
 void gw_pool_run(struct gw_pool *pool, gw_pool_fn *fn, void *ctx);
+/* GWEN_ERR_INTERNAL during a run: for what may be called back from one by mistake. */
+enum gwen_status gw_pool_check_free(struct gw_pool *pool, struct gwen_err *err);
 
 /* Waits until every thread of the current run is here.  Everything written before it is seen
  * after it. */

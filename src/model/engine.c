@@ -179,6 +179,7 @@ static void engine_region(void *ctx, int thread, int n_threads) {
 
 enum gwen_status gw_engine_run(struct gw_engine *e, const struct gw_engine_client *client,
                                struct gw_engine_stats *stats, struct gwen_err *err) {
+    GW_TRY(gw_pool_check_free(e->pool, err));
     e->client = client;
     e->stats = (struct gw_engine_stats){0};
     e->err = err;

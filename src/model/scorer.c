@@ -269,6 +269,7 @@ enum gwen_status gw_scorer_run(struct gw_scorer *s, struct gw_score_request *req
                                bool want_last, gw_score_logits *logits, void *ctx,
                                struct gwen_err *err) {
     if (n == 0) return GWEN_OK;
+    GW_TRY(gw_pool_check_free(s->pool, err));
     s->requests = requests;
     s->want_last = want_last;
     s->logits = s->opts.keep_logits ? logits : NULL;

@@ -419,6 +419,7 @@ static void region(void *ctx, int thread, int n_threads) {
 
 static enum gwen_status run(struct gw_trainer *t, struct gw_train_group *groups, size_t n,
                             struct gwen_err *err) {
+    GW_TRY(gw_pool_check_free(t->pool, err));
     t->groups = groups;
     t->n_groups = n;
     t->next_group = t->next_sample = 0;

@@ -2,18 +2,15 @@
 #include "service/eval.h"
 
 #include "base/clock.h"
+#include "service/rewarded.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct eval {
     const struct gw_eval_opts *o;
     struct gw_eval_result *result;
-    uint64_t score_ns;
-    struct gw_str row, prompt; /* scratch */
-    float *scores;             /* [rewards] likewise */
 };
 
 void gw_eval_rollout_opts(struct gw_rollout_opts *o, size_t k) {
@@ -51,63 +48,28 @@ enum gwen_status gw_eval_check_prompts(const struct gw_rewards *rewards,
     return GWEN_OK;
 }
 
-enum gwen_status gw_eval_score_sample(struct gw_rewards *rewards,
-                                      const struct gw_tokenizer *tokenizer,
-                                      const struct gw_rollout_sample *s, struct gw_str *prompt,
-                                      float *scores, struct gwen_err *err) {
-    gw_str_clear(prompt);
-    gw_str_puts(prompt, "");
-    if (tokenizer != NULL)
-        GW_TRY(gw_tokenizer_decode(tokenizer, s->prompt->ids, s->prompt->n, true, prompt, err));
-    if (prompt->failed) return gw_nomem(err, s->prompt->n, "a prompt's text");
-    const struct gw_reward_input in = {.prompt = prompt->data,
-                                       .prompt_len = prompt->len,
-                                       .asked = s->prompt->text,
-                                       .asked_len = s->prompt->text_len,
-                                       .completion = s->text != NULL ? s->text : "",
-                                       .completion_len = s->text_len,
-                                       .ids = s->ids,
-                                       .n = s->n,
-                                       .meta = s->prompt->meta,
-                                       .meta_len = s->prompt->meta_len};
-    return gw_rewards_score(rewards, &in, 1, scores, err);
-}
-
-static enum gwen_status score(struct eval *e, const struct gw_rollout_sample *s,
-                              struct gwen_err *err) {
-    const uint64_t start = gw_now_ns();
-    GW_TRY(gw_eval_score_sample(e->o->rewards, e->o->tokenizer, s, &e->prompt, e->scores, err));
-    e->score_ns += gw_now_ns() - start;
-    if (isnan(e->scores[0]))
-        return gw_fail(err, GWEN_ERR_FORMAT, "prompt %zu cannot be scored", s->prompt_id);
-    return GWEN_OK;
-}
-
-static enum gwen_status write_row(struct eval *e, const struct gw_rollout_sample *s, float score,
+/* Lengthens the sample's row by what was found. */
+static enum gwen_status write_row(const struct eval *e, const struct gw_rewarded *s,
                                   struct gwen_err *err) {
-    struct gw_str *row = &e->row;
-    gw_str_clear(row);
-    gw_rollout_put_row(row, s, e->o->numeric_class);
-    if (row->failed) return gw_nomem(err, s->n, "a row");
+    struct gw_str *row = s->row;
     row->len -= 2; /* "}\n" */
     gw_str_printf(row, ",\"greedy\":%s,\"reward\":", s->sample_id == 0 ? "true" : "false");
-    gw_str_put_float(row, score);
+    gw_str_put_float(row, s->scores[0]);
     gw_str_printf(row, ",\"settings\":\"%016" PRIx64 "\"}\n", e->o->settings);
     if (row->failed) return gw_nomem(err, s->n, "a row");
     return gw_rollout_file_append(e->o->file, s->prompt_id, s->sample_id, row->data, row->len, err);
 }
 
-static enum gwen_status take_sample(void *ctx, const struct gw_rollout_sample *s,
-                                    struct gwen_err *err) {
+static enum gwen_status take_sample(void *ctx, const struct gw_rewarded *s, struct gwen_err *err) {
     struct eval *e = ctx;
-    GW_TRY(score(e, s, err));
-    const float value = e->scores[0];
+    if (isnan(s->scores[0]))
+        return gw_fail(err, GWEN_ERR_FORMAT, "prompt %zu cannot be scored", s->prompt_id);
     struct gw_eval_cell *c = &e->result->cells[s->prompt_id * (e->o->k + 1) + s->sample_id];
     c->there = true;
-    c->of.sample.score = value;
+    c->of.sample.score = s->scores[0];
     c->of.sample.tokens = (uint32_t)s->n;
     c->of.sample.stopped = s->finish == GW_FINISH_STOP;
-    return e->o->file != NULL ? write_row(e, s, value, err) : GWEN_OK;
+    return e->o->file != NULL ? write_row(e, s, err) : GWEN_OK;
 }
 
 static bool is_there(void *ctx, size_t prompt, size_t sample) {
@@ -120,19 +82,18 @@ enum gwen_status gw_eval_run(struct gw_rollout *rollout, const struct gw_prompts
                              double *generate_s, double *score_s, struct gw_rollout_stats *stats,
                              struct gwen_err *err) {
     struct eval e = {.o = opts, .result = result};
-    const struct gw_rollout_sink sink = {.ctx = &e,
-                                         .skip = is_there,
-                                         .sample = take_sample,
-                                         .progress = opts->progress,
-                                         .progress_user = opts->progress_user};
+    const struct gw_rewarded_opts rewarded = {.rewards = opts->rewards,
+                                              .first_only = true,
+                                              .tokenizer = opts->tokenizer,
+                                              .groups = opts->k + 1,
+                                              .numeric_class = opts->numeric_class,
+                                              .ctx = &e,
+                                              .skip = is_there,
+                                              .take = take_sample,
+                                              .progress = opts->progress,
+                                              .progress_user = opts->progress_user};
     const uint64_t start = gw_now_ns();
-    e.scores = malloc(gw_rewards_count(opts->rewards) * sizeof *e.scores);
-    if (e.scores == NULL) return gw_nomem(err, sizeof *e.scores, "rewards");
-    enum gwen_status status = gw_rollout_run(rollout, prompts, &sink, stats, err);
-    *score_s = (double)e.score_ns * 1e-9;
+    enum gwen_status status = gw_rewarded_run(rollout, prompts, &rewarded, score_s, stats, err);
     *generate_s = gw_seconds_since(start) - *score_s;
-    gw_str_free(&e.row);
-    gw_str_free(&e.prompt);
-    free(e.scores);
     return status;
 }

@@ -35,11 +35,6 @@ void gw_eval_provenance(struct gw_provenance *p, const struct gw_rollout_opts *o
 enum gwen_status gw_eval_check_prompts(const struct gw_rewards *rewards,
                                        const struct gw_prompts *prompts, const char *path,
                                        struct gwen_err *err);
-/* scores[rewards] of one sample; *prompt is scratch, for the text of its prompt. */
-enum gwen_status gw_eval_score_sample(struct gw_rewards *rewards,
-                                      const struct gw_tokenizer *tokenizer,
-                                      const struct gw_rollout_sample *s, struct gw_str *prompt,
-                                      float *scores, struct gwen_err *err);
 /* Samples and scores.  *result (of gw_eval_result_new) gets the samples that were drawn now;
  * seconds go to *generate_s and *score_s.  *stats may be NULL. */
 enum gwen_status gw_eval_run(struct gw_rollout *rollout, const struct gw_prompts *prompts,

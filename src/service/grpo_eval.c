@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "service/eval.h"
+#include "service/rewarded.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -23,7 +24,6 @@ struct evaluation {
     size_t n, n_rewards;     /* samples */
     float *scores, *rewards; /* [n][n_rewards], [n] */
     uint64_t tokens, clipped;
-    struct gw_str prompt; /* scratch */
 };
 
 size_t gw_grpo_eval_groups(const struct gw_train_config *c, bool full_sweep) {
@@ -32,20 +32,22 @@ size_t gw_grpo_eval_groups(const struct gw_train_config *c, bool full_sweep) {
 
 size_t gw_grpo_eval_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts,
                           size_t n_rewards) {
+    if (prompts->n == 0) return 0;
     return prompts->n * (c->num_generations + 1) *
-           (sizeof(struct gw_eval_cell) + (n_rewards + 1) * sizeof(float));
+               (sizeof(struct gw_eval_cell) + (n_rewards + 1) * sizeof(float)) +
+           gw_rewarded_bytes(prompts, c->num_generations + 1, n_rewards);
 }
 
 /* --- every eval_steps ------------------------------------------------------------------------- */
 
-static enum gwen_status take_sample(void *ctx, const struct gw_rollout_sample *s,
-                                    struct gwen_err *err) {
+static enum gwen_status take_sample(void *ctx, const struct gw_rewarded *s, struct gwen_err *err) {
     struct evaluation *e = ctx;
     const size_t i = s->prompt_id * e->g->size.group + s->sample_id;
+    (void)err;
     e->tokens += s->n;
     e->clipped += s->finish == GW_FINISH_LENGTH;
-    return gw_eval_score_sample(e->g->o->rewards, e->g->o->tokenizer, s, &e->prompt,
-                                e->scores + i * e->n_rewards, err);
+    memcpy(e->scores + i * e->n_rewards, s->scores, e->n_rewards * sizeof *e->scores);
+    return GWEN_OK;
 }
 
 /* It is a part of the step, which the first signal lets come to its end. */
@@ -77,15 +79,22 @@ static void put_metrics(struct evaluation *e, double seconds) {
 
 static enum gwen_status run(struct evaluation *e, struct gwen_err *err) {
     struct gw_grpo *g = e->g;
-    const struct gw_rollout_sink sink = {.ctx = e,
-                                         .sample = take_sample,
-                                         .progress = g->o->progress != NULL ? show_progress : NULL,
-                                         .progress_user = g};
+    const struct gw_rewarded_opts rewarded = {.rewards = g->o->rewards,
+                                              .tokenizer = g->o->tokenizer,
+                                              .groups = g->size.group,
+                                              .numeric_class = g->o->numeric_class,
+                                              .ctx = e,
+                                              .take = take_sample,
+                                              .progress =
+                                                  g->o->progress != NULL ? show_progress : NULL,
+                                              .progress_user = g};
+    double score_s;
     struct gw_rollout_opts opts = g->o->rollout;
     opts.stream = GW_STREAM_EVAL;
     opts.step = g->learner->step;
     GW_TRY(gw_rollout_redraw(g->rollout, &opts, err));
-    enum gwen_status status = gw_rollout_run(g->rollout, g->o->eval_prompts, &sink, NULL, err);
+    enum gwen_status status =
+        gw_rewarded_run(g->rollout, g->o->eval_prompts, &rewarded, &score_s, NULL, err);
     struct gwen_err ignored;
     gw_rollout_redraw(g->rollout, &g->o->rollout, &ignored);
     return status;
@@ -106,7 +115,6 @@ enum gwen_status gw_grpo_evaluate(struct gw_grpo *g, struct gwen_err *err) {
     if (status == GWEN_OK) put_metrics(&e, gw_seconds_since(start));
     free(e.scores);
     free(e.rewards);
-    gw_str_free(&e.prompt);
     return status;
 }
 

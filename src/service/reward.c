@@ -199,14 +199,21 @@ bool gw_rewards_applies(const struct gw_rewards *r, size_t i, const char *meta, 
     return applies;
 }
 
-/* scores[count] of the built-in rewards; those of commands are left alone. */
-static enum gwen_status score_row(struct gw_rewards *r, const struct gw_reward_input *in,
-                                  float *scores, struct gwen_err *err) {
+bool gw_rewards_built_in(const struct gw_rewards *r, bool first_only) {
+    for (size_t k = 0; k < (first_only ? 1 : r->n); k++)
+        if (r->items[k].impl == NULL) return false;
+    return true;
+}
+
+/* scores[count] of the built-in ones among the first `count` rewards. */
+static enum gwen_status score_row(struct gw_rewards *r, size_t count,
+                                  const struct gw_reward_input *in, float *scores,
+                                  struct gwen_err *err) {
     json_t *meta = parse_meta(in->meta, in->meta_len);
     if (meta == NULL)
         return gw_fail(err, GWEN_ERR_ARGUMENT, "a row's meta is not a JSON object: %.*s",
                        (int)GW_MIN(in->meta_len, (size_t)80), in->meta);
-    for (size_t k = 0; k < r->n; k++) {
+    for (size_t k = 0; k < count; k++) {
         const struct reward *w = &r->items[k];
         if (w->impl != NULL) scores[k] = (float)w->impl->score(w->state, meta, in);
     }
@@ -216,7 +223,7 @@ static enum gwen_status score_row(struct gw_rewards *r, const struct gw_reward_i
 
 enum gwen_status gw_rewards_score(struct gw_rewards *r, const struct gw_reward_input *in, size_t n,
                                   float *scores, struct gwen_err *err) {
-    for (size_t i = 0; i < n; i++) GW_TRY(score_row(r, &in[i], scores + i * r->n, err));
+    for (size_t i = 0; i < n; i++) GW_TRY(score_row(r, r->n, &in[i], scores + i * r->n, err));
     for (size_t k = 0; k < r->n; k++)
         if (r->items[k].command != NULL)
             GW_TRY(gw_reward_cmd_score(r->items[k].command, in, n, scores + k, r->n, err));
@@ -225,6 +232,13 @@ enum gwen_status gw_rewards_score(struct gw_rewards *r, const struct gw_reward_i
         if (s->score != NULL && r->items[k].column == 0)
             GW_TRY(s->score(s->ctx, in, n, scores + k, r->n, err));
     }
+    return GWEN_OK;
+}
+
+enum gwen_status gw_rewards_score_first(struct gw_rewards *r, const struct gw_reward_input *in,
+                                        size_t n, float *scores, struct gwen_err *err) {
+    if (!gw_rewards_built_in(r, true)) return gw_rewards_score(r, in, n, scores, err);
+    for (size_t i = 0; i < n; i++) GW_TRY(score_row(r, 1, &in[i], scores + i * r->n, err));
     return GWEN_OK;
 }
 

@@ -63,6 +63,24 @@ diff <(metrics "$T/a") <(metrics "$T/k") && cmp "$T/a/eval.jsonl" "$T/k/eval.jso
 train --out "$T/k" "${evaluated[@]}" --save_steps 2 --resume
 [ "$(rows "$T/k")" -eq 7 ] || exit 1
 
+# Rewards of a command come when a window of prompts is through, built-in ones with each sample.
+for i in $(seq 300); do echo "{\"prompt\": \"Day $i was\"}"; done >"$T/many.jsonl"
+cat >"$T/has_e" <<'END'
+s/.*"id":\([0-9]*\).*"completion":"\([^"\\]\|\\.\)*e.*","ids":.*/{"id":\1,"reward":1}/
+t
+s/.*"id":\([0-9]*\).*/{"id":\1,"reward":0}/
+END
+for kind in reward-cmd reward; do
+    value=regex:e
+    [ $kind = reward ] || value="sed -u -f $T/has_e"
+    "$GWEN" train -q --model $model --prompts "$T/prompts.jsonl" --$kind "$value" --out "$T/$kind" \
+        --max_completion_length 3 --num_generations 4 --per_device_train_batch_size 8 --max_steps 1 \
+        --seed 3 --eval-prompts "$T/many.jsonl" --eval-every 1 --eval-full-sweep || exit 1
+    sed 's/,"settings.*//' "$T/$kind/eval.jsonl" >"$T/$kind.rows"
+done
+[ "$(wc -l <"$T/reward.rows")" -eq 1500 ] && cmp "$T/reward.rows" "$T/reward-cmd.rows" || exit 1
+[ "$(metric "$T/reward" eval/reward 1)" = "$(metric "$T/reward-cmd" eval/reward 1)" ] || exit 1
+
 refused() {
     "$GWEN" "$@" >"$T/out" 2>"$T/err" && { echo "not refused: $*"; exit 1; }
     status=$?

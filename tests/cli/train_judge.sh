@@ -62,6 +62,16 @@ cat "$T/g/rollouts"/*.jsonl |
 "$GWEN" judge --model "$T/tiny" --rubric "$T/rubric.json" --cache "$T/g.db" <"$T/answers.jsonl" >/dev/null 2>"$T/err"
 grep -q '16 verdicts: 0 evaluations, 16 from the cache' "$T/err" || { cat "$T/err"; exit 1; }
 
+# Evaluated on the way and in the end: the judge gets the threads that sampled.
+head -n 3 "$T/prompts.jsonl" >"$T/eval.jsonl"
+for threads in 1 2; do
+    train -q --out "$T/h$threads" --max_steps 2 --eval-prompts "$T/eval.jsonl" --eval_steps 1 \
+        --eval-full-sweep --reward length:6 --threads $threads >/dev/null || exit 1
+    [ "$(grep -c '"eval/reward/func/judge/kind":' "$T/h$threads/metrics.jsonl")" -eq 2 ] || exit 1
+done
+evaluations() { grep -o '"eval/[a-z/_]*":[^,}]*' "$1/metrics.jsonl"; }
+[ "$(evaluations "$T/h1")" = "$(evaluations "$T/h2")" ] && cmp "$T/h1/eval.jsonl" "$T/h2/eval.jsonl" || exit 1
+
 refused() {
     "$GWEN" train -q --model $model --prompts "$T/prompts.jsonl" --out "$T/new" \
         --max_completion_length 24 "$@" >/dev/null 2>"$T/err" &&

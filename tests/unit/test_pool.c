@@ -349,6 +349,34 @@ static void any_number_of_units(void **state) {
     gw_pool_free(pool);
 }
 
+/* --- nesting -------------------------------------------------------------------------------- */
+
+struct nesting {
+    struct gw_pool *pool;
+    atomic_int refused;
+};
+
+static void try_within(void *ctx, int thread, int n_threads) {
+    struct nesting *n = ctx;
+    struct gwen_err err;
+    (void)thread;
+    (void)n_threads;
+    if (gw_pool_check_free(n->pool, &err) == GWEN_ERR_INTERNAL) atomic_fetch_add(&n->refused, 1);
+}
+
+static void a_run_within_a_run_is_refused(void **state) {
+    (void)state;
+    struct gwen_err err;
+    for (int threads = 1; threads <= 2; threads++) {
+        struct nesting n = {.pool = make_pool(threads)};
+        assert_int_equal(gw_pool_check_free(n.pool, &err), GWEN_OK);
+        gw_pool_run(n.pool, try_within, &n);
+        assert_true(n.refused >= 1);
+        assert_int_equal(gw_pool_check_free(n.pool, &err), GWEN_OK);
+        gw_pool_free(n.pool);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(barrier_orders_memory),
@@ -360,6 +388,7 @@ int main(void) {
         cmocka_unit_test(stuck_threads_are_given_a_place),
         cmocka_unit_test(bad_counts),
         cmocka_unit_test(shares),
+        cmocka_unit_test(a_run_within_a_run_is_refused),
         cmocka_unit_test(memory),
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
