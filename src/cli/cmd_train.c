@@ -204,10 +204,14 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     GW_TRY(read_eval_prompts(s, err));
     GW_TRY(gw_train_judge_open(&s->judge, t, s->rewards, err));
     struct gw_plan_options plan = gw_runtime_plan(&t->p.rt);
-    const struct gw_train_work work = {.samples = gw_grpo_sizes(&t->config).step_completions,
+    const struct gw_grpo_sizes size = gw_grpo_sizes(&t->config);
+    /* A step that uses a part of a rollout gets it out of all groups, which are shuffled. */
+    const bool part = size.micro_batches > size.accumulation;
+    const struct gw_train_work work = {.samples = size.step_completions,
                                        .max_len = s->prompts.max_prompt + s->prompts.max_tokens,
                                        .max_prompt = s->prompts.max_prompt,
-                                       .group = t->config.num_generations,
+                                       .group = size.group,
+                                       .prompts = part ? size.prompts : 0,
                                        .temperature = t->config.temperature};
     set_sampling(s);
     set_scorer(s, &work, &plan);

@@ -10,9 +10,15 @@ static bool fits(const struct gw_plan_options *o, size_t budget_bytes) {
     return plan.total <= budget_bytes;
 }
 
+/* Of n samples, at most. */
+static size_t prompts_of(const struct gw_train_work *w, size_t n) {
+    if (w->prompts > 0) return GW_MIN(n, w->prompts);
+    return w->group > 0 ? (n + w->group - 1) / w->group : n;
+}
+
 /* Tokens of n samples, SIZE_MAX when there is no such number. */
 static size_t rows_of(const struct gw_train_work *w, size_t n) {
-    const size_t prompts = w->group > 0 ? (n + w->group - 1) / w->group : n;
+    const size_t prompts = prompts_of(w, n);
     size_t own, shared, all;
     if (!gw_mul_size(n, w->max_len - w->max_prompt, &own) ||
         !gw_mul_size(prompts, w->max_prompt, &shared) || !gw_add_size(own, shared, &all))

@@ -16,9 +16,10 @@ struct gw_train_cut {
 
 /* The work: `samples` of a step, of at most max_len tokens each and `tokens` together (0: all of
  * max_len); with shared prompts of at most max_prompt tokens, each of them by `group` samples of at
- * most max_len - max_prompt tokens (0: nothing is shared). */
+ * most max_len - max_prompt tokens (0: nothing is shared).  `prompts`: a step takes what it likes
+ * from the groups of so many prompts, single samples too (0: whole groups). */
 struct gw_train_work {
-    size_t samples, tokens, max_len, max_prompt, group;
+    size_t samples, tokens, max_len, max_prompt, group, prompts;
     double temperature;
 };
 

@@ -37,6 +37,16 @@ grep -q '"profile":{"tuned":false,"threads":1,' "$T/b/checkpoint-8/state.json" |
 train --out "$T/c" -q --reward length:8 --max_steps 1 --steps_per_generation 1 || exit 1
 [ "$(wc -l <"$T/c/rollouts/step-1.jsonl")" -eq 16 ] || exit 1
 
+# Steps that take single samples from the groups of long prompts.
+for name in Lily Tom Mia Ben; do
+    echo "{\"prompt\": \"$name $(printf 'walked and %.0s' {1..30})\"}"
+done >"$T/long.jsonl"
+for parts in 2 4; do
+    rm -rf "$T/l"
+    train --out "$T/l" -q --prompts "$T/long.jsonl" --reward length:8 --max_steps 4 --max_completion_length 4 \
+        --gradient_accumulation_steps 1 --per_device_train_batch_size 4 --steps_per_generation $parts || exit 1
+done
+
 # Other advantages.
 mean() { sed 's|.*"advantage":\([^}]*\)}|\1|' "$1/rollouts/step-1.jsonl" | awk '{ s += $1 } END { print (s < 1e-3 && s > -1e-3) }'; }
 for estimator in rloo reinforce++; do

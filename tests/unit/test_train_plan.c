@@ -50,6 +50,25 @@ static void test_rows(void **state) {
     }
 }
 
+/* A step that takes a part of each group may meet every prompt, but none twice. */
+static void test_parts(void **state) {
+    static const struct {
+        size_t prompts, samples, step_tokens;
+    } cases[] = {{0, 8, 600}, {4, 8, 800}, {8, 8, 1200}, {9, 8, 1200}, {4, 2, 300}};
+    struct gw_plan_options o;
+    struct gwen_err err;
+    (void)state;
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        const struct gw_train_cut cut = {.recompute = GW_RECOMPUTE_AUTO};
+        struct gw_train_work work = WORK;
+        work.samples = cases[i].samples;
+        work.prompts = cases[i].prompts;
+        o = base();
+        assert_int_equal(gw_train_plan(&cut, &work, SIZE_MAX, &o, &err), GWEN_OK);
+        assert_int_equal(o.trainer.max_step_tokens, cases[i].step_tokens);
+    }
+}
+
 /* What was tuned is taken as far as it makes nothing be computed again. */
 static void test_tuned(void **state) {
     const struct gw_train_cut cut = {.tuned = 8, .recompute = GW_RECOMPUTE_AUTO};
@@ -91,6 +110,7 @@ static int setup(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_tuned),
         cmocka_unit_test(test_optimizer),
     };
