@@ -168,13 +168,14 @@ static void put_constant(const struct gw_report_plan *plan, const struct writer 
     if (plan->n_constant == 0) return;
     gw_str_puts(out, "<p>The same in every step: ");
     for (size_t i = 0; i < plan->n_constant; i++) {
+        const struct gw_report_metric *m = &plan->constant[i];
         const struct gw_report_series *one = NULL;
-        for (size_t r = 0; one == NULL; r++)
-            one = gw_report_run_find(&w->runs[r], plan->constant[i]);
+        for (size_t r = 0; one == NULL; r++) one = gw_report_run_find(&w->runs[r], m->name);
         gw_str_puts(out, i > 0 ? ", <code>" : "<code>");
-        put_html(out, plan->constant[i]);
+        put_html(out, m->name);
         gw_str_puts(out, "</code> ");
-        gw_report_put_number(out, one->last);
+        gw_report_put_number(out, one->last * m->scale);
+        if (m->unit[0] != 0) gw_str_printf(out, " %s", m->unit);
     }
     gw_str_puts(out, "</p>\n");
 }

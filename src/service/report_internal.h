@@ -54,7 +54,7 @@ struct gw_report_plan {
     size_t n;
     struct gw_report_section *sections;
     size_t n_sections;
-    const char **constant; /* [n_constant] names */
+    struct gw_report_metric *constant; /* [n_constant] */
     size_t n_constant;
 };
 enum gwen_status gw_report_plan(const struct gw_report_run *runs, size_t n_runs,

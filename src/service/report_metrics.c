@@ -196,7 +196,7 @@ static enum gwen_status sort_metrics(const struct gw_report_run *runs, size_t n_
             /* A reward or loss that never changes is news. */
             if (strcmp(all[i].name, "reward") != 0 && strcmp(all[i].name, "loss") != 0 &&
                 is_constant(runs, n_runs, all[i].name))
-                plan->constant[plan->n_constant++] = all[i].name;
+                plan->constant[plan->n_constant++] = all[i];
             else
                 add_metric(plan, &RULES[r], &all[i]);
         }

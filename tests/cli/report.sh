@@ -4,7 +4,7 @@
 run=$T/first
 mkdir -p "$run/rollouts" "$T/second" "$T/empty" "$T/torn" "$T/bad/rollouts" "$T/none"
 for i in 1 2 3 4 5 6; do
-    echo "{\"step\":$i,\"loss\":0.$i,\"reward\":0.$i,\"reward_std\":0.1,\"rewards/exact/mean\":0.$i,\"rewards/exact/std\":0.05,\"kl\":0.0$i,\"entropy\":1.$i,\"completions/mean_length\":1$i,\"completions/min_length\":$i,\"completions/max_length\":2$i,\"judge/kindness/mean\":3.$i,\"eval_full/accuracy\":0.$i,\"memory/peak_bytes\":${i}073741824,\"time/train/rollout_s\":0.5,\"time/train/step_s\":2,\"time/train/tokens_per_s\":10$i,\"mine\":$i,\"gone\":null,\"never\":7}"
+    echo "{\"step\":$i,\"loss\":0.$i,\"reward\":0.$i,\"reward_std\":0.1,\"rewards/exact/mean\":0.$i,\"rewards/exact/std\":0.05,\"kl\":0.0$i,\"entropy\":1.$i,\"completions/mean_length\":1$i,\"completions/min_length\":$i,\"completions/max_length\":2$i,\"judge/kindness/mean\":3.$i,\"eval_full/accuracy\":0.$i,\"memory/peak_bytes\":${i}073741824,\"time/train/rollout_s\":0.5,\"time/train/step_s\":2,\"time/train/tokens_per_s\":10$i,\"mine\":$i,\"gone\":null,\"never\":7,\"memory/kept_bytes\":2147483648}"
 done >"$run/metrics.jsonl"
 sed 's/"reward":0/"reward":1/' "$run/metrics.jsonl" >"$T/second/metrics.jsonl"
 for i in 1 3 6; do
@@ -27,7 +27,8 @@ report "$run"
 page=$run/report.html
 echo "charts $(count '<svg class="chart"' "$page"), pages of samples $(count '<details' "$page")"
 has "$page" '<b>KL from the reference</b>' '<b>judge/kindness/mean</b>' '<b>mine</b>' 'GiB' \
-    '<code>never</code> 7' '<span class="swatch"></span>rollout' '75.0 %' \
+    '<code>never</code> 7' \
+    '<code>memory/kept_bytes</code> 2 GiB' '<code>time/train/rollout_s</code> 0.5 s' '<span class="swatch"></span>rollout' '75.0 %' \
     'Say &lt;b&gt;it&lt;/b&gt;' 'sample 2 of 6' '>judge/kindness</th>' '>exact</th>' '>short</th>' \
     '<td class="num bad">-1.5</td>' 'a &amp; b' '3 of 3 completions' 'cut off at the limit'
 # Nothing to load.
