@@ -24,7 +24,7 @@ void gw_eval_rollout_opts(struct gw_rollout_opts *o, size_t k) {
 void gw_eval_provenance(struct gw_provenance *p, const struct gw_rollout_opts *o,
                         const struct gw_rewards *rewards, const struct gw_prompts *prompts) {
     gw_provenance_sampling(p, o);
-    gw_provenance_add(p, "reward", "%s", gw_rewards_name(rewards, 0));
+    gw_provenance_add_text(p, "reward", gw_rewards_spec(rewards, 0));
     gw_provenance_add(p, "prompts", "%016" PRIx64, gw_prompts_hash(prompts));
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/rng.h"
 #include "service/eval.h"
 #include "service/rewarded.h"
 
@@ -207,6 +208,10 @@ static enum gwen_status sweep(struct sweep *s, struct gwen_err *err) {
     enum gwen_status status =
         gw_provenance_model(&from, g->learner->model, o->pool, o->numeric_class, o->tokenizer, err);
     gw_eval_provenance(&from, &s->opts, o->rewards, o->eval_prompts);
+    /* What a command or a judge is, the run knows. */
+    const struct gw_str *origin = &g->run->state.origin;
+    if (!gw_rewards_built_in(o->rewards, true))
+        gw_provenance_add(&from, "run", "%016" PRIx64, gw_hash64(origin->data, origin->len));
     if (status == GWEN_OK) status = open_file(s, &from, &complete, err);
     gw_provenance_free(&from);
     GW_TRY(status);

@@ -56,6 +56,7 @@ struct reward {
     struct gw_reward_source source; /* score NULL: none */
     size_t column;                  /* among the source's */
     char *name;
+    char *spec; /* of a built-in one */
     float weight;
 };
 
@@ -73,6 +74,7 @@ static void close_reward(struct reward *w) {
     if (w->impl != NULL && w->impl->close != NULL) w->impl->close(w->state);
     gw_reward_cmd_free(w->command);
     free(w->name);
+    free(w->spec);
 }
 
 void gw_rewards_free(struct gw_rewards *r) {
@@ -84,6 +86,11 @@ void gw_rewards_free(struct gw_rewards *r) {
 
 size_t gw_rewards_count(const struct gw_rewards *r) { return r->n; }
 const char *gw_rewards_name(const struct gw_rewards *r, size_t i) { return r->items[i].name; }
+
+const char *gw_rewards_spec(const struct gw_rewards *r, size_t i) {
+    const struct reward *w = &r->items[i];
+    return w->spec != NULL ? w->spec : w->name;
+}
 
 static bool has_name(const struct gw_rewards *r, const char *name) {
     for (size_t i = 0; i < r->n; i++)
@@ -146,6 +153,11 @@ enum gwen_status gw_rewards_add(struct gw_rewards *r, const char *spec, struct g
     if (argument != NULL && w.impl->open(argument, &w.state, err) != GWEN_OK) {
         w.impl->close(w.state);
         return gw_err_prefix(err, "reward %s", kind->name);
+    }
+    w.spec = strdup(spec);
+    if (w.spec == NULL) {
+        close_reward(&w);
+        return gw_nomem(err, strlen(spec), "rewards");
     }
     return append(r, w, kind->name, err);
 }

@@ -83,6 +83,8 @@ enum gwen_status gw_rewards_set_weights(struct gw_rewards *r, const double *weig
                                         struct gwen_err *err);
 size_t gw_rewards_count(const struct gw_rewards *r);
 const char *gw_rewards_name(const struct gw_rewards *r, size_t i); /* i < count */
+/* NAME or NAME:ARGUMENT of a built-in one, the name of others. */
+const char *gw_rewards_spec(const struct gw_rewards *r, size_t i);
 
 /* Whether reward i can say anything about a row with this "meta" (a command always can). */
 bool gw_rewards_applies(const struct gw_rewards *r, size_t i, const char *meta, size_t meta_len);

@@ -79,6 +79,16 @@ for kind in reward-cmd reward; do
     sed 's/,"settings.*//' "$T/$kind/eval.jsonl" >"$T/$kind.rows"
 done
 [ "$(wc -l <"$T/reward.rows")" -eq 1500 ] && cmp "$T/reward.rows" "$T/reward-cmd.rows" || exit 1
+# The rows know which: not the name alone.
+n=0
+settings() { sed -n '1s/.*"settings"://p' "$1/eval.jsonl"; }
+for value in reward=regex:Q reward=regex:Z reward-cmd="sed -u -f $T/has_e" reward-cmd="sed  -u -f $T/has_e"; do
+    "$GWEN" train -q --model $model --prompts "$T/prompts.jsonl" "--$value" --out "$T/s$((++n))" \
+        --max_completion_length 3 --num_generations 4 --per_device_train_batch_size 8 --max_steps 1 \
+        --learning_rate 0 --eval-prompts "$T/prompts.jsonl" --eval-full-sweep || exit 1
+    settings "$T/s$n"
+done >"$T/settings"
+[ "$(sort -u "$T/settings" | wc -l)" -eq 4 ] || { cat "$T/settings"; exit 1; }
 [ "$(metric "$T/reward" eval/reward 1)" = "$(metric "$T/reward-cmd" eval/reward 1)" ] || exit 1
 
 refused() {
