@@ -55,7 +55,8 @@ static enum gwen_status write_row(const struct eval *e, const struct gw_rewarded
     row->len -= 2; /* "}\n" */
     gw_str_printf(row, ",\"greedy\":%s,\"reward\":", s->sample_id == 0 ? "true" : "false");
     gw_str_put_float(row, s->scores[0]);
-    gw_str_printf(row, ",\"settings\":\"%016" PRIx64 "\"}\n", e->o->settings);
+    gw_str_printf(row, ",\"data\":\"%016" PRIx64 "\",\"settings\":\"%016" PRIx64 "\"}\n",
+                  s->prompt->data, e->o->settings);
     if (row->failed) return gw_nomem(err, s->n, "a row");
     return gw_rollout_file_append(e->o->file, s->prompt_id, s->sample_id, row->data, row->len, err);
 }

@@ -221,6 +221,7 @@ static enum gwen_status take_question(void *ctx, const struct gw_row *row, struc
         return gw_row_fail(row, err, "\"choices\": expected 2 to %d texts, not %zu", MAX_CHOICES,
                            n);
     GW_TRY(read_answer(row, n, &unit.number, err));
+    GW_TRY(gw_row_hash(row, &unit.data, err));
     const json_t *id = json_object_get(row->obj, "id");
     struct gw_str text = {0};
     if (id != NULL) gw_str_put_row(&text, id);
@@ -273,11 +274,12 @@ static uint64_t count_words(const char *text, size_t len) {
     return n;
 }
 
-static enum gwen_status add_window(struct reading *rd, size_t start, struct gwen_err *err) {
+static enum gwen_status add_window(struct reading *rd, size_t start, uint64_t data,
+                                   struct gwen_err *err) {
     const int32_t *ids = rd->ids.data;
     const size_t n = GW_MIN(rd->o->window, rd->ids.len - start);
     const size_t before = GW_MIN(rd->o->overlap, start);
-    GW_TRY(add_unit(rd->d, (struct gw_eval_unit){.number = rd->n_documents}, err));
+    GW_TRY(add_unit(rd->d, (struct gw_eval_unit){.number = rd->n_documents, .data = data}, err));
     if (before > 0) return add_request(rd, ids + start - before, before, ids + start, n, 0, err);
     if (rd->o->prefix < 0)
         return gw_fail(err, GWEN_ERR_ARGUMENT,
@@ -287,12 +289,13 @@ static enum gwen_status add_window(struct reading *rd, size_t start, struct gwen
 
 static enum gwen_status add_document(struct reading *rd, const char *text, size_t len,
                                      struct gwen_err *err) {
+    const uint64_t data = gw_hash64(text, len);
     size_t start = 0;
     rd->ids.len = 0;
     GW_TRY(encode(rd, text, len, 0, &rd->ids, err));
     if (rd->ids.len == 0) return gw_fail(err, GWEN_ERR_FORMAT, "the text has no tokens");
     for (; start < rd->ids.len && !is_full(rd); start += rd->o->window)
-        GW_TRY(add_window(rd, start, err));
+        GW_TRY(add_window(rd, start, data, err));
     rd->n_documents++;
     if (start < rd->ids.len) return GWEN_OK; /* cut off: its length says nothing */
     struct gw_eval_unit *last = &rd->d->units[rd->d->n_units - 1];

@@ -96,7 +96,7 @@ static enum gwen_status read_window(const struct gw_row *row, struct gw_eval_cel
 /* A hash of what the row says of the data it answers. */
 static enum gwen_status read_key(struct reading *rd, const struct gw_row *row,
                                  struct gw_eval_cell *c, struct gwen_err *err) {
-    static const char *const members[] = {"id", "meta", "answer", "tokens", "bytes"};
+    static const char *const members[] = {"data", "id", "meta", "answer", "tokens", "bytes"};
     gw_str_clear(&rd->meta);
     for (size_t i = 0; i < GW_ARRAY_LEN(members); i++) {
         const json_t *v = json_object_get(row->obj, members[i]);

@@ -9,7 +9,8 @@
  *     tasks with samples    "greedy": true|false, "reward": 0..1      sample 0 is the greedy one
  *     mc                    "acc": 0|1, "acc_norm": 0|1
  *     ppl                   "tokens", "nll", "bytes", "words"
- * and in all of them "settings", a hash of everything they depend on. */
+ * and in all of them "data", a hash of the row of the data that they answer (ppl: of the document),
+ * and "settings", one of everything they depend on. */
 #ifndef GW_EVAL_RESULT_H
 #define GW_EVAL_RESULT_H
 

@@ -105,6 +105,7 @@ static enum gwen_status answer(struct scoring *s, size_t unit, const struct gw_s
         answer_choices(s, u, r, c);
     else
         answer_window(s, u, r, c);
+    gw_str_printf(&s->row, ",\"data\":\"%016" PRIx64 "\"", u->data);
     gw_str_printf(&s->row, ",\"numeric_class\":\"%s\",\"settings\":\"%016" PRIx64 "\"}\n",
                   s->o->numeric_class, s->o->settings);
     if (s->row.failed) return gw_nomem(err, s->row.len, "a row");

@@ -30,6 +30,7 @@ struct gw_eval_request {
 struct gw_eval_unit {
     size_t first, n; /* its requests */
     size_t number;   /* mc: of the right choice; ppl: of the document */
+    uint64_t data;   /* hash of the row or the document */
     char *id;        /* mc: the row's "id" as JSON text, NULL: none */
     uint64_t bytes, words;
 };

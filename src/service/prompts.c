@@ -346,6 +346,8 @@ static enum gwen_status take_row(struct gw_prompts *p, const struct gw_prompt_op
         gw_row_i64(row, "max_tokens", GW_JSON_OPTIONAL, 1, (int64_t)o->context, &max_tokens, err));
     GW_TRY(row_ids(row, o, from, &s->ids, err));
     put_meta(row, from, &s->meta);
+    uint64_t data;
+    GW_TRY(gw_row_hash(row, &data, err));
     if (s->id_json.failed || s->id_text.failed || s->meta.failed)
         return gw_nomem(err, s->meta.len, "prompts");
     gw_str_puts(&s->id_text, ""); /* so that data is not NULL */
@@ -356,6 +358,7 @@ static enum gwen_status take_row(struct gw_prompts *p, const struct gw_prompt_op
                                      .text = text,
                                      .text_len = text_len,
                                      .max_tokens = (size_t)max_tokens,
+                                     .data = data,
                                      .id = has_id ? s->id_json.data : NULL,
                                      .id_len = s->id_json.len,
                                      .meta = s->meta.data,

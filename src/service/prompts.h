@@ -32,6 +32,7 @@ struct gw_prompt {
      * user.  NULL: there is none, it came as ids. */
     const char *text;
     size_t text_len;
+    uint64_t data;  /* a hash of the whole row, whatever the model makes of it; 0: of no row */
     const char *id; /* the row's "id" as JSON text, NULL: none */
     size_t id_len;
     const char *meta; /* a JSON object as text */

@@ -87,7 +87,8 @@ static enum gwen_status score(struct rewarding *r, size_t n, struct gwen_err *er
 
 static enum gwen_status hand_over(struct rewarding *r, struct kept *k, size_t prompt, size_t sample,
                                   size_t number, struct gwen_err *err) {
-    const struct gw_rewarded s = {.prompt_id = r->first + prompt,
+    const struct gw_rewarded s = {.prompt = &r->prompts->rows[r->first + prompt],
+                                  .prompt_id = r->first + prompt,
                                   .sample_id = sample,
                                   .n = k->ids.len,
                                   .finish = k->finish,

@@ -14,6 +14,7 @@
 
 /* A sample with its rewards; everything is valid during the call. */
 struct gw_rewarded {
+    const struct gw_prompt *prompt;
     size_t prompt_id, sample_id, n;
     enum gw_finish finish;
     struct gw_str *row;  /* as gw_rollout_put_row has it; the callee may change it */

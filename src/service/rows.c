@@ -2,6 +2,7 @@
 #include "service/rows.h"
 
 #include "base/file.h"
+#include "base/rng.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -51,5 +52,14 @@ enum gwen_status gw_rows_read(const char *path, size_t max_line, const char *wha
         GW_TRY(gw_lines_open(path, max_line, &lines, err));
     enum gwen_status status = read_lines(lines, what, take, ctx, err);
     gw_lines_close(lines);
+    return status;
+}
+
+enum gwen_status gw_row_hash(const struct gw_row *row, uint64_t *hash, struct gwen_err *err) {
+    struct gw_str text = {0};
+    gw_str_put_row(&text, row->obj);
+    enum gwen_status status = text.failed ? gw_nomem(err, text.len, "a row") : GWEN_OK;
+    if (status == GWEN_OK) *hash = gw_hash64(text.data, text.len);
+    gw_str_free(&text);
     return status;
 }

@@ -15,4 +15,7 @@ typedef enum gwen_status gw_rows_take(void *ctx, const struct gw_row *row, struc
 enum gwen_status gw_rows_read(const char *path, size_t max_line, const char *what,
                               gw_rows_take *take, void *ctx, struct gwen_err *err);
 
+/* A hash of all members of a row, their order too. */
+enum gwen_status gw_row_hash(const struct gw_row *row, uint64_t *hash, struct gwen_err *err);
+
 #endif

@@ -32,7 +32,7 @@ cat >"$T/mc.jsonl" <<'EOF'
 {"prompt": "", "choices": ["Qxz", "Once upon a time"], "answer": "a"}
 EOF
 "$GWEN" eval -q --model $model --task mc --data "$T/mc.jsonl" --out "$T/mc.out" >"$T/mc.sum" || exit 1
-sed 's/"numeric.*//; s/"logprobs":[^]]*\]//' "$T/mc.out"
+sed 's/"data.*//; s/"logprobs":[^]]*\]//' "$T/mc.out"
 awk -v a="$(number accuracy <"$T/mc.sum")" 'BEGIN { exit !(a > 0.6666 && a < 0.6667) }' || exit 1
 "$GWEN" tokenize -q --model $model --bos <<'EOF' >"$T/ids"
 {"text": "Tom and Lily went to the"}
@@ -82,6 +82,18 @@ mkdir "$T/A" "$T/B" || exit 1
 "$GWEN" "${arguments[@]}" -q --out "$T/B" --seed 4 -k 3 >"$T/x" || exit 1
 "$GWEN" eval --compare "$T/A" "$T/a.jsonl" >"$T/x" || exit 1
 is "$(number p_value <"$T/x")" 1 "p of the same"
+# Other questions with the same answers cannot be compared.
+sed 's/there was a/there is a/; s/, "id": "[A-Za-z]*"//' "$T/qa.jsonl" >"$T/qa2.jsonl"
+sed 's/, "id": "[A-Za-z]*"//' "$T/qa.jsonl" >"$T/qa1.jsonl"
+for i in 1 2; do
+    "$GWEN" eval -q --model $model --task qa --data "$T/qa$i.jsonl" -k 1 --max-tokens 2 --out "$T/qa$i.out" >"$T/x" || exit 1
+done
+"$GWEN" eval --compare "$T/qa1.out" "$T/qa2.out" 2>"$T/err" && { echo "other questions compared"; exit 1; }
+sed "s|$T/||g" "$T/err"
+sed 's/a little/one little/' "$T/mc.jsonl" >"$T/mc2.jsonl"
+"$GWEN" eval -q --model $model --task mc --data "$T/mc2.jsonl" --out "$T/mc3.out" >"$T/x" || exit 1
+"$GWEN" eval --compare "$T/mc.out" "$T/mc3.out" 2>"$T/err" && { echo "other questions compared"; exit 1; }
+sed "s|$T/||g" "$T/err"
 "$GWEN" eval --compare "$T/A" "$T/B" | sed "s|$T/||g; s/,\"mean_at_k\".*//" || exit 1
 
 # Killed twice and resumed; complete, it is not sampled again.
