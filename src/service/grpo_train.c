@@ -182,6 +182,7 @@ static enum gwen_status train(struct gw_grpo *g, struct gwen_err *err) {
             gw_train_run_save(g->run, g->learner, true, &ignored);
         }
         GW_TRY(status);
+        GW_TRY(gw_learner_check_bad(g->learner, err));
         GW_TRY(gw_train_run_save(g->run, g->learner, false, err));
         GW_TRY(check_collapse(g, err));
     }

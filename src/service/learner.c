@@ -223,16 +223,19 @@ enum gwen_status gw_learner_accumulate(struct gw_learner *l, struct gw_train_gro
     return GWEN_OK;
 }
 
-static enum gwen_status tell_skipped(struct gw_learner *l, struct gwen_err *err) {
+static void tell_skipped(struct gw_learner *l) {
     l->bad++;
-    if (l->bad >= GW_LEARNER_MAX_BAD)
-        return gw_fail(err, GWEN_ERR_NUMERIC,
-                       "gradients were not finite in %u steps in a row, the last one is step "
-                       "%" PRIu64 ": lower the learning rate, or look at the data and the weights",
-                       l->bad, l->step);
+    if (l->bad >= GW_LEARNER_MAX_BAD) return; /* gw_learner_check_bad has more to say */
     gw_log(l->opts.log, GWEN_LOG_WARNING,
            "step %" PRIu64 " was left out: its gradients are not finite", l->step);
-    return GWEN_OK;
+}
+
+enum gwen_status gw_learner_check_bad(const struct gw_learner *l, struct gwen_err *err) {
+    if (l->bad < GW_LEARNER_MAX_BAD) return GWEN_OK;
+    return gw_fail(err, GWEN_ERR_NUMERIC,
+                   "gradients were not finite in %u steps in a row, the last one is step %" PRIu64
+                   ": lower the learning rate, or look at the data and the weights",
+                   l->bad, l->step);
 }
 
 /* The optimizer's step, and the new weights into the model; the norm is not finite when it was left
@@ -267,8 +270,10 @@ enum gwen_status gw_learner_step(struct gw_learner *l, struct gw_learner_report 
     l->step++;
     gw_trainer_zero(l->trainer);
     report->optimizer_s = gw_seconds_since(start) - report->repack_s;
-    if (report->skipped) return tell_skipped(l, err);
-    l->bad = 0;
+    if (report->skipped)
+        tell_skipped(l);
+    else
+        l->bad = 0;
     return GWEN_OK;
 }
 

@@ -70,6 +70,9 @@ enum gwen_status gw_learner_accumulate(struct gw_learner *l, struct gw_train_gro
 enum gwen_status gw_learner_step(struct gw_learner *l, struct gw_learner_report *report,
                                  struct gwen_err *err);
 
+/* Fails when the last steps were all left out: to be asked once the step has been logged. */
+enum gwen_status gw_learner_check_bad(const struct gw_learner *l, struct gwen_err *err);
+
 /* Writes the model into an existing folder. */
 enum gwen_status gw_learner_write_model(const struct gw_learner *l, const char *dir,
                                         struct gwen_err *err);

@@ -284,6 +284,7 @@ static enum gwen_status train(struct sft *s, struct gwen_err *err) {
         GW_TRY(gw_train_run_more(s->run, s->learner, &more, err));
         if (!more) return gw_train_run_finish(s->run, s->learner, err);
         GW_TRY(step(s, err));
+        GW_TRY(gw_learner_check_bad(s->learner, err));
         GW_TRY(gw_train_run_save(s->run, s->learner, false, err));
     }
 }

@@ -247,7 +247,9 @@ enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *
         {gw_learner_save_model, learner}, {gw_learner_save_optimizer, learner}, run->more};
     const size_t n_parts = GW_ARRAY_LEN(parts) - (run->more.write == NULL);
     if (step == 0 || step == run->saved) return GWEN_OK;
-    if (!now && step != run->total_steps && step % run->config->save_steps != 0) return GWEN_OK;
+    if (learner->bad > 0) return GWEN_OK;
+    const size_t every = run->config->save_steps;
+    if (!now && step != run->total_steps && step / every == run->saved / every) return GWEN_OK;
     run->state.skipped = learner->optimizer->skipped;
     GW_TRY(gw_metrics_log_sync(run->log, err));
     GW_TRY(gw_checkpoint_write(run->dir, &run->state, parts, n_parts, run->config->save_total_limit,

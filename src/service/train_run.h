@@ -81,7 +81,9 @@ enum gwen_status gw_train_run_add(struct gw_train_run *run, const struct gw_metr
                                   struct gwen_err *err);
 /* Whether the run looks lost (watch.h). */
 bool gw_train_run_collapsed(const struct gw_train_run *run);
-/* Writes a checkpoint of state.step if one is due: every save_steps, at the end, or `now`. */
+/* Writes a checkpoint of state.step if one is due: every save_steps, at the end, or `now`.  After a
+ * step that was left out there is none, lest broken weights take the place of good ones; what was
+ * due is made up for after the next good step. */
 enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *learner, bool now,
                                    struct gwen_err *err);
 /* Whether the run is over: done, or asked to stop (then it saves and is GWEN_ERR_CANCELLED). */

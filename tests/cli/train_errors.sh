@@ -52,6 +52,16 @@ for kind in --use_peft=false --use_peft; do
     [ -z "$(ls "$T/out" | grep checkpoint)" ] || { ls "$T/out"; exit 1; }
 done
 
+# Weights that break in training: each step has its row, and what broke is not saved.
+"$GWEN" init -q --preset tiny --tokenizer tests/fixtures/tiny-tokenizer --dtype fp32 --out "$T/tiny" || exit 1
+echo '{"prompt": "Once", "completion": " upon"}' >"$T/rows.jsonl"
+"$GWEN" sft -q --model "$T/tiny" --data "$T/rows.jsonl" --dtype fp32 --out "$T/broken" --learning_rate 1000 \
+    --weight_decay 1000 --lr_scheduler_type constant --max_steps 50 --save_steps 1 --save_total_limit 1 2>"$T/err" && exit 1
+last=$(sed -n 's/.*in 3 steps in a row, the last one is step \([0-9]*\):.*/\1/p' "$T/err")
+[ -n "$last" ] && [ "$(grep -c . "$T/broken/metrics.jsonl")" -eq "$last" ] &&
+    [ "$(cd "$T/broken" && echo checkpoint-*)" = checkpoint-$((last - 3)) ] ||
+    { cat "$T/err"; ls "$T/broken"; exit 1; }
+
 # Weights that are not numbers.
 "$GWEN" init -q --preset tiny --tokenizer tests/fixtures/tiny-tokenizer --dtype fp32 --out "$T/nan" || exit 1
 at=$(($(stat -c %s "$T/nan/model.safetensors") - 4))
