@@ -173,6 +173,15 @@ void gw_str_put_float(struct gw_str *s, float v) {
         gw_str_puts(s, "null");
 }
 
+void gw_str_put_real(struct gw_str *s, double v) {
+    char text[40];
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v) break;
+    }
+    gw_str_puts(s, isfinite(v) ? text : "null");
+}
+
 void gw_str_put_double(struct gw_str *s, double v) {
     if (isfinite(v))
         gw_str_printf(s, "%.17g", v);

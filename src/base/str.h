@@ -27,6 +27,8 @@ void gw_str_put_json(struct gw_str *s, const char *text, size_t len);
  * which JSON has not, become null. */
 void gw_str_put_float(struct gw_str *s, float v);
 void gw_str_put_double(struct gw_str *s, double v);
+/* The same with as few digits as survive it, at least 6. */
+void gw_str_put_real(struct gw_str *s, double v);
 
 /* Decodes one code point of s[0..len), len > 0.  Returns the number of bytes taken; an
  * ill-formed part (Unicode's "maximal subpart") gives *cp = 0xFFFD and its length, and

@@ -303,7 +303,9 @@ static void put_config(struct gw_str *s, const struct gw_lora *l) {
                    "  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n"
                    "  \"layers_to_transform\": ");
     put_layers(s, l);
-    gw_str_printf(s, ",\n  \"lora_alpha\": %.9g,\n  \"lora_dropout\": 0.0,\n", l->opts.alpha);
+    gw_str_puts(s, ",\n  \"lora_alpha\": ");
+    gw_str_put_real(s, l->opts.alpha); /* a run that is resumed reads it back */
+    gw_str_puts(s, ",\n  \"lora_dropout\": 0.0,\n");
     gw_str_printf(s, "  \"modules_to_save\": null,\n  \"peft_type\": \"LORA\",\n  \"r\": %zu,\n",
                   l->opts.r);
     gw_str_puts(s, "  \"target_modules\": [");

@@ -290,15 +290,6 @@ enum gwen_status gw_train_config_apply(struct gw_train_config *c, const struct g
     return GWEN_OK;
 }
 
-static void put_real(struct gw_str *s, double v) {
-    char text[40];
-    for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, v);
-        if (strtod(text, NULL) == v) break;
-    }
-    gw_str_puts(s, isfinite(v) ? text : "null");
-}
-
 /* Above 2^53 as a string: readers of JSON have doubles. */
 static void put_u64(struct gw_str *s, uint64_t v) {
     gw_str_printf(s, v < (uint64_t)1 << 53 ? "%" PRIu64 : "\"%" PRIu64 "\"", v);
@@ -312,7 +303,7 @@ static void put_word(struct gw_str *s, const char *words, int index) {
 static void put_value(const struct gw_train_config *c, const struct option *o, struct gw_str *s) {
     const void *at = const_value_of(c, o);
     switch (o->type) {
-    case REAL: put_real(s, *(const double *)at); break;
+    case REAL: gw_str_put_real(s, *(const double *)at); break;
     case COUNT: gw_str_printf(s, "%zu", *(const size_t *)at); break;
     case INT: gw_str_printf(s, "%" PRId64, *(const int64_t *)at); break;
     case U64: put_u64(s, *(const uint64_t *)at); break;
@@ -332,7 +323,7 @@ static void put_value(const struct gw_train_config *c, const struct option *o, s
         if (c->n_reward_weights == 0) gw_str_puts(s, "null");
         for (size_t i = 0; i < c->n_reward_weights; i++) {
             gw_str_putc(s, i == 0 ? '[' : ',');
-            put_real(s, c->reward_weights[i]);
+            gw_str_put_real(s, c->reward_weights[i]);
         }
         if (c->n_reward_weights > 0) gw_str_putc(s, ']');
         break;

@@ -67,6 +67,15 @@ static void strings(void **state) {
     gw_str_clear(&s);
     gw_str_put_float(&s, 0.1f);
     assert_true(strtof(s.data, NULL) == 0.1f);
+    const double reals[] = {0.1, 16, 1.0 / 3, 12.345678901234567, 5e-324};
+    for (size_t i = 0; i < GW_ARRAY_LEN(reals); i++) {
+        gw_str_clear(&s);
+        gw_str_put_real(&s, reals[i]);
+        assert_true(strtod(s.data, NULL) == reals[i]);
+    }
+    gw_str_clear(&s);
+    gw_str_put_real(&s, 0.1);
+    assert_string_equal(s.data, "0.1");
     assert_false(gw_str_reserve(&s, SIZE_MAX));
     assert_true(s.failed);
     gw_str_free(&s);
