@@ -182,6 +182,9 @@ static void count_bytes(const struct gw_training *t, struct gw_train_job *job) {
     job->model_bytes = rt->cfg.lora_width > 0
                            ? rt->cfg.lora_floats * sizeof(float)
                            : gw_config_n_params(&rt->cfg) * gw_dtype_bytes(rt->dtype);
+    /* Beside an adapter these are most of it. */
+    job->checkpoint_bytes += gw_tokenizer_copy_bytes(t->source.data);
+    job->model_bytes += gw_tokenizer_copy_bytes(t->source.data);
 }
 
 static enum gwen_status open_run(struct gw_training *t, const struct gw_plan_options *plan,

@@ -34,6 +34,8 @@ enum gwen_status gw_tokenizer_load(const char *model_dir, struct gw_tokenizer **
                                    struct gwen_err *err);
 /* Copies what there is of a tokenizer's files, and generation_config.json, to another folder. */
 enum gwen_status gw_tokenizer_copy(const char *from_dir, const char *to_dir, struct gwen_err *err);
+/* The bytes that this takes. */
+uint64_t gw_tokenizer_copy_bytes(const char *dir);
 /* The content of a tokenizer.json alone; `name` is for messages. */
 enum gwen_status gw_tokenizer_load_memory(const char *json, size_t len, const char *name,
                                           struct gw_tokenizer **out, struct gwen_err *err);

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char qwen2_pattern[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
                                     "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
@@ -194,24 +195,37 @@ bool gw_tokenizer_exists(const char *dir) {
 
 /* --- copying --------------------------------------------------------------------------------- */
 
+static const char *const copied[] = {"tokenizer.json",
+                                     "vocab.json",
+                                     "merges.txt",
+                                     "tokenizer_config.json",
+                                     "special_tokens_map.json",
+                                     "added_tokens.json",
+                                     "chat_template.jinja",
+                                     "generation_config.json"};
+
 enum gwen_status gw_tokenizer_copy(const char *from_dir, const char *to_dir, struct gwen_err *err) {
-    static const char *const names[] = {"tokenizer.json",
-                                        "vocab.json",
-                                        "merges.txt",
-                                        "tokenizer_config.json",
-                                        "special_tokens_map.json",
-                                        "added_tokens.json",
-                                        "chat_template.jinja",
-                                        "generation_config.json"};
     struct gw_str from = {0}, to = {0};
     enum gwen_status status = GWEN_OK;
-    for (size_t i = 0; i < GW_ARRAY_LEN(names) && status == GWEN_OK; i++) {
-        status = gw_path_join(&from, from_dir, names[i], err);
+    for (size_t i = 0; i < GW_ARRAY_LEN(copied) && status == GWEN_OK; i++) {
+        status = gw_path_join(&from, from_dir, copied[i], err);
         if (status != GWEN_OK || !gw_file_exists(from.data)) continue;
-        status = gw_path_join(&to, to_dir, names[i], err);
+        status = gw_path_join(&to, to_dir, copied[i], err);
         if (status == GWEN_OK) status = gw_file_copy(from.data, to.data, err);
     }
     gw_str_free(&from);
     gw_str_free(&to);
     return status;
+}
+
+uint64_t gw_tokenizer_copy_bytes(const char *dir) {
+    struct gw_str path = {0};
+    struct gwen_err ignored;
+    struct stat st;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < GW_ARRAY_LEN(copied); i++)
+        if (gw_path_join(&path, dir, copied[i], &ignored) == GWEN_OK && stat(path.data, &st) == 0)
+            bytes += (uint64_t)st.st_size;
+    gw_str_free(&path);
+    return bytes;
 }
