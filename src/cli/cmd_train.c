@@ -272,7 +272,8 @@ static const char about[] =
 static const char about_rest[] =
     "--reward-cmd is a program that is given a line of JSON {\"id\", \"prompt\",\n"
     "\"completion\", \"ids\", \"meta\"} for each completion and answers {\"id\", \"reward\"} in\n"
-    "any order; null: nothing to say.\n"
+    "any order; null: nothing to say.  Ids only tell which answer belongs to which row: they\n"
+    "begin at 0 whenever the command train does.\n"
     "\n"
     "The prompts of --eval-prompts are rewarded every eval_steps: eval/reward/func/NAME\n"
     "and others in metrics.jsonl.  --eval-full-sweep evaluates them in the end as eval\n"
