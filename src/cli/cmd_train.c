@@ -83,6 +83,24 @@ static enum gwen_status try_rewards(struct train *s, struct gw_cli *cli, struct 
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
+static struct gw_train_work work_of(const struct train *s) {
+    const struct gw_grpo_sizes size = gw_grpo_sizes(&s->t.config);
+    /* A step that uses a part of a rollout gets it out of all groups, which are shuffled. */
+    const bool part = size.micro_batches > size.accumulation;
+    return (struct gw_train_work){.samples = size.step_completions,
+                                  .max_len = s->prompts.max_prompt + s->prompts.max_tokens,
+                                  .max_prompt = s->prompts.max_prompt,
+                                  .group = size.group,
+                                  .prompts = part ? size.prompts : 0,
+                                  .temperature = s->t.config.temperature};
+}
+
+/* Tokens of prompt and completion that a judge may get to see. */
+static size_t longest_text(const struct train *s) {
+    return GW_MAX(s->prompts.max_prompt + s->prompts.max_tokens,
+                  s->eval_prompts.max_prompt + s->eval_prompts.max_tokens);
+}
+
 static void set_sampling(struct train *s) {
     const struct gw_train_config *c = &s->t.config;
     struct gw_sampling *to = &s->t.p.sampling;
@@ -204,22 +222,14 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     GW_TRY(read_eval_prompts(s, err));
     GW_TRY(gw_train_judge_open(&s->judge, t, s->rewards, err));
     struct gw_plan_options plan = gw_runtime_plan(&t->p.rt);
-    const struct gw_grpo_sizes size = gw_grpo_sizes(&t->config);
-    /* A step that uses a part of a rollout gets it out of all groups, which are shuffled. */
-    const bool part = size.micro_batches > size.accumulation;
-    const struct gw_train_work work = {.samples = size.step_completions,
-                                       .max_len = s->prompts.max_prompt + s->prompts.max_tokens,
-                                       .max_prompt = s->prompts.max_prompt,
-                                       .group = size.group,
-                                       .prompts = part ? size.prompts : 0,
-                                       .temperature = t->config.temperature};
+    const struct gw_train_work work = work_of(s);
     set_sampling(s);
     set_scorer(s, &work, &plan);
     plan.optimizer_bf16 = t->config.optim == GW_OPTIM_ADAMW_BF16;
     plan.other += gw_grpo_bytes(&t->config, &s->prompts);
     plan.other += gw_grpo_eval_bytes(&t->config, &s->eval_prompts, gw_rewards_count(s->rewards));
     if (plan.reference && cli->common.adapter != NULL) plan.other += t->p.rt.cfg.lora_bytes;
-    GW_TRY(gw_train_judge_plan(&s->judge, work.max_len, &plan, err));
+    GW_TRY(gw_train_judge_plan(&s->judge, longest_text(s), &plan, err));
     GW_TRY(plan_rollout(s, &work, &plan, err));
     struct gw_train_job job = {.total_steps = gw_grpo_total_steps(&t->config, s->prompts.n),
                                .data = gw_prompts_hash(&s->prompts),
@@ -228,8 +238,8 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     GW_TRY(add_origin(s, err));
     GW_TRY(gw_training_load(t, &plan, &work, &job, err));
     if (t->only_check) {
-        /* A judge has no weights yet, and is one of the rewards. */
-        if (s->judge.rubric_path == NULL) GW_TRY(try_rewards(s, cli, err));
+        /* A judge has no weights yet, and is none of them. */
+        if (gw_rewards_count(s->rewards) > 0) GW_TRY(try_rewards(s, cli, err));
         return gw_training_tell(t, &plan, &job, err);
     }
     GW_TRY(load_reference(s, &plan, err));

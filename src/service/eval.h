@@ -31,7 +31,8 @@ void gw_eval_rollout_opts(struct gw_rollout_opts *o, size_t k);
 /* Adds what rows depend on beside the model. */
 void gw_eval_provenance(struct gw_provenance *p, const struct gw_rollout_opts *o,
                         const struct gw_rewards *rewards, const struct gw_prompts *prompts);
-/* Fails unless the reward has something to say about every prompt; `path` is for the message. */
+/* Fails unless the first reward, if there is one yet, has something to say about every prompt;
+ * `path` is for the message. */
 enum gwen_status gw_eval_check_prompts(const struct gw_rewards *rewards,
                                        const struct gw_prompts *prompts, const char *path,
                                        struct gwen_err *err);

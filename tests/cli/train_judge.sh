@@ -72,6 +72,20 @@ done
 evaluations() { grep -o '"eval/[a-z/_]*":[^,}]*' "$1/metrics.jsonl"; }
 [ "$(evaluations "$T/h1")" = "$(evaluations "$T/h2")" ] && cmp "$T/h1/eval.jsonl" "$T/h2/eval.jsonl" || exit 1
 
+# Evaluation, by the judge alone and by the model that is trained, without its adapter; its prompts
+# are longer.
+for name in Lily Tom; do
+    echo "{\"prompt\": \"Once upon a time there was a little one whom all called $name\"}"
+done >"$T/eval.jsonl"
+for options in --use_peft=false --use_peft "--use_peft --reward length:8"; do
+    rm -rf "$T/i"
+    # shellcheck disable=SC2086
+    train -q --out "$T/i" --max_steps 2 --eval-prompts "$T/eval.jsonl" --eval_steps 1 --eval-full-sweep \
+        $options >/dev/null || exit 1
+    case $(metric "$T/i" eval/reward/func/judge/kind 2) in null | '') exit 1 ;; esac
+    [ "$(wc -l <"$T/i/eval.jsonl")" -eq 18 ] || exit 1
+done
+
 refused() {
     "$GWEN" train -q --model $model --prompts "$T/prompts.jsonl" --out "$T/new" \
         --max_completion_length 24 "$@" >/dev/null 2>"$T/err" &&
@@ -85,4 +99,10 @@ refused --judge "$T/rubric.json" --judge-max-tokens 4000
 refused --judge "$T/rubric.json" --judge-cache "$T/rubric.json"
 "$GWEN" validate -q --model $model --prompts "$T/prompts.jsonl" --judge "$T/rubric.json" \
     --max_completion_length 24 --judge-cache "$T/unused.db" >/dev/null || exit 1
-[ ! -e "$T/unused.db" ]
+[ ! -e "$T/unused.db" ] || exit 1
+# What stands beside the judge is tried; the first reward is not there yet.
+"$GWEN" validate -q --model $model --prompts "$T/prompts.jsonl" --judge "$T/rubric.json" --eval_steps 1 \
+    --max_completion_length 24 --eval-prompts "$T/eval.jsonl" >/dev/null || exit 1
+"$GWEN" validate -q --model $model --prompts "$T/prompts.jsonl" --judge "$T/rubric.json" \
+    --max_completion_length 24 --reward-cmd 'echo lost >&2; exit 3' >/dev/null 2>"$T/err" && exit 1
+sed "s|$T/||g; /^gwen-cpu: warning: reward command/d" "$T/err"
