@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "model/safetensors.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,27 @@ static enum gwen_status take_numbers(struct gw_grpo *g, const struct numbers *nu
     return GWEN_OK;
 }
 
+static bool all_finite(const float *x, size_t n, bool or_nan) {
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]) && !(or_nan && isnan(x[i]))) return false;
+    return true;
+}
+
+/* Log-probabilities of the completions' tokens, and rewards, where NaN says that there is none. */
+static enum gwen_status check_values(const struct gw_grpo *g, const char *path,
+                                     struct gwen_err *err) {
+    const size_t count = gw_rewards_count(g->o->rewards);
+    for (size_t i = 0; i < g->size.completions; i++) {
+        const size_t at = i * g->longest, n = g->completions[i].n;
+        if (!all_finite(g->old + at, n, false) || !all_finite(g->scores + i * count, count, true) ||
+            !all_finite(g->rewards + i, 1, true) ||
+            (g->loss_opts.beta > 0 && !all_finite(g->ref + at, n, false)))
+            return gw_fail(err, GWEN_ERR_FORMAT,
+                           "%s: completion %zu has numbers that are not finite", path, i);
+    }
+    return GWEN_OK;
+}
+
 enum gwen_status gw_grpo_load_rollout(struct gw_grpo *g, const char *dir, struct gwen_err *err) {
     struct numbers numbers = {0};
     struct gw_str path = {0};
@@ -144,6 +166,7 @@ enum gwen_status gw_grpo_load_rollout(struct gw_grpo *g, const char *dir, struct
     if (status == GWEN_OK) status = allocate(g, &numbers, err);
     if (status == GWEN_OK) status = read_tensors(g, &numbers, path.data, err);
     if (status == GWEN_OK) status = take_numbers(g, &numbers, path.data, err);
+    if (status == GWEN_OK) status = check_values(g, path.data, err);
     if (status == GWEN_OK) gw_grpo_weigh_rollout(g, g->run->state.generation - 1);
     release(&numbers);
     gw_str_free(&path);

@@ -95,6 +95,12 @@ static enum gwen_status score(void *ctx, const struct gw_reward_input *in, size_
 /* --- metrics ------------------------------------------------------------------------------------
  */
 
+/* Scores may come from a file: one that is no grade counts as the nearest. */
+static size_t grade_index(double grade) {
+    if (!(grade >= 1)) return 0;
+    return grade < GW_GRADES ? (size_t)(grade + 0.5) - 1 : GW_GRADES - 1;
+}
+
 static void put_criterion(const struct gw_judge_reward *r, size_t k, const float *scores,
                           size_t stride, size_t n, struct gw_metrics *m) {
     const char *name = r->rubric->criteria[k].name;
@@ -104,7 +110,7 @@ static void put_criterion(const struct gw_judge_reward *r, size_t k, const float
     for (size_t i = 0; i < n; i++) {
         const double grade = grade_of(scores[i * stride + k]);
         sum += grade;
-        histogram[(size_t)(grade + 0.5) - 1]++;
+        histogram[grade_index(grade)]++;
     }
     snprintf(key, sizeof key, "judge/%s/mean", name);
     gw_metrics_put(m, key, sum / (double)n);

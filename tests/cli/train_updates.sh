@@ -33,6 +33,29 @@ for step in 2 3 4 5; do
 done
 grep -q '"profile":{"tuned":false,"threads":1,' "$T/b/checkpoint-8/state.json" || exit 1
 
+# A rollout that is damaged: a number that is none, in each of what it has.
+cat >"$T/damage.py" <<'END'
+import json, struct, sys
+path, name, bits = sys.argv[1:]
+data = bytearray(open(path, "rb").read())
+size = struct.unpack("<Q", data[:8])[0]
+begin = 8 + size + json.loads(data[8:8 + size])[name]["data_offsets"][0]
+data[begin:begin + 4] = struct.pack("<I", int(bits, 16))
+open(path, "wb").write(data)
+END
+cut() { # DIR: a run that is to go on within a rollout
+    rm -rf "$T/b"
+    cp -r "$T/a" "$T/b"
+    rm -r "$T/b"/checkpoint-[3-8]
+}
+for what in "old 7fc00000" "ref ff800000" "rewards 7f800000" "scores 7f800000"; do
+    cut
+    # shellcheck disable=SC2086
+    python3 "$T/damage.py" "$T/b/checkpoint-2/rollout.safetensors" $what || exit 1
+    train --out "$T/b" "${reuse[@]}" --resume 2>"$T/err" && { echo "taken: $what"; exit 1; }
+    sed "s|$T/||g" "$T/err"
+done
+
 # A step that several generations of TRL feed: as many samples.
 train --out "$T/c" -q --reward length:8 --max_steps 1 --steps_per_generation 1 || exit 1
 [ "$(wc -l <"$T/c/rollouts/step-1.jsonl")" -eq 16 ] || exit 1
