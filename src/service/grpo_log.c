@@ -9,8 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static void put_loss_metrics(struct gw_grpo *g, struct gw_metrics *m) {
-    struct gw_grpo_metrics sum = {0};
+/* Of a step that was left out there are none: how far it came depends on how it was cut. */
+static void put_loss_metrics(struct gw_grpo *g, bool skipped, struct gw_metrics *m) {
+    const double from = skipped ? NAN : 0;
+    struct gw_grpo_metrics sum = {from, from, from, from, from, from, from, from};
     size_t n = 0;
     for (size_t b = 0; b < g->size.accumulation; b++) n += g->batches[b].rows > 0;
     for (size_t b = 0; b < g->size.accumulation; b++) {
@@ -78,14 +80,15 @@ static void put_metrics(struct gw_grpo *g, const struct gw_learner_report *r) {
     gw_rewards_put_metrics(g->o->rewards, g->scores, g->rewards, n, m);
     gw_rewards_put_source_metrics(g->o->rewards, g->inputs, g->scores, n, m);
     gw_metrics_put(m, "frac_reward_zero_std", g->frac_zero_std);
-    put_loss_metrics(g, m);
+    put_loss_metrics(g, r->skipped, m);
     if (g->run->config->dynamic_sampling && g->update == 0) {
         gw_metrics_put(m, "dynamic_sampling/rounds", (double)g->rounds);
         gw_metrics_put(m, "dynamic_sampling/dropped_groups", (double)g->dropped);
     }
     gw_metrics_put(m, "epoch", (double)at->epoch + (double)at->row / (double)g->o->prompts->n);
     gw_metrics_put(m, "skipped_steps", (double)g->learner->optimizer->skipped);
-    if (g->o->verify) gw_metrics_put(m, "differing_logprobs", (double)g->differing);
+    if (g->o->verify)
+        gw_metrics_put(m, "differing_logprobs", r->skipped ? NAN : (double)g->differing);
 }
 
 static void put_reward(struct gw_str *s, float reward) {
