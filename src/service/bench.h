@@ -113,11 +113,12 @@ struct gw_bench_judge_opts {
 struct gw_scorer_opts gw_bench_judge_scorer(const struct gw_bench_judge_opts *o);
 /* Tokens that cannot be shared, those generated included. */
 size_t gw_bench_judge_tokens(const struct gw_bench_judge_opts *o);
-/* rate: criteria per second, and how many the peaks allow if all that is shared is computed once.
- */
+/* rate: criteria per second; its limit is not set. */
 enum gwen_status gw_bench_judge(const struct gw_model *model, struct gw_pool *pool,
-                                const struct gw_limits *limits,
-                                const struct gw_bench_judge_opts *opts, struct gw_rate *rate,
+                                const struct gw_bench_judge_opts *o, struct gw_rate *rate,
                                 struct gwen_err *err);
+/* Criteria per second that the peaks allow if all that is shared is computed once. */
+double gw_bench_judge_limit(const struct gw_model *model, const struct gw_limits *limits,
+                            const struct gw_bench_judge_opts *o);
 
 #endif

@@ -56,8 +56,8 @@ static double seen_tokens(const struct gw_bench_judge_opts *o) {
     return sum + (double)decoded_tokens(o) * ((double)prompt_length(o) + new / 2);
 }
 
-static double limit(const struct gw_model *model, const struct gw_limits *limits,
-                    const struct gw_bench_judge_opts *o) {
+double gw_bench_judge_limit(const struct gw_model *model, const struct gw_limits *limits,
+                            const struct gw_bench_judge_opts *o) {
     const size_t n = responses(o) * o->criteria, rows = gw_bench_judge_tokens(o);
     const size_t n_out = n * GW_MAX(o->max_new, (size_t)1);
     /* What is generated beside other prompts reads nothing that they do not. */
@@ -146,8 +146,8 @@ static enum gwen_status run_all(struct texts *t, struct gw_scorer *scorer, struc
 }
 
 enum gwen_status gw_bench_judge(const struct gw_model *model, struct gw_pool *pool,
-                                const struct gw_limits *limits, const struct gw_bench_judge_opts *o,
-                                struct gw_rate *rate, struct gwen_err *err) {
+                                const struct gw_bench_judge_opts *o, struct gw_rate *rate,
+                                struct gwen_err *err) {
     const struct gw_scorer_opts opts = gw_bench_judge_scorer(o);
     const size_t n = responses(o) * o->criteria;
     struct texts t = {.o = o, .vocab = model->cfg.vocab_size};
@@ -162,7 +162,6 @@ enum gwen_status gw_bench_judge(const struct gw_model *model, struct gw_pool *po
         fill(&t);
         status = run_all(&t, scorer, rate, err);
     }
-    if (status == GWEN_OK) rate->limit = limit(model, limits, o);
     gw_scorer_free(scorer);
     free(t.ids);
     free(t.out);
