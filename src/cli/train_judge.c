@@ -96,7 +96,8 @@ enum gwen_status gw_train_judge_open(struct gw_train_judge *j, struct gw_trainin
         GW_TRY(gw_judge_cache_open(j->cache_path, UINT64_C(1) << 30, &j->cache, err));
     GW_TRY(make_judge(j, err));
     if (t->only_check) return GWEN_OK; /* its plan is looked at, its weights are not loaded */
-    return gw_judge_reward_add(rewards, j->judge, &j->rubric, j->weight, &j->reward, err);
+    return gw_judge_reward_add(rewards, j->judge, &j->rubric, j->weight, &t->p.rt.cli->log,
+                               &j->reward, err);
 }
 
 enum gwen_status gw_train_judge_plan(struct gw_train_judge *j, size_t text_tokens,
@@ -110,6 +111,7 @@ enum gwen_status gw_train_judge_plan(struct gw_train_judge *j, size_t text_token
     if (gw_judge_plan(j->judge, text_tokens, &own, err) != GWEN_OK)
         return gw_err_prefix(err, "--judge");
     gw_plan_make(&own, &bytes);
+    gw_judge_hold(j->judge, bytes.total);
     plan->other += shares ? bytes.total - bytes.weights : bytes.total;
     if (shares || other) return GWEN_OK;
     gw_str_puts(&j->dir, j->training->source.data);

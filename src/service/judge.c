@@ -399,9 +399,17 @@ enum gwen_status gw_judge_plan(const struct gw_judge *j, size_t text_tokens,
                        "rubric, prompt and response make up to %zu tokens, the judge's context is "
                        "%zu",
                        need.longest, j->prompts.context);
-    need.item_blocks = most_blocks(need.longest, j->o.rubric->n);
+    need.item_blocks = j->o.rubric->criterion_last
+                           ? most_blocks(need.longest, j->o.rubric->n)
+                           : j->o.rubric->n * gw_kv_blocks_for(need.longest);
     *plan = plan_for(j, &need, j->chunk != 0 ? j->chunk : GW_JUDGE_CHUNK);
     return GWEN_OK;
+}
+
+void gw_judge_hold(struct gw_judge *j, size_t budget_bytes) {
+    if (j->chunk == 0) j->chunk = GW_JUDGE_CHUNK;
+    j->o.chunk = 0;
+    j->o.budget_bytes = budget_bytes;
 }
 
 /* The largest chunk up to `most` that fits; 0: none. */

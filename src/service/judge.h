@@ -106,6 +106,8 @@ void gw_judge_put_scores(struct gw_str *out, const struct gw_rubric *rubric,
  * GWEN_ERR_ARGUMENT when they do not fit into the judge's context. */
 enum gwen_status gw_judge_plan(const struct gw_judge *j, size_t text_tokens,
                                struct gw_plan_options *plan, struct gwen_err *err);
+/* Never takes more than that from now on: chunks give way, and gw_judge_check refuses. */
+void gw_judge_hold(struct gw_judge *j, size_t budget_bytes);
 /* KV blocks with which so many responses at once are never held up: the longest sequence, what one
  * response takes at most beside what all share, and whether verdicts are generated. */
 size_t gw_judge_blocks(size_t longest, size_t item_blocks, size_t chunk, bool generates);

@@ -13,6 +13,7 @@ static const double NEUTRAL = 0.25;
 struct gw_judge_reward {
     struct gw_judge *judge;
     const struct gw_rubric *rubric;
+    const struct gw_log *log;
     struct gw_verdict *verdicts; /* [n][rubric->n] of the call in progress */
 };
 
@@ -71,6 +72,22 @@ static struct gw_judge_item item_of(const struct gw_reward_input *in) {
                                   .response_len = in->completion_len};
 }
 
+/* Keeps the items that the judge can be asked about; which[i] is the number of the i-th kept. */
+static size_t keep_fitting(const struct gw_judge_reward *r, struct gw_judge_item *items,
+                           size_t *which, size_t n) {
+    struct gwen_err why, ignored;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (gw_judge_check(r->judge, &items[i], kept == i ? &why : &ignored) != GWEN_OK) continue;
+        which[kept] = i;
+        items[kept++] = items[i];
+    }
+    if (kept < n)
+        gw_log(r->log, GWEN_LOG_WARNING, "judge: %zu of %zu responses get no reward: %s", n - kept,
+               n, why.message);
+    return kept;
+}
+
 static enum gwen_status score(void *ctx, const struct gw_reward_input *in, size_t n, float *out,
                               size_t stride, struct gwen_err *err) {
     struct gw_judge_reward *r = ctx;
@@ -78,18 +95,23 @@ static enum gwen_status score(void *ctx, const struct gw_reward_input *in, size_
     struct gw_verdict *verdicts = realloc(r->verdicts, (n * criteria + 1) * sizeof *verdicts);
     if (verdicts != NULL) r->verdicts = verdicts;
     struct gw_judge_item *items = malloc((n + 1) * sizeof *items);
-    if (verdicts == NULL || items == NULL) {
+    size_t *which = malloc((n + 1) * sizeof *which);
+    if (verdicts == NULL || items == NULL || which == NULL) {
         free(items);
+        free(which);
         return gw_nomem(err, n * criteria * sizeof *verdicts, "verdicts");
     }
     for (size_t i = 0; i < n; i++) items[i] = item_of(&in[i]);
-    enum gwen_status status = gw_judge_run(r->judge, items, n, 1, verdicts, err);
-    free(items);
-    if (status != GWEN_OK) return gw_err_prefix(err, "judge");
+    const size_t kept = keep_fitting(r, items, which, n);
+    enum gwen_status status = gw_judge_run(r->judge, items, kept, 1, verdicts, err);
     for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < criteria; k++) out[i * stride + k] = NAN;
+    for (size_t i = 0; i < kept && status == GWEN_OK; i++)
         for (size_t k = 0; k < criteria; k++)
-            out[i * stride + k] = reward_of(verdicts[i * criteria + k].grade);
-    return GWEN_OK;
+            out[which[i] * stride + k] = reward_of(verdicts[i * criteria + k].grade);
+    free(items);
+    free(which);
+    return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "judge");
 }
 
 /* --- metrics ------------------------------------------------------------------------------------
@@ -104,47 +126,54 @@ static size_t grade_index(double grade) {
 static void put_criterion(const struct gw_judge_reward *r, size_t k, const float *scores,
                           size_t stride, size_t n, struct gw_metrics *m) {
     const char *name = r->rubric->criteria[k].name;
-    size_t histogram[GW_GRADES] = {0};
+    size_t histogram[GW_GRADES] = {0}, graded = 0;
     double sum = 0;
     char key[GW_RUBRIC_MAX_NAME + 32];
     for (size_t i = 0; i < n; i++) {
         const double grade = grade_of(scores[i * stride + k]);
+        if (isnan(grade)) continue;
+        graded++;
         sum += grade;
         histogram[grade_index(grade)]++;
     }
     snprintf(key, sizeof key, "judge/%s/mean", name);
-    gw_metrics_put(m, key, sum / (double)n);
+    gw_metrics_put(m, key, sum / (double)graded);
     for (size_t g = 0; g < GW_GRADES; g++) {
         snprintf(key, sizeof key, "judge/%s/hist_%zu", name, g + 1);
-        gw_metrics_put(m, key, (double)histogram[g] / (double)n);
+        gw_metrics_put(m, key, (double)histogram[g] / (double)graded);
     }
 }
 
 static double neutral_share(const struct gw_judge_reward *r, const float *scores, size_t stride,
                             size_t n) {
-    size_t neutral = 0;
+    size_t neutral = 0, graded = 0;
     for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < r->rubric->n; k++)
+        for (size_t k = 0; k < r->rubric->n; k++) {
             neutral += fabs(grade_of(scores[i * stride + k]) - GW_GRADE_DEFAULT) <= NEUTRAL;
-    return (double)neutral / (double)(n * r->rubric->n);
+            graded += !isnan(scores[i * stride + k]);
+        }
+    return (double)neutral / (double)graded;
 }
 
 /* Of what the judge pays and the tokens; 0 where one of them is always the same. */
 static double length_correlation(const struct gw_judge_reward *r, const struct gw_reward_input *in,
                                  const float *scores, size_t stride, size_t n) {
     double x = 0, y = 0, xx = 0, yy = 0, xy = 0;
-    const double m = (double)n;
+    size_t graded = 0;
     for (size_t i = 0; i < n; i++) {
         double a = 0;
         const double b = (double)in[i].n;
         for (size_t k = 0; k < r->rubric->n; k++)
             a += (double)scores[i * stride + k] * r->rubric->criteria[k].weight;
+        if (isnan(a)) continue;
+        graded++;
         x += a;
         y += b;
         xx += a * a;
         yy += b * b;
         xy += a * b;
     }
+    const double m = (double)graded;
     const double spread_x = m * xx - x * x, spread_y = m * yy - y * y;
     if (!(spread_x > 1e-9 * m * m) || !(spread_y > 1e-9 * m * m)) return 0;
     return (m * xy - x * y) / sqrt(spread_x * spread_y);
@@ -186,11 +215,13 @@ static enum gwen_status add(struct gw_judge_reward *r, struct gw_rewards *reward
 
 enum gwen_status gw_judge_reward_add(struct gw_rewards *rewards, struct gw_judge *judge,
                                      const struct gw_rubric *rubric, double weight,
-                                     struct gw_judge_reward **out, struct gwen_err *err) {
+                                     const struct gw_log *log, struct gw_judge_reward **out,
+                                     struct gwen_err *err) {
     struct gw_judge_reward *r = calloc(1, sizeof *r);
     *out = r;
     if (r == NULL) return gw_nomem(err, sizeof *r, "the judge");
     r->judge = judge;
     r->rubric = rubric;
+    r->log = log;
     return add(r, rewards, weight, err);
 }

@@ -14,10 +14,12 @@
 
 struct gw_judge_reward;
 
-/* Adds the criteria to `rewards`.  The judge and its rubric must outlive the set. */
+/* Adds the criteria to `rewards`.  The judge and its rubric must outlive the set.  Responses that
+ * do not fit into the judge's context or memory get no reward, which `log` is told. */
 enum gwen_status gw_judge_reward_add(struct gw_rewards *rewards, struct gw_judge *judge,
                                      const struct gw_rubric *rubric, double weight,
-                                     struct gw_judge_reward **out, struct gwen_err *err);
+                                     const struct gw_log *log, struct gw_judge_reward **out,
+                                     struct gwen_err *err);
 void gw_judge_reward_free(struct gw_judge_reward *r); /* NULL is fine; after the set */
 
 /* The largest share of n completions that have one run of eight tokens in common; 0 for fewer than

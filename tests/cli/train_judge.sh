@@ -86,6 +86,16 @@ for options in --use_peft=false --use_peft "--use_peft --reward length:8"; do
     [ "$(wc -l <"$T/i/eval.jsonl")" -eq 18 ] || exit 1
 done
 
+# What becomes longer, in the judge's tokens, than was planned gets no reward; the run goes on.
+lily='Once upon a time, there was a little girl named Lily. She loved to play outside in the sunshine.'
+echo "{\"prompt\": \"$lily $lily\"}" >"$T/long"
+sed 's/"weight": 1}, .*/"weight": 1}]}/' "$T/rubric.json" >"$T/one.json"
+"$GWEN" train --model $model --prompts "$T/long" --judge "$T/one.json" --judge-model "$T/tiny" --reward length:8 \
+    --judge-chunk-size 1 --judge-max-tokens 1 --max_completion_length 64 --num_generations 8 \
+    --per_device_train_batch_size 8 --max_steps 1 --seed 3 --out "$T/longer" >/dev/null 2>"$T/err" ||
+    { cat "$T/err"; exit 1; }
+grep -q 'judge: [1-8] of 8 responses get no reward: a response that makes' "$T/err" || { cat "$T/err"; exit 1; }
+
 refused() {
     "$GWEN" train -q --model $model --prompts "$T/prompts.jsonl" --out "$T/new" \
         --max_completion_length 24 "$@" >/dev/null 2>"$T/err" &&
