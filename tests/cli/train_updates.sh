@@ -34,24 +34,22 @@ done
 grep -q '"profile":{"tuned":false,"threads":1,' "$T/b/checkpoint-8/state.json" || exit 1
 
 # A rollout that is damaged: a number that is none, in each of what it has.
-cat >"$T/damage.py" <<'END'
-import json, struct, sys
-path, name, bits = sys.argv[1:]
-data = bytearray(open(path, "rb").read())
-size = struct.unpack("<Q", data[:8])[0]
-begin = 8 + size + json.loads(data[8:8 + size])[name]["data_offsets"][0]
-data[begin:begin + 4] = struct.pack("<I", int(bits, 16))
-open(path, "wb").write(data)
-END
+damage() { # FILE ARRAY BYTES: over its first number
+    local size begin
+    size=$(od -An -t u8 -N 8 "$1" | tr -d ' ')
+    begin=$(tail -c +9 "$1" | head -c "$size" |
+        sed -E "s/.*\"$2\":\{[^}]*\"data_offsets\":\[([0-9]+),.*/\1/")
+    # shellcheck disable=SC2059
+    printf "$3" | dd of="$1" bs=1 seek=$((8 + size + begin)) conv=notrunc status=none
+}
 cut() { # DIR: a run that is to go on within a rollout
     rm -rf "$T/b"
     cp -r "$T/a" "$T/b"
     rm -r "$T/b"/checkpoint-[3-8]
 }
-for what in "old 7fc00000" "ref ff800000" "rewards 7f800000" "scores 7f800000"; do
+for what in 'old \0\0\300\177' 'ref \0\0\200\377' 'rewards \0\0\200\177' 'scores \0\0\200\177'; do
     cut
-    # shellcheck disable=SC2086
-    python3 "$T/damage.py" "$T/b/checkpoint-2/rollout.safetensors" $what || exit 1
+    damage "$T/b/checkpoint-2/rollout.safetensors" "${what% *}" "${what#* }" || exit 1
     train --out "$T/b" "${reuse[@]}" --resume 2>"$T/err" && { echo "taken: $what"; exit 1; }
     sed "s|$T/||g" "$T/err"
 done
