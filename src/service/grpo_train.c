@@ -8,12 +8,25 @@
 
 /* --- options ---------------------------------------------------------------------------------- */
 
+/* What is given and would change nothing. */
+static const char *without_effect(const struct gw_train_config *c) {
+    struct gw_train_config usual;
+    gw_train_config_init(&usual, GW_TRAIN_GRPO);
+    if (c->advantage_estimator != GW_ESTIMATOR_GRPO && c->scale_rewards != GW_SCALE_GROUP)
+        return "scale_rewards has no effect with this advantage_estimator";
+    if (c->loss_type == GW_LOSS_CISPO && !isnan(c->delta)) return "delta has no effect with cispo";
+    if (!c->dynamic_sampling && c->max_resample_rounds != usual.max_resample_rounds)
+        return "max_resample_rounds has no effect without dynamic_sampling";
+    if (!c->log_completions && c->num_completions_to_print != 0)
+        return "num_completions_to_print has no effect without log_completions";
+    return NULL;
+}
+
 enum gwen_status gw_grpo_check(const struct gw_train_config *c, struct gwen_err *err) {
+    const char *useless = without_effect(c);
     const size_t accumulation = c->gradient_accumulation_steps;
     const size_t steps = c->steps_per_generation != 0 ? c->steps_per_generation : accumulation;
-    if (c->advantage_estimator != GW_ESTIMATOR_GRPO && c->scale_rewards != GW_SCALE_GROUP)
-        return gw_fail(err, GWEN_ERR_ARGUMENT,
-                       "scale_rewards has no effect with this advantage_estimator: leave it out");
+    if (useless != NULL) return gw_fail(err, GWEN_ERR_ARGUMENT, "%s: leave it out", useless);
     if (steps >= accumulation && steps * c->num_iterations % accumulation == 0) return GWEN_OK;
     if (accumulation % steps == 0 && c->num_iterations == 1) return GWEN_OK;
     return gw_fail(err, GWEN_ERR_UNSUPPORTED,

@@ -95,6 +95,9 @@ refused "${new[@]}" --num_generation 4
 refused "${new[@]}" --num_iterations 2 --steps_per_generation 1
 refused "${new[@]}" --steps_per_generation 3
 refused "${new[@]}" --advantage_estimator rloo --scale_rewards none
+refused "${new[@]}" --loss_type cispo --delta 2
+refused "${new[@]}" --max_resample_rounds 2
+refused "${new[@]}" --num_completions_to_print 2
 refused "${new[@]}" --loss_type ppo
 refused "${new[@]}" --per_device_train_batch_size 32
 refused "${new[@]}" --reward lenght:3
