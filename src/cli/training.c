@@ -205,7 +205,8 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
     struct gw_runtime *rt = &t->p.rt;
     const struct gw_train_cut cut = {.micro_batch = t->micro_batch,
                                      .tuned = rt->is_tuned ? rt->profile.train_micro_batch : 0,
-                                     .recompute = t->recompute - 1};
+                                     .recompute = t->recompute - 1,
+                                     .stride = t->stride};
     const bool resumed = t->run.checkpoint.len > 0;
     plan->optimizer_bf16 = t->config.optim == GW_OPTIM_ADAMW_BF16;
     GW_TRY(gw_train_plan(&cut, work, rt->budget, plan, err));

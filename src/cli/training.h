@@ -14,6 +14,7 @@ struct gw_training {
     bool resume;
     size_t micro_batch; /* 0: auto */
     int recompute;      /* of the words of GW_TRAINING_OPTIONS */
+    size_t stride;      /* 0: every layer */
     bool has_reference; /* a frozen model has a say: that of the KL, or a judge */
     bool only_check;    /* validate: nothing is loaded, trained or written */
     bool made_out;      /* ... so the folder goes again */
@@ -37,7 +38,9 @@ struct gw_training {
         GW_OPT_COUNT("eval-every", 0, &(t).config.eval_steps, 0, 1e9,                              \
                      "another name of eval_steps"),                                                \
         GW_OPT_CHOICE("recompute", 0, &(t).recompute, "auto|none|attn|layer",                      \
-                      "what the backward pass computes again instead of keeping it")
+                      "what the backward pass computes again instead of keeping it"),              \
+        GW_OPT_COUNT("recompute-stride", 0, &(t).stride, 0, 1 << 16,                               \
+                     "only in every N-th layer, the others keep all; 0: in all")
 
 /* What validate says of itself; its options are those of the command that it checks. */
 extern const char gw_validate_usage[], gw_validate_about[];

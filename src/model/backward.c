@@ -19,6 +19,7 @@ struct step {
     const struct gw_config *c;
     enum gw_panel_format format;
     size_t layer;
+    enum gw_recompute again;
     const struct gw_layer *l;
     struct gw_saves v; /* what was kept, or is computed again */
     struct gw_span rows;
@@ -382,7 +383,7 @@ static void mlp_backward(const struct step *s) {
     const size_t wide_stride = gw_packed_x_stride(s->format, cols);
     to_operands(s, t->dh, hidden, t->dy);
     norm_again(s, s->v.h_mid, s->l->mlp_norm);
-    if (t->opts.recompute == GW_RECOMPUTE_ATTN)
+    if (s->again == GW_RECOMPUTE_ATTN)
         product_again(s, GW_SITE_GATE_UP, &s->l->gate_up, s->l->gate_up_bias, s->v.gate_up, cols);
     act_again(s);
     mark(s, GW_TRAIN_AGAIN);
@@ -578,7 +579,7 @@ static void attention_backward(const struct step *s) {
     weight_grad(s, GW_SITE_O, &s->l->o, t->dy, x_stride, s->v.attn, attn_stride);
     mark(s, GW_TRAIN_DW_O);
     norm_again(s, s->v.h_in, s->l->attn_norm);
-    if (t->opts.recompute == GW_RECOMPUTE_ATTN)
+    if (s->again == GW_RECOMPUTE_ATTN)
         product_again(s, GW_SITE_QKV, &s->l->qkv, s->l->qkv_bias, s->v.qkv, cols);
     queries_again(s);
     mark(s, GW_TRAIN_AGAIN);
@@ -623,6 +624,7 @@ void gw_backward_layer(struct gw_trainer *t, size_t layer, int thread, int n_thr
                      .c = &t->model->cfg,
                      .format = t->model->format,
                      .layer = layer,
+                     .again = gw_recompute_of(&t->opts, layer),
                      .l = &t->model->layers[layer],
                      .v = *kept,
                      .rows = {t->first_row, t->n_rows},
@@ -633,7 +635,7 @@ void gw_backward_layer(struct gw_trainer *t, size_t layer, int thread, int n_thr
     if (kept->stats == NULL) s.v.stats = t->live.stats;
     if (kept->h_mid == NULL) s.v.h_mid = t->live.h_mid;
     if (kept->gate_up == NULL) s.v.gate_up = t->live.gate_up;
-    if (t->opts.recompute == GW_RECOMPUTE_LAYER) layer_again(&s);
+    if (s.again == GW_RECOMPUTE_LAYER) layer_again(&s);
     mark(&s, GW_TRAIN_AGAIN);
     mlp_backward(&s);
     attention_backward(&s);

@@ -62,6 +62,11 @@ static void *carve(struct carver *c, size_t bytes) {
     return at;
 }
 
+enum gw_recompute gw_recompute_of(const struct gw_trainer_opts *o, size_t layer) {
+    return o->recompute_stride > 1 && layer % o->recompute_stride != 0 ? GW_RECOMPUTE_NONE
+                                                                       : o->recompute;
+}
+
 /* What each layer keeps; h_in always. */
 static void carve_saves(struct carver *k, const struct gw_config *c, enum gw_panel_format f,
                         size_t rows, bool attn, bool wide, struct gw_saves *s) {
@@ -79,14 +84,17 @@ static void carve_saves(struct carver *k, const struct gw_config *c, enum gw_pan
 
 static void lay_out_activations(struct carver *k, const struct gw_config *c, enum gw_panel_format f,
                                 const struct gw_trainer_opts *o, struct gw_trainer *t) {
-    const bool attn = o->recompute != GW_RECOMPUTE_LAYER, wide = o->recompute == GW_RECOMPUTE_NONE;
     struct gw_saves unused;
     for (size_t i = 0; i < c->n_layers; i++) {
         struct gw_saves *s = t != NULL ? &t->saves[i] : &unused;
+        const enum gw_recompute again = gw_recompute_of(o, i);
         s->h_in = carve(k, o->max_rows * c->hidden * sizeof(float));
-        carve_saves(k, c, f, o->max_rows, attn, wide, s);
+        carve_saves(k, c, f, o->max_rows, again != GW_RECOMPUTE_LAYER, again == GW_RECOMPUTE_NONE,
+                    s);
     }
-    carve_saves(k, c, f, o->max_rows, !attn, !wide, t != NULL ? &t->live : &unused);
+    /* What is computed again lies here, layer after layer. */
+    carve_saves(k, c, f, o->max_rows, o->recompute == GW_RECOMPUTE_LAYER,
+                o->recompute != GW_RECOMPUTE_NONE, t != NULL ? &t->live : &unused);
 }
 
 #define TAKE(field, bytes)                                                                         \

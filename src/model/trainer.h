@@ -53,11 +53,15 @@ struct gw_trainer_opts {
     size_t max_prompt;      /* longest prompt that is shared (its own gradients are kept) */
     size_t max_step_tokens; /* tokens that go through the model between two finishes */
     enum gw_recompute recompute;
+    size_t recompute_stride; /* only by every so many-th layer, the others keep all; 0, 1: by all */
     bool share_prompts;
     double temperature; /* > 0 */
 };
 
 struct gw_trainer;
+
+/* What the backward pass of a layer computes again. */
+enum gw_recompute gw_recompute_of(const struct gw_trainer_opts *opts, size_t layer);
 
 /* Rows that a pass needs for one sample of the longest group. */
 size_t gw_trainer_min_rows(const struct gw_trainer_opts *opts);

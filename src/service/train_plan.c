@@ -44,6 +44,7 @@ enum gwen_status gw_train_plan(const struct gw_train_cut *cut, const struct gw_t
     plan->trainer = (struct gw_trainer_opts){.max_len = w->max_len,
                                              .max_prompt = w->max_prompt,
                                              .share_prompts = w->max_prompt > 0,
+                                             .recompute_stride = cut->stride,
                                              .max_step_tokens = rows_of(w, w->samples),
                                              .temperature = w->temperature};
     if (plan->trainer.max_step_tokens == SIZE_MAX)

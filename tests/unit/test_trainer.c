@@ -118,6 +118,7 @@ struct way {
     bool share;
     int threads;
     bool one_by_one; /* a call for each group */
+    size_t stride;   /* of what is recomputed */
 };
 
 struct result {
@@ -148,6 +149,7 @@ static void train(const char *name, enum gw_dtype dtype, const struct data *d, s
                                          .max_prompt = PROMPT,
                                          .max_step_tokens = N_SAMPLES * MAX_LEN,
                                          .recompute = way.recompute,
+                                         .recompute_stride = way.stride,
                                          .share_prompts = way.share,
                                          .temperature = 0.75};
     for (size_t i = 0; i < N_SAMPLES; i++)
@@ -197,12 +199,14 @@ static double difference(const struct result *a, const struct result *b) {
 
 /* Ways of cutting that must all give the bits of the first. */
 static const struct way WAYS[] = {
-    {1, MAX_LEN, GW_RECOMPUTE_NONE, true, 1, false},
-    {2, 2 * MAX_LEN, GW_RECOMPUTE_ATTN, true, 2, false},
-    {3, 4 * MAX_LEN, GW_RECOMPUTE_LAYER, true, 3, false},
-    {8, 9 * MAX_LEN, GW_RECOMPUTE_LAYER, true, 2, false},
-    {8, 9 * MAX_LEN, GW_RECOMPUTE_NONE, true, 1, true},
-    {2, 2 * MAX_LEN, GW_RECOMPUTE_LAYER, true, 1, true},
+    {1, MAX_LEN, GW_RECOMPUTE_NONE, true, 1, false, 0},
+    {2, 2 * MAX_LEN, GW_RECOMPUTE_ATTN, true, 2, false, 0},
+    {3, 4 * MAX_LEN, GW_RECOMPUTE_LAYER, true, 3, false, 0},
+    {8, 9 * MAX_LEN, GW_RECOMPUTE_LAYER, true, 2, false, 0},
+    {8, 9 * MAX_LEN, GW_RECOMPUTE_NONE, true, 1, true, 0},
+    {2, 2 * MAX_LEN, GW_RECOMPUTE_LAYER, true, 1, true, 0},
+    {3, 4 * MAX_LEN, GW_RECOMPUTE_LAYER, true, 2, false, 2},
+    {2, 2 * MAX_LEN, GW_RECOMPUTE_ATTN, true, 1, false, 2},
 };
 
 static void cutting_changes_no_bit(const char *name, enum gw_dtype dtype, double rounding) {
