@@ -1,3 +1,4 @@
+# level: any
 # The model of the demonstration is right about one time in three, and some steps of GRPO make it
 # better, of full weights and of an adapter; the demonstration itself runs.
 examples/arithmetic/generate.sh practice 500 1 >"$T/practice.jsonl"

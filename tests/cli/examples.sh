@@ -1,3 +1,4 @@
+# level: any
 # The examples run, with the model that comes with the project.
 for example in gsm8k values; do
     examples/$example/run.sh examples/arithmetic/model "$T/$example" -q --max_steps 2 \

@@ -1,3 +1,4 @@
+# level: any
 # Adapters: sft and train with --use_peft teach them, to bits that do not depend on how the work is
 # cut or on being killed; --adapter puts them on the model; export merges them.
 "$GWEN" init -q --preset tiny --tokenizer tests/fixtures/tiny-tokenizer --seed 5 --out "$T/model" ||

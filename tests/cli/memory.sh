@@ -1,3 +1,4 @@
+# level: any
 # Memory is planned, refused with advice, kept to, and given back when it becomes short: the rows
 # of a rollout stay the same.
 "$GWEN" init -q --preset tiny --tokenizer tests/fixtures/tiny-tokenizer --seed 3 --out "$T/model" ||
