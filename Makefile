@@ -71,7 +71,7 @@ FLAGS_AVX512 := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl
 
 SIMD_SRC := $(wildcard simd/*.c simd/ref/*.c $(if $(ARCH),simd/$(ARCH)/*.c))
 LIB_SRC := $(sort $(shell find src -name '*.c' -not -path 'src/cli/*')) $(SIMD_SRC)
-CLI_SRC := $(if $(shell grep -ls '^int main' src/cli/*.c),$(wildcard src/cli/*.c))
+CLI_SRC := $(sort $(shell find src/cli -name '*.c'))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$1)
 
 # Show "CC file" instead of the command, unless V=1.

@@ -13,8 +13,9 @@ FUZZ_SECONDS ?= 60
 QEMU ?= qemu-aarch64-static
 
 # --- programs ---------------------------------------------------------------------------------
-UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
-UNIT_COMMON := $(call objects,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
+# tests/unit has the folders of src.
+UNIT := $(patsubst tests/unit/%.c,%,$(sort $(shell find tests/unit -name 'test_*.c')))
+UNIT_COMMON := $(call objects,$(wildcard tests/unit/*.c))
 # Tests that have to do with kernels are run at every level.
 UNIT_ISA := $(if $(UNIT),$(patsubst tests/unit/%.c,%,$(shell \
   grep -lE 'GWEN_ISA|gwen_kernels|"level\.h"' $(UNIT:%=tests/unit/%.c))))
@@ -132,7 +133,7 @@ $(HF_VENV)/.done:
 	$(HF_VENV)/bin/pip install -q $(HF_PACKAGES)
 	@touch $@
 check-hf: $(if $(GWEN_PYTHON),,$(HF_VENV)/.done)
-	@GWEN_PYTHON='$(or $(GWEN_PYTHON),$(HF_VENV)/bin/python)' $(MAKE) TESTS='hf/% unit/test_metrics' \
+	@GWEN_PYTHON='$(or $(GWEN_PYTHON),$(HF_VENV)/bin/python)' $(MAKE) TESTS='hf/% unit/service/record/test_metrics' \
 	  LEVELS=native check
 
 ## make asan           all tests with the address and undefined-behaviour sanitizers
@@ -141,7 +142,7 @@ asan:
 
 ## make tsan           the threaded tests with the thread sanitizer
 TSAN_TESTS ?= $(patsubst tests/unit/%.c,unit/%,$(shell grep -l 'gw_pool_create' /dev/null \
-  $(wildcard tests/unit/test_*.c)))
+  $(UNIT:%=tests/unit/%.c)))
 tsan:
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread POOL=pthreads TESTS='$(TSAN_TESTS)' check
 

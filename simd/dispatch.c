@@ -34,7 +34,7 @@ bool gwen_isa_parse(const char *name, enum gwen_isa *isa) {
     return false;
 }
 
-/* --- what the processor has ------------------------------------------------------------ */
+/* --- what the processor has ----------------------------------------------------------------- */
 #if defined(__x86_64__)
 /* The register state that the operating system saves: without it an instruction set that CPUID
  * reports still faults or loses its registers. */
@@ -86,7 +86,7 @@ static bool has_neonbf16(void) { return has_neonfp16() && (getauxval(AT_HWCAP2) 
 
 static bool always(void) { return true; }
 
-/* --- the levels of this build, ascending ------------------------------------------------- */
+/* --- the levels of this build, ascending ---------------------------------------------------- */
 static const struct level {
     enum gwen_isa isa;
     bool (*available)(void);

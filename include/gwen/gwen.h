@@ -72,7 +72,7 @@ GWEN_API const char *gwen_version(void);
 /* Frees memory that the library handed to the caller; NULL is fine. */
 GWEN_API void gwen_free(void *memory);
 
-/* --- models ---------------------------------------------------------------------------------- */
+/* --- models --------------------------------------------------------------------------------- */
 
 /* A model with its tokenizer and its threads. */
 struct gwen_model;
@@ -117,7 +117,7 @@ struct gwen_model_info {
 };
 GWEN_API void gwen_model_get_info(const struct gwen_model *model, struct gwen_model_info *info);
 
-/* --- text ------------------------------------------------------------------------------------- */
+/* --- text ----------------------------------------------------------------------------------- */
 
 /* Encodes UTF-8 text (it may hold NULs).  With add_special, special tokens are added as the
  * tokenizer's own post-processor does (BOS, ...).  *ids is an array of *n ids, to be released by
@@ -131,7 +131,7 @@ GWEN_API enum gwen_status gwen_decode(const struct gwen_model *model, const int3
                                       bool skip_special, char **text, size_t *len,
                                       struct gwen_err *err);
 
-/* --- scoring ---------------------------------------------------------------------------------- */
+/* --- scoring -------------------------------------------------------------------------------- */
 
 struct gwen_sequence {
     const int32_t *ids; /* [n], owned by the caller */
@@ -146,7 +146,7 @@ struct gwen_sequence {
 GWEN_API enum gwen_status gwen_score(struct gwen_model *model, struct gwen_sequence *sequences,
                                      size_t n, double temperature, struct gwen_err *err);
 
-/* --- sampling --------------------------------------------------------------------------------- */
+/* --- sampling ------------------------------------------------------------------------------- */
 
 struct gwen_prompt {
     const int32_t *ids; /* [n], owned by the caller */

@@ -4,7 +4,7 @@
 #include "arm/neon.h"
 #include "ref/math.h"
 
-/* --- packing ----------------------------------------------------------------------------- */
+/* --- packing -------------------------------------------------------------------------------- */
 /* 16 bytes of row j, or zeros where there is no such row.  Words of 32 bits may be pairs of
  * 16 bits, aligned as such: hence bytes. */
 INLINE uint8x16_t load_row(const void *src, size_t stride_bytes, size_t rows, size_t j) {
@@ -82,7 +82,7 @@ static void pack_16x2(uint16_t *dst, const uint16_t *src, size_t stride, size_t 
     gwen_ref_pack_16x2(dst + i * GWEN_PANEL, src + i, stride, rows, k - i);
 }
 
-/* --- conversions ------------------------------------------------------------------------- */
+/* --- conversions ---------------------------------------------------------------------------- */
 static void f32_to_bf16(struct gwen_bf16 *y, const float *x, size_t n) { row_to_bf16(y, x, n); }
 
 static void zip_bf16(struct gwen_bf16 *y, size_t panel_stride, const float *a, const float *b,

@@ -103,7 +103,7 @@ static double two_sum(double a, double b, double *lost) {
     return sum;
 }
 
-/* --- VDPBF16PS ----------------------------------------------------------------------- */
+/* --- VDPBF16PS ------------------------------------------------------------------------------ */
 /* fma(a, b, c) as VDPBF16PS has it: denormal inputs count as 0, a result that is tiny after
  * rounding to 24 bits (with no bound on the exponent) becomes 0, ties go to even. */
 static float fma_flush(float a, float b, float c) {
@@ -127,7 +127,7 @@ static float dot_vdp(float acc, float x0, float x1, float w0, float w1) {
 
 void gwen_ref_gemm_vdp(const struct gwen_tile *t) { gemm_pairs(t, dot_vdp); }
 
-/* --- BFDOT (Arm's BFDotAdd without FEAT_EBF16) ----------------------------------------- */
+/* --- BFDOT (Arm's BFDotAdd without FEAT_EBF16) ---------------------------------------------- */
 /* BFRound: the exact value v + lost (v != 0) to float, rounded to odd, tiny results to 0. */
 static float round_to_odd(double v, double lost) {
     uint64_t u;

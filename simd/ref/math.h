@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-/* --- bits of a float ---------------------------------------------------------------- */
+/* --- bits of a float ------------------------------------------------------------------------ */
 static inline uint32_t gwen_float_bits(float x) {
     uint32_t u;
     memcpy(&u, &x, sizeof u);
@@ -24,7 +24,7 @@ static inline float gwen_float_of_bits(uint32_t u) {
     return x;
 }
 
-/* --- exp of a float ----------------------------------------------------------------- */
+/* --- exp of a float ------------------------------------------------------------------------- */
 /* Constants of gwen_exp; the vector versions use the same ones. */
 #define GWEN_EXP_MIN (-0x1.5d589ep+6f)  /* below: the result would be no normal number, gives 0 */
 #define GWEN_EXP_MAX 0x1.62e42ep+6f     /* above: infinity */
@@ -59,7 +59,7 @@ static inline float gwen_exp(float x) {
     return y;
 }
 
-/* --- 16-bit formats, round to nearest even ------------------------------------------- */
+/* --- 16-bit formats, round to nearest even -------------------------------------------------- */
 static inline float gwen_bf16_to_float(struct gwen_bf16 h) {
     return gwen_float_of_bits((uint32_t)h.bits << 16);
 }
@@ -103,7 +103,7 @@ static inline void gwen_put(void *y, bool bf16, size_t i, float x) {
         ((float *)y)[i] = x;
 }
 
-/* --- sums ---------------------------------------------------------------------------- */
+/* --- sums ----------------------------------------------------------------------------------- */
 /* The fixed tree over 16 lanes that ends every row sum; overwrites l. */
 static inline float gwen_tree16(float l[16]) {
     for (int width = 8; width > 0; width /= 2)
@@ -111,7 +111,7 @@ static inline float gwen_tree16(float l[16]) {
     return l[0];
 }
 
-/* --- double functions, the same bits on every machine --------------------------------- */
+/* --- double functions, the same bits on every machine --------------------------------------- */
 /* Natural logarithm, error about 1 ulp.  log(0) = -inf, log(x < 0) = NaN. */
 double gwen_log(double x);
 /* e^x, error about 1 ulp; overflow gives infinity, denormal results are rounded once more. */

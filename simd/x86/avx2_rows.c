@@ -20,7 +20,7 @@ INLINE __m256 lowest_from(__m256 v, size_t left) {
     return _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), v, _mm256_castsi256_ps(mask_of(left)));
 }
 
-/* --- kernels ------------------------------------------------------------------------------ */
+/* --- kernels -------------------------------------------------------------------------------- */
 INLINE void rmsnorm(float *y, const float *x, const float *w, size_t n, float eps) {
     __m256 low = _mm256_setzero_ps(), high = low;
     for (size_t i = 0; i < n; i += LANES) {

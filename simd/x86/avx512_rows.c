@@ -115,7 +115,7 @@ static size_t argmax(const float *x, size_t n) {
     return 0;
 }
 
-/* --- several rows at once ----------------------------------------------------------------- */
+/* --- several rows at once ------------------------------------------------------------------- */
 #include "by_rows.h"
 
 /* The visible scores of one row, of 16 nv, scaled; others are -inf. */

@@ -50,7 +50,7 @@ static bool write_all(int fd, const char *p, size_t len) {
 /* Some file systems have no fsync for some kinds of file; that is not a loss of data. */
 static bool sync_fd(int fd) { return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP; }
 
-/* --- whole files ----------------------------------------------------------------------- */
+/* --- whole files ---------------------------------------------------------------------------- */
 
 static enum gwen_status open_for_reading(const char *path, int *fd, struct stat *st,
                                          struct gwen_err *err) {
@@ -125,7 +125,7 @@ enum gwen_status gw_file_copy(const char *from, const char *to, struct gwen_err 
     return status;
 }
 
-/* --- mapped files ---------------------------------------------------------------------- */
+/* --- mapped files --------------------------------------------------------------------------- */
 
 static enum gwen_status map_check(const char *path, const struct stat *st, struct gwen_err *err) {
     if (!S_ISREG(st->st_mode))
@@ -204,7 +204,7 @@ void gw_map_release(const struct gw_map *map, size_t offset, size_t len) {
     if (first < last) madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
-/* --- atomic output ---------------------------------------------------------------------- */
+/* --- atomic output -------------------------------------------------------------------------- */
 
 struct gw_out {
     int fd;
@@ -321,7 +321,7 @@ void gw_out_abort(struct gw_out *out) {
     out_free(out);
 }
 
-/* --- folders and paths ------------------------------------------------------------------ */
+/* --- folders and paths ---------------------------------------------------------------------- */
 
 bool gw_file_exists(const char *path) {
     struct stat st;

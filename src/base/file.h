@@ -9,7 +9,7 @@
 #include "base/base.h"
 #include "base/str.h"
 
-/* --- whole files ----------------------------------------------------------------------- */
+/* --- whole files ---------------------------------------------------------------------------- */
 
 /* Appends the content of `path` to *out.  A file of more than `max_bytes`, a directory or a file
  * that cannot be read is an error.  Pipes and devices are read to their end (same limit). */
@@ -22,7 +22,7 @@ enum gwen_status gw_file_write(const char *path, const void *bytes, size_t len,
 /* Copies a regular file, atomically as gw_file_write does, without holding it in memory. */
 enum gwen_status gw_file_copy(const char *from, const char *to, struct gwen_err *err);
 
-/* --- mapped files ---------------------------------------------------------------------- */
+/* --- mapped files --------------------------------------------------------------------------- */
 
 /* A file mapped read-only.  If another process cuts the file short while it is mapped, touching
  * the lost pages raises SIGBUS: the kernel offers no other way, and guarding against it would
@@ -46,7 +46,7 @@ void gw_map_close(struct gw_map *map);
  * leave memory.  What they then hold is undefined. */
 void gw_map_release(const struct gw_map *map, size_t offset, size_t len);
 
-/* --- atomic output, piece by piece ------------------------------------------------------ */
+/* --- atomic output, piece by piece ---------------------------------------------------------- */
 
 struct gw_out; /* a file being written under a temporary name */
 
@@ -61,7 +61,7 @@ enum gwen_status gw_out_commit(struct gw_out *out, struct gwen_err *err);
 /* Removes the temporary file and frees *out; NULL is fine. */
 void gw_out_abort(struct gw_out *out);
 
-/* --- folders and paths ------------------------------------------------------------------ */
+/* --- folders and paths ---------------------------------------------------------------------- */
 
 bool gw_file_exists(const char *path); /* a regular file (links followed) */
 bool gw_dir_exists(const char *path);  /* a directory (links followed) */
@@ -73,7 +73,7 @@ enum gwen_status gw_path_join(struct gw_str *out, const char *dir, const char *n
 /* The part after the last '/'; points into `path`. */
 const char *gw_path_base(const char *path);
 
-/* --- lines ------------------------------------------------------------------------------ */
+/* --- lines ---------------------------------------------------------------------------------- */
 
 struct gw_lines; /* a reader of lines: NULs are kept, the last line may lack its newline */
 

@@ -15,7 +15,7 @@
 
 #define GW_JSON_EXACT ((int64_t)1 << 53) /* doubles below hold every integer exactly */
 
-/* --- paths and messages ------------------------------------------------------------------ */
+/* --- paths and messages --------------------------------------------------------------------- */
 
 /* Appends ".key" or "[i]"; a key that is no plain word is shown in quotes. */
 static void put_step(struct gw_str *s, const cJSON *child, size_t index, bool in_array) {
@@ -141,7 +141,7 @@ static enum gwen_status expected(struct gw_json_node n, const char *what, struct
     return gw_json_fail(n, err, GWEN_ERR_FORMAT, "expected %s, not %s", what, value);
 }
 
-/* --- parsing ----------------------------------------------------------------------------- */
+/* --- parsing -------------------------------------------------------------------------------- */
 
 static int compare_keys(const void *a, const void *b) {
     return strcmp((*(const cJSON *const *)a)->string, (*(const cJSON *const *)b)->string);
@@ -209,7 +209,7 @@ void gw_json_free(struct gw_json_doc *doc) {
     *doc = (struct gw_json_doc){0};
 }
 
-/* --- nodes ------------------------------------------------------------------------------- */
+/* --- nodes ---------------------------------------------------------------------------------- */
 
 struct gw_json_node gw_json_root(const struct gw_json_doc *doc) {
     return (struct gw_json_node){.doc = doc, .v = doc->root};
@@ -252,7 +252,7 @@ size_t gw_json_size(struct gw_json_node n) {
     return count;
 }
 
-/* --- values ------------------------------------------------------------------------------ */
+/* --- values --------------------------------------------------------------------------------- */
 
 enum gwen_status gw_json_as_i64(struct gw_json_node n, int64_t min, int64_t max, int64_t *out,
                                 struct gwen_err *err) {

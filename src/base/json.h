@@ -15,7 +15,7 @@
 #include <cjson/cJSON.h>
 #include <jansson.h>
 
-/* --- configuration ---------------------------------------------------------------------- */
+/* --- configuration -------------------------------------------------------------------------- */
 
 enum { GW_JSON_MAX_DEPTH = 64 };
 
@@ -103,7 +103,7 @@ bool gw_json_put_scalar(struct gw_json_node n, struct gw_str *out);
 /* The value as one short line of JSON for messages, cut off with "..." (truncates to cap). */
 void gw_json_show(struct gw_json_node n, char *buf, size_t cap);
 
-/* --- rows ------------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------------------------- */
 
 /* Parses one line that must hold a JSON object (a byte order mark before line 1 is skipped).  On
  * success the caller owns *out (json_decref).  Errors name file:line:column. */

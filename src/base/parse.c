@@ -40,7 +40,7 @@ int gw_parse_choice(const char *words, const char *text) {
     }
 }
 
-/* --- nearness of names ------------------------------------------------------------------------ */
+/* --- nearness of names ---------------------------------------------------------------------- */
 
 enum { MAX_NAME = 63 };
 

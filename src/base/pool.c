@@ -110,7 +110,7 @@ void gw_pool_share(const struct gw_pool *pool, int thread, size_t n, size_t *beg
     gw_share(n, thread, pool->n_active, begin, end);
 }
 
-/* --- waiting ------------------------------------------------------------------------------- */
+/* --- waiting -------------------------------------------------------------------------------- */
 
 static void cpu_relax(void) {
 #if defined(__x86_64__)
@@ -324,7 +324,7 @@ static void wait_for_end(struct gw_pool *pool, struct worker *me, uint32_t op) {
     } while (!sleep_past(&pool->current, op, me->placed ? &look : NULL));
 }
 
-/* --- what threads call --------------------------------------------------------------------- */
+/* --- what threads call ---------------------------------------------------------------------- */
 
 static bool take_any(struct gw_pool *pool, int thread, size_t n_units, size_t *unit) {
     struct worker *me = &pool->workers[thread];
@@ -370,7 +370,7 @@ void gw_pool_bind(struct gw_pool *pool, const struct gw_hw *hw, enum gw_bind bin
             pool->bound = false;
 }
 
-/* --- runs ---------------------------------------------------------------------------------- */
+/* --- runs ----------------------------------------------------------------------------------- */
 
 /* Binds the calling thread, unless it cannot be found out how to undo that. */
 static void place(struct worker *me) {

@@ -22,9 +22,9 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "checkpoint/dtype.h"
 #include "cli/progress_bar.h"
 #include "gwen_simd.h"
-#include "model/dtype.h"
 
 enum gw_exit { GW_EXIT_OK = 0, GW_EXIT_FAILED = 1, GW_EXIT_USAGE = 2 };
 
@@ -176,8 +176,7 @@ int gw_cli_usage(struct gw_cli *cli, const char *fmt, ...) GW_PRINTF(2, 3);
 /* Zeroed memory that is freed as the program ends; ends it when there is none. */
 void *gw_cli_alloc(struct gw_cli *cli, size_t bytes);
 
-/* --- ends and output ---------------------------------------------------------------------------
- */
+/* --- ends and output ------------------------------------------------------------------------ */
 
 /* The exit status of a command that came to `status`; prints *err as one line. */
 int gw_cli_end(struct gw_cli *cli, enum gwen_status status, const struct gwen_err *err);
@@ -189,8 +188,7 @@ enum gwen_status gw_cli_put(struct gw_cli *cli, struct gw_str *s, struct gwen_er
 /* A gwen_progress_fn (user: the cli): draws the bar on a terminal; false once interrupted. */
 bool gw_cli_progress(void *cli, const struct gwen_progress *progress);
 
-/* --- signals ------------------------------------------------------------------------------------
- */
+/* --- signals -------------------------------------------------------------------------------- */
 
 /* From now on the first SIGINT or SIGTERM is remembered, the second ends the program at once;
  * writing to a closed pipe is an error instead of a signal. */
@@ -200,8 +198,7 @@ int gw_interrupt_signal(void);
 /* For callbacks that say whether to go on; ctx is not used. */
 bool gw_interrupt_none(void *ctx);
 
-/* --- parts of parsing (parse.c, value.c, config_file.c, help.c) ---------------------------------
- */
+/* --- parts of parsing (parse.c, value.c, config_file.c, help.c) ----------------------------- */
 
 /* Row of options by name ('-' and '_' are the same), NULL: none; *slot is its place in `given`. */
 const struct gw_option *gw_option_find(const struct gw_cli *cli, const char *name, size_t len,

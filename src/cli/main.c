@@ -15,7 +15,7 @@ static const struct gw_command COMMANDS[] = {
 #undef GW_COMMAND
 };
 
-/* --- messages --------------------------------------------------------------------------------- */
+/* --- messages ------------------------------------------------------------------------------- */
 
 static void on_log(void *user, enum gwen_log_level level, const char *message) {
     struct gw_cli *cli = user;
@@ -56,7 +56,7 @@ bool gw_cli_progress(void *user, const struct gwen_progress *progress) {
     return gw_interrupt_signal() == 0;
 }
 
-/* --- memory ----------------------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------------------------- */
 
 struct gw_owned {
     struct gw_owned *next;
@@ -74,7 +74,7 @@ void *gw_cli_alloc(struct gw_cli *cli, size_t bytes) {
     return o->data;
 }
 
-/* --- output ----------------------------------------------------------------------------------- */
+/* --- output --------------------------------------------------------------------------------- */
 
 /* Not through stdio: its write gives up, and loses track of what was written, when a signal
  * comes. */
@@ -115,7 +115,7 @@ static int close_output(const struct gw_cli *cli, int code) {
     return GW_EXIT_FAILED;
 }
 
-/* --- main ------------------------------------------------------------------------------------- */
+/* --- main ----------------------------------------------------------------------------------- */
 
 static int run_command(struct gw_cli *cli, int argc, char **argv) {
     for (size_t i = 0; i < GW_ARRAY_LEN(COMMANDS); i++) {

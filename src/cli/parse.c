@@ -103,7 +103,7 @@ static void add_common(struct gw_cli *cli) {
     memcpy(cli->common_options, rows, sizeof rows);
 }
 
-/* --- one walk over the line ------------------------------------------------------------------- */
+/* --- one walk over the line ----------------------------------------------------------------- */
 
 struct walk {
     int argc, at;
@@ -211,8 +211,7 @@ static bool apply_sets(struct gw_cli *cli) {
     return true;
 }
 
-/* --- the environment
- * ------------------------------------------------------------------------------ */
+/* --- the environment ------------------------------------------------------------------------ */
 
 /* The names of this processor family's levels, and `name`'s among them. */
 static bool parse_isa(const char *name, enum gwen_isa *isa, struct gw_str *names) {
@@ -292,7 +291,7 @@ static bool resolve_dtype(struct gw_cli *cli) {
     return false;
 }
 
-/* --- all together ----------------------------------------------------------------------------- */
+/* --- all together --------------------------------------------------------------------------- */
 
 static bool parse(struct gw_cli *cli, int argc, char **argv, int *code) {
     *code = GW_EXIT_USAGE;

@@ -4,7 +4,7 @@
 #define GW_CLI_TOKENIZE_H
 
 #include "base/json.h"
-#include "cli/runtime.h"
+#include "cli/with_model.h"
 
 #include <time.h>
 

@@ -2,7 +2,7 @@
 #include "cli/tokenize.h"
 
 #include "base/file.h"
-#include "model/chat.h"
+#include "text/chat.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/parse.h"
-#include "service/train_config.h"
+#include "service/train/config.h"
 
 #include <errno.h>
 #include <math.h>
@@ -144,8 +144,7 @@ bool gw_option_set(struct gw_cli *cli, size_t slot, const char *where, const cha
     return false;
 }
 
-/* --- for -h
- * ----------------------------------------------------------------------------------------- */
+/* --- for -h --------------------------------------------------------------------------------- */
 
 static void show_choice(const struct gw_option *o, struct gw_str *s) {
     const char *word = o->arg;

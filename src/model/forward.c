@@ -17,7 +17,7 @@ static size_t qkv_cols(const struct gw_config *c) {
 
 size_t gw_gate_up_cols(const struct gw_config *c) { return 2 * gw_round_up(c->ffn, GWEN_PANEL); }
 
-/* --- memory ------------------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------------------------- */
 
 struct sizes {
     size_t h, x, qkv, q, act, lora_u, head_x, scratch, tokens, rows, spans, out_rows;
@@ -126,7 +126,7 @@ void gw_workspace_free(struct gw_workspace *ws) {
     free(ws);
 }
 
-/* --- profile ------------------------------------------------------------------------------- */
+/* --- profile -------------------------------------------------------------------------------- */
 
 const char *gw_op_name(enum gw_op op) {
     static const char *const names[GW_OP_COUNT] = {"embed", "norm",    "qkv",  "rotate", "attend",
@@ -141,7 +141,7 @@ void gw_profile_mark(const struct gw_workspace *ws, enum gw_op op, int thread) {
     ws->profile->last_ns = now;
 }
 
-/* --- what happens to a finished piece of a product ----------------------------------------- */
+/* --- what happens to a finished piece of a product ------------------------------------------ */
 
 /* y[m][n] (+)= c + bias, y row-major float. */
 struct to_float {
@@ -221,7 +221,7 @@ static void linear(const struct gw_workspace *ws, enum gw_op op, size_t layer, e
     gw_profile_mark(ws, op, thread);
 }
 
-/* --- the parts of a layer ------------------------------------------------------------------ */
+/* --- the parts of a layer ------------------------------------------------------------------- */
 
 static void embed(const struct gw_workspace *ws, int thread) {
     for (size_t r; gw_pool_next(ws->pool, thread, ws->batch.n_rows, &r);)

@@ -135,7 +135,7 @@ void gw_kv_give_back(struct gw_kv *kv, size_t most) {
     }
 }
 
-/* --- sequences -------------------------------------------------------------------------------- */
+/* --- sequences ------------------------------------------------------------------------------ */
 
 static uint32_t take(struct gw_kv *kv) {
     uint32_t block = kv->free_list[--kv->n_free];

@@ -22,8 +22,7 @@ static const struct {
     [GW_LORA_DOWN] = {GW_TENSOR_DOWN, GW_SITE_DOWN},
 };
 
-/* --- layout -------------------------------------------------------------------------------------
- */
+/* --- layout --------------------------------------------------------------------------------- */
 
 /* Rows and columns of a packed matrix of the base model. */
 static void site_shape(const struct gw_config *cfg, enum gw_site site, size_t *n, size_t *k) {
@@ -225,8 +224,7 @@ enum gwen_status gw_lora_create(struct gw_model *m, const struct gw_lora_opts *o
     return GWEN_OK;
 }
 
-/* --- packing ------------------------------------------------------------------------------------
- */
+/* --- packing -------------------------------------------------------------------------------- */
 
 /* Packs 16 rows of float, each of k elements (NULL: zeros), as panel `panel`. */
 static void pack_rows(const struct gwen_kernels *kern, struct gw_packed *w, size_t panel,
@@ -328,8 +326,7 @@ enum gwen_status gw_lora_update(struct gw_model *m, const float *values, struct 
     return GWEN_OK;
 }
 
-/* --- merging ------------------------------------------------------------------------------------
- */
+/* --- merging -------------------------------------------------------------------------------- */
 
 /* The part of a site that is the adapter of tensor `kind`, or NULL. */
 static const struct gw_lora_part *part_for(const struct gw_lora *l, enum gw_tensor_kind kind,
@@ -376,8 +373,7 @@ void gw_lora_merge(const struct gw_lora *l, const struct gw_params *params, floa
         }
 }
 
-/* --- in the passes ------------------------------------------------------------------------------
- */
+/* --- in the passes -------------------------------------------------------------------------- */
 
 /* Columns of the site's width that columns n0..n0+n of its matrix have to do with, widened to
  * pairs. */

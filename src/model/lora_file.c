@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "model/safetensors.h"
+#include "checkpoint/safetensors/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +15,7 @@ static const char *const names[GW_LORA_MODULES] = {"q_proj",    "k_proj",  "v_pr
 
 const char *gw_lora_module_name(enum gw_lora_module module) { return names[module]; }
 
-/* --- the configuration ---------------------------------------------------------------------------
- */
+/* --- the configuration ---------------------------------------------------------------------- */
 
 /* Fields that are read, and those that change no result. */
 static bool is_known(const char *key) {
@@ -167,8 +166,7 @@ enum gwen_status gw_lora_parse(const struct gw_json_doc *doc, const struct gw_co
     return GWEN_OK;
 }
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 static enum gwen_status read_tensor(const struct gwen_kernels *kern,
                                     const struct gw_safetensors *st, const struct gw_param *p,
@@ -275,8 +273,7 @@ enum gwen_status gw_lora_load(struct gw_model *m, const char *dir, struct gwen_e
     return GWEN_OK;
 }
 
-/* --- writing -------------------------------------------------------------------------------------
- */
+/* --- writing -------------------------------------------------------------------------------- */
 
 static void put_layers(struct gw_str *s, const struct gw_lora *l) {
     bool all = true;

@@ -1,9 +1,9 @@
 /* model.c - layout of a model's memory and the load itself; packing is in pack.c. */
 #include "model/model.h"
 
+#include "checkpoint/safetensors/safetensors.h"
 #include "model/lora.h"
 #include "model/pack.h"
-#include "model/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>

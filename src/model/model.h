@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
-#include "model/config.h"
+#include "checkpoint/config/config.h"
 #include "ops/linear.h"
 
 struct gw_layer {

@@ -332,7 +332,7 @@ enum gwen_status gw_pack_model(struct gw_model *m, const struct gw_safetensors *
     return status;
 }
 
-/* --- again and again -------------------------------------------------------------------------- */
+/* --- again and again ------------------------------------------------------------------------ */
 
 enum gwen_status gw_packer_create(struct gw_model *m, const struct gw_params *params,
                                   struct gw_pool *pool, struct gw_packer **out,

@@ -2,9 +2,9 @@
 #ifndef GW_PACK_H
 #define GW_PACK_H
 
+#include "checkpoint/safetensors/safetensors.h"
 #include "model/model.h"
 #include "model/params.h"
-#include "model/safetensors.h"
 
 /* Fills every weight of *m (laid out, zeroed) from a checked file.  Each thread packs the column
  * groups that gw_linear will later give it.  NaN and infinite weights, and values that float16
@@ -12,7 +12,7 @@
 enum gwen_status gw_pack_model(struct gw_model *m, const struct gw_safetensors *st,
                                struct gw_pool *pool, struct gwen_err *err);
 
-/* --- weights that are trained ----------------------------------------------------------------- */
+/* --- weights that are trained --------------------------------------------------------------- */
 
 /* Packs a model's weights again and again, in memory of its own; model, params (those of the whole
  * model) and pool must live on. */

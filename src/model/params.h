@@ -7,7 +7,7 @@
 #ifndef GW_PARAMS_H
 #define GW_PARAMS_H
 
-#include "model/config.h"
+#include "checkpoint/config/config.h"
 
 struct gw_param {
     char name[2 * GW_TENSOR_NAME_MAX]; /* as in the file that it is saved to */

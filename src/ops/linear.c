@@ -26,7 +26,7 @@ enum {
     LINE = 64           /* bytes */
 };
 
-/* --- how products are cut ---------------------------------------------------------------- */
+/* --- how products are cut ------------------------------------------------------------------- */
 #define CUT                                                                                        \
     { 0, 32768, 8192 }
 const struct gw_linear_tuning gw_linear_default = {{CUT, CUT, CUT, CUT, CUT, CUT}};
@@ -53,7 +53,7 @@ bool gw_linear_tuning_valid(const struct gw_linear_tuning *t) {
     return true;
 }
 
-/* --- layout ------------------------------------------------------------------------------ */
+/* --- layout --------------------------------------------------------------------------------- */
 static size_t elem_bytes(enum gw_panel_format format) { return format == GW_PANEL_F32 ? 4 : 2; }
 
 static size_t padded_k(enum gw_panel_format format, size_t k) {
@@ -87,7 +87,7 @@ size_t gw_packed_x_stride(enum gw_panel_format format, size_t k) {
     return bytes % 1024 == 0 ? bytes + LINE : bytes;
 }
 
-/* --- packing ----------------------------------------------------------------------------- */
+/* --- packing -------------------------------------------------------------------------------- */
 void gw_packed_set_panel(const struct gwen_kernels *kern, struct gw_packed *p, size_t panel,
                          const void *const rows[GWEN_PANEL]) {
     /* The rows may lie anywhere, at any alignment (a mapped file): each step copies a piece of
@@ -164,7 +164,7 @@ void gw_packed_get_panel(const struct gwen_kernels *kern, const struct gw_packed
                 ((const uint16_t *)(const void *)data)[panel_index(p->format, j, k)];
 }
 
-/* --- products ---------------------------------------------------------------------------- */
+/* --- products ------------------------------------------------------------------------------- */
 /* The micro-kernel of a format and what surrounds it. */
 struct micro {
     void (*run)(const struct gwen_tile *t);

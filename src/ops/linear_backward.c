@@ -58,8 +58,7 @@ static void paced_gemm(const struct gwen_kernels *kern, enum gw_panel_format for
     }
 }
 
-/* --- dX ----------------------------------------------------------------------------------------
- */
+/* --- dX ------------------------------------------------------------------------------------- */
 
 enum { GROUP_PAIRS = GW_GROUP_COLS / 2 };
 
@@ -195,8 +194,7 @@ void gw_linear_dx(const struct gw_linear_dx *a, gw_linear_done *done, void *ctx,
     }
 }
 
-/* --- dW ----------------------------------------------------------------------------------------
- */
+/* --- dW ------------------------------------------------------------------------------------- */
 
 static size_t padded(enum gw_panel_format format, size_t n) {
     return format == GW_PANEL_BF16X2 ? gw_round_up(n, 2) : n;

@@ -21,8 +21,7 @@
 /* The format of products in which both sides are activations of a model in `format`. */
 enum gw_panel_format gw_token_format(enum gw_panel_format format);
 
-/* --- dX ----------------------------------------------------------------------------------------
- */
+/* --- dX ------------------------------------------------------------------------------------- */
 
 struct gw_linear_dx {
     const struct gwen_kernels *kern;
@@ -46,8 +45,7 @@ size_t gw_linear_dx_scratch_bytes(void);
 void gw_transpose_panels(const struct gwen_kernels *kern, const struct gw_packed *w, size_t k0,
                          size_t n_panels, void *dst, size_t dst_stride);
 
-/* --- dW ----------------------------------------------------------------------------------------
- */
+/* --- dW ------------------------------------------------------------------------------------- */
 
 /* Rows of activations as the reduction of a product. */
 struct gw_token_pack {

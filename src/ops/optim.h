@@ -5,8 +5,7 @@
 #include "base/rng.h"
 #include "gwen_simd.h"
 
-/* --- learning rate ------------------------------------------------------------------------------
- */
+/* --- learning rate -------------------------------------------------------------------------- */
 
 enum gw_schedule_kind {
     GW_SCHEDULE_CONSTANT, /* with warm-up: transformers' constant_with_warmup */
@@ -25,8 +24,7 @@ struct gw_schedule {
  * warm-up the first step's is 0. */
 double gw_schedule_lr(const struct gw_schedule *s, size_t step);
 
-/* --- gradient ------------------------------------------------------------------------------------
- */
+/* --- gradient ------------------------------------------------------------------------------- */
 
 enum { GW_NORM_BLOCK = 16384 }; /* floats whose squares are summed at a time: part of the result */
 
@@ -37,8 +35,7 @@ double gw_sum_squares(const struct gwen_kernels *kern, const float *x, size_t n)
  * is 0. */
 double gw_clip_factor(double norm, double max_norm);
 
-/* --- AdamW --------------------------------------------------------------------------------------
- */
+/* --- AdamW ---------------------------------------------------------------------------------- */
 
 struct gw_adamw_opts {
     double beta1, beta2, eps, weight_decay;

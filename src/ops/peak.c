@@ -71,7 +71,7 @@ static struct rates measure(struct gw_pool *pool, work_fn *work, void *ctx, doub
     return (struct rates){m.best, m.elapsed > 0 ? m.amount / m.elapsed : 0};
 }
 
-/* --- computing --------------------------------------------------------------------------- */
+/* --- computing ------------------------------------------------------------------------------ */
 struct flops_work {
     double (*peak)(size_t n);
     size_t n;
@@ -95,7 +95,7 @@ double gw_peak_flops(const struct gwen_kernels *kern, enum gw_panel_format forma
     return measure(pool, flops_thread, &w, seconds).best;
 }
 
-/* --- reading ------------------------------------------------------------------------------ */
+/* --- reading -------------------------------------------------------------------------------- */
 /* The buffer is read one slice after another: a slice is what a measurement takes. */
 struct read_work {
     const struct gwen_kernels *kern;

@@ -1,10 +1,10 @@
 /* api.c - the public interface over the layers below: checks, defaults and sizes, no arithmetic. */
 #include "base/budget.h"
 #include "base/hw.h"
-#include "model/engine.h"
-#include "model/generation_config.h"
-#include "model/scorer.h"
-#include "model/tokenizer.h"
+#include "checkpoint/config/generation.h"
+#include "engine/engine.h"
+#include "engine/scorer.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static const struct gw_budget *watch_memory(struct gwen_model *m) {
     return &m->watch.budget;
 }
 
-/* --- models ---------------------------------------------------------------------------------- */
+/* --- models --------------------------------------------------------------------------------- */
 
 static enum gw_dtype to_dtype(enum gwen_dtype t) {
     switch (t) {
@@ -124,7 +124,7 @@ void gwen_model_get_info(const struct gwen_model *m, struct gwen_model_info *inf
     memcpy(info, &i, GW_MIN(info->struct_size, sizeof i));
 }
 
-/* --- text ------------------------------------------------------------------------------------- */
+/* --- text ----------------------------------------------------------------------------------- */
 
 static enum gwen_status need_tokenizer(const struct gwen_model *m, struct gwen_err *err) {
     if (m->tokenizer != NULL) return GWEN_OK;
@@ -167,7 +167,7 @@ enum gwen_status gwen_decode(const struct gwen_model *m, const int32_t *ids, siz
     return GWEN_OK;
 }
 
-/* --- scoring ---------------------------------------------------------------------------------- */
+/* --- scoring -------------------------------------------------------------------------------- */
 
 /* Refuses work that does not fit beside the weights. */
 static enum gwen_status check_memory(const struct gwen_model *m, size_t kv, size_t scratch,
@@ -216,7 +216,7 @@ enum gwen_status gwen_score(struct gwen_model *m, struct gwen_sequence *sequence
     return status;
 }
 
-/* --- sampling --------------------------------------------------------------------------------- */
+/* --- sampling ------------------------------------------------------------------------------- */
 
 struct sampling {
     const struct gwen_prompt *prompts;

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/config.h"
-#include "model/generation_config.h"
+#include "checkpoint/config/config.h"
+#include "checkpoint/config/generation.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "service/metrics.h"
-#include "service/tfevents.h"
+#include "service/record/metrics.h"
+#include "service/record/tfevents.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

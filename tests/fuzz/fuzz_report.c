@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/tree.h"
-#include "service/report.h"
+#include "service/report/report.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,8 +7,8 @@
 
 #include "base/base.h"
 #include "base/str.h"
-#include "service/reward.h"
-#include "service/reward_internal.h"
+#include "service/reward/impl.h"
+#include "service/reward/reward.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

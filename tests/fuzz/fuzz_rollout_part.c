@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "service/rollout_file.h"
+#include "service/rollout/file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/rubric.h"
+#include "service/judge/rubric.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "service/sft_data.h"
+#include "service/train/sft/data.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/train_config.h"
+#include "service/train/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/tune_profile.h"
+#include "service/tune/profile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 #include "golden.h"
 
 #include "base/file.h"
-#include "model/chat.h"
+#include "text/chat.h"
 
 #include <stdio.h>
 #include <stdlib.h>

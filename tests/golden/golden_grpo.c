@@ -4,7 +4,7 @@
 #include "golden_sft.h"
 
 #include "base/file.h"
-#include "ops/grpo.h"
+#include "ops/loss.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -50,8 +50,7 @@ struct grpo_case {
     const struct policy *policy;
 };
 
-/* --- the batch ----------------------------------------------------------------------------------
- */
+/* --- the batch ------------------------------------------------------------------------------ */
 
 static enum gwen_status read_batch(struct subject *s, struct gwen_err *err) {
     const struct gw_safetensors *st = s->golden;
@@ -146,8 +145,7 @@ static enum gwen_status run_policy(struct subject *s, struct policy *p, const ch
     return GWEN_OK;
 }
 
-/* --- advantages
- * ----------------------------------------------------------------------------------- */
+/* --- advantages ----------------------------------------------------------------------------- */
 
 static const char *const SCALES[] = {
     [GW_ADVANTAGE_GROUP] = "group", [GW_ADVANTAGE_BATCH] = "batch", [GW_ADVANTAGE_NONE] = "none"};
@@ -199,8 +197,7 @@ static enum gwen_status check_advantages(struct subject *s, struct gwen_err *err
     return status;
 }
 
-/* --- cases ---------------------------------------------------------------------------------------
- */
+/* --- cases ---------------------------------------------------------------------------------- */
 
 static enum gwen_status choice(struct gw_json_node n, const char *key, const char *const *names,
                                size_t count, size_t *out, struct gwen_err *err) {
@@ -350,8 +347,7 @@ static enum gwen_status run_cases(struct subject *s, struct gwen_err *err) {
     return GWEN_OK;
 }
 
-/* --- gradients
- * ------------------------------------------------------------------------------------ */
+/* --- gradients ------------------------------------------------------------------------------ */
 
 struct gradient {
     struct subject *s;
@@ -404,8 +400,7 @@ static enum gwen_status run_gradients(struct subject *s, struct gwen_err *err) {
     return GWEN_OK;
 }
 
-/* --- all
- * ------------------------------------------------------------------------------------------ */
+/* --- all ------------------------------------------------------------------------------------ */
 
 static enum gwen_status open_subject(struct subject *s, struct gwen_err *err) {
     char *manifest = golden_path(s->dir, "grpo/golden.json");

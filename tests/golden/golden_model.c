@@ -40,8 +40,7 @@ void golden_model_close(struct golden_model *m) {
     *m = (struct golden_model){0};
 }
 
-/* --- scoring ------------------------------------------------------------------------------------
- */
+/* --- scoring -------------------------------------------------------------------------------- */
 
 static void keep(void *ctx, size_t index, size_t t, const float *z) {
     struct golden_scores *s = (struct golden_scores *)ctx + index;
@@ -100,8 +99,7 @@ enum gwen_status golden_score(const struct golden_model *m, const int32_t *const
     return status;
 }
 
-/* --- greedy decoding ----------------------------------------------------------------------------
- */
+/* --- greedy decoding ------------------------------------------------------------------------ */
 
 struct greedy {
     const int32_t *const *prompts;
@@ -166,8 +164,7 @@ enum gwen_status golden_greedy(const struct golden_model *m, const int32_t *cons
     return status;
 }
 
-/* --- comparing ----------------------------------------------------------------------------------
- */
+/* --- comparing ------------------------------------------------------------------------------ */
 
 size_t golden_first_difference(const int32_t *ids, const int32_t *wanted, const float *margin,
                                size_t n_new) {

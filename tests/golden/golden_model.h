@@ -5,14 +5,14 @@
 
 #include "golden.h"
 
-#include "model/engine.h"
-#include "model/safetensors.h"
-#include "model/scorer.h"
+#include "checkpoint/safetensors/safetensors.h"
+#include "engine/engine.h"
+#include "engine/scorer.h"
 
 /* The highest instruction set to use, from GWEN_ISA; GWEN_ISA_COUNT: no cap. */
 enum gwen_isa golden_isa(void);
 
-/* --- the reference ---------------------------------------------------------------------------- */
+/* --- the reference -------------------------------------------------------------------------- */
 
 /* A tensor of golden.safetensors, with the rank and dtype (I32 or F32) wanted; rows beyond its
  * rank count 1. */
@@ -24,8 +24,7 @@ struct golden_tensor {
 enum gwen_status golden_get(const struct gw_safetensors *st, const char *name, enum gw_dtype dtype,
                             size_t rank, struct golden_tensor *t, struct gwen_err *err);
 
-/* --- a model ------------------------------------------------------------------------------------
- */
+/* --- a model -------------------------------------------------------------------------------- */
 
 struct golden_model {
     struct gw_pool *pool;

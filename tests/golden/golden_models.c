@@ -37,8 +37,7 @@ static void compare(struct subject *s, const char *what, const float *got, const
                 worst, tolerance);
 }
 
-/* --- logits and log-probabilities ---------------------------------------------------------------
- */
+/* --- logits and log-probabilities ----------------------------------------------------------- */
 
 static enum gwen_status check_prompts(struct subject *s, struct gwen_err *err) {
     struct golden_tensor logits, logprobs;
@@ -88,8 +87,7 @@ static enum gwen_status check_long(struct subject *s, struct gwen_err *err) {
     return GWEN_OK;
 }
 
-/* --- hidden states ------------------------------------------------------------------------------
- */
+/* --- hidden states -------------------------------------------------------------------------- */
 
 struct trace {
     float *h; /* [layers + 2][rows][hidden] */
@@ -154,8 +152,7 @@ static enum gwen_status check_hidden(struct subject *s, struct gwen_err *err) {
     return status;
 }
 
-/* --- greedy decoding
- * ------------------------------------------------------------------------------ */
+/* --- greedy decoding ------------------------------------------------------------------------ */
 
 /* What was recorded while sampling is what scoring the same tokens gives, to the last bit. */
 static enum gwen_status check_scored(struct subject *s, const int32_t *ids, const float *logprobs,
@@ -206,8 +203,7 @@ static enum gwen_status check_greedy(struct subject *s, struct gwen_err *err) {
     return status;
 }
 
-/* --- config.v4.json
- * ------------------------------------------------------------------------------- */
+/* --- config.v4.json ------------------------------------------------------------------------- */
 
 /* Links every file of the model into `to`, config.v4.json under the name config.json. */
 static enum gwen_status link_files(const char *from, const char *to, struct gwen_err *err) {
@@ -281,8 +277,7 @@ static enum gwen_status check_v4(struct subject *s, struct gwen_err *err) {
     return status;
 }
 
-/* --- a model
- * -------------------------------------------------------------------------------------- */
+/* --- a model -------------------------------------------------------------------------------- */
 
 static enum gwen_status open_subject(struct subject *s, struct gwen_err *err) {
     GW_TRY(golden_model_open(s->dir, &s->model, err));

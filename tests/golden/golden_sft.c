@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the batch ----------------------------------------------------------------------------------
- */
+/* --- the batch ------------------------------------------------------------------------------ */
 
 enum gwen_status golden_batch_open(const struct gw_safetensors *st, struct golden_batch *b,
                                    struct gwen_err *err) {
@@ -89,8 +88,7 @@ enum gwen_status golden_batch_gradients(const struct golden_batch *b, struct gw_
     return GWEN_OK;
 }
 
-/* --- the manifest -------------------------------------------------------------------------------
- */
+/* --- the manifest --------------------------------------------------------------------------- */
 
 static enum gwen_status number(struct gw_json_node n, const char *key, double *out,
                                struct gwen_err *err) {
@@ -144,8 +142,7 @@ enum gwen_status golden_steps_read(struct gw_json_node root, struct golden_steps
     return GWEN_OK;
 }
 
-/* --- comparing ----------------------------------------------------------------------------------
- */
+/* --- comparing ------------------------------------------------------------------------------ */
 
 void golden_compare_number(const char *name, const char *what, double got, double wanted,
                            double tolerance, struct golden_counts *counts) {

@@ -5,8 +5,8 @@
 
 #include "golden_model.h"
 
-#include "model/optimizer.h"
-#include "model/trainer.h"
+#include "train/optimizer.h"
+#include "train/trainer.h"
 
 /* loss = -(sum of the masked targets' log-probabilities) / (how many there are). */
 struct golden_batch {

@@ -3,7 +3,7 @@
 #include "golden_model.h"
 
 #include "base/file.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -43,8 +43,7 @@ static enum gwen_status check_text(struct stories *s, const char *what, const in
     return status;
 }
 
-/* --- greedy stories -----------------------------------------------------------------------------
- */
+/* --- greedy stories ------------------------------------------------------------------------- */
 
 /* The continuation of the ids in front is `wanted`, where no margin is known: all of it. */
 static enum gwen_status check_story(struct stories *s, const char *what, const int32_t *prompt,
@@ -122,8 +121,7 @@ static enum gwen_status check_reference(struct stories *s, struct gwen_err *err)
                        err);
 }
 
-/* --- likelihood ---------------------------------------------------------------------------------
- */
+/* --- likelihood ----------------------------------------------------------------------------- */
 
 /* The windows are the first tokens of the text. */
 static enum gwen_status check_eval_ids(struct stories *s, const struct golden_tensor *ids,
@@ -194,8 +192,7 @@ static enum gwen_status check_likelihood(struct stories *s, struct gwen_err *err
     return GWEN_OK;
 }
 
-/* --- all of it ----------------------------------------------------------------------------------
- */
+/* --- all of it ------------------------------------------------------------------------------ */
 
 static enum gwen_status open_stories(struct stories *s, const char *dir, struct gwen_err *err) {
     char *manifest = golden_path(dir, "stories/golden.json");

@@ -7,7 +7,7 @@
 #include "golden.h"
 
 #include "base/file.h"
-#include "model/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ struct expected_text {
     size_t len;
 };
 
-/* --- rows ------------------------------------------------------------------------------------ */
+/* --- rows ----------------------------------------------------------------------------------- */
 
 /* What went wrong first; NULL so far. */
 typedef const char *verdict;
@@ -149,7 +149,7 @@ static enum gwen_status check_decode_row(const struct vectors *v, const struct g
     return status;
 }
 
-/* --- files ----------------------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------------------------- */
 
 typedef enum gwen_status check_row_fn(const struct vectors *v, const struct gw_row *row,
                                       verdict *bad, struct gwen_err *err);
@@ -247,7 +247,7 @@ static void check_folder(const char *dir, const char *name, struct gw_json_node 
     free(decode);
 }
 
-/* --- the stories' tokenizer ------------------------------------------------------------------ */
+/* --- the stories' tokenizer ----------------------------------------------------------------- */
 
 static void check_stories(const char *dir, struct golden_counts *counts) {
     char *rows = golden_path(dir, "stories/tokenizer.jsonl");

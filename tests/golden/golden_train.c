@@ -124,8 +124,7 @@ static void run_name(const char *dir, const char *name, const struct tolerances 
     gw_json_free(&s.manifest);
 }
 
-/* --- schedules ----------------------------------------------------------------------------------
- */
+/* --- schedules ------------------------------------------------------------------------------ */
 
 static enum gwen_status read_schedule(struct gw_json_node n, struct gw_schedule *s, bool *known,
                                       struct gwen_err *err) {
@@ -193,8 +192,7 @@ static void run_schedules(const char *dir, struct golden_counts *counts) {
     free(path);
 }
 
-/* --- all -----------------------------------------------------------------------------------------
- */
+/* --- all ------------------------------------------------------------------------------------ */
 
 void golden_train(const char *dir, struct golden_counts *counts) {
     char *train = golden_path(dir, "train");

@@ -21,7 +21,7 @@ static const struct kind {
     {"grpo", "grpo", golden_grpo},
 };
 
-/* --- counting --------------------------------------------------------------------------------- */
+/* --- counting ------------------------------------------------------------------------------- */
 
 static void vreport(const char *verdict, const char *fmt, va_list ap) {
     printf("%s ", verdict);
@@ -58,7 +58,7 @@ void golden_skip(struct golden_counts *counts, const char *fmt, ...) {
     va_end(ap);
 }
 
-/* --- what the kinds share --------------------------------------------------------------------- */
+/* --- what the kinds share ------------------------------------------------------------------- */
 
 char *golden_path(const char *dir, const char *name) {
     struct gw_str path = {0};
@@ -78,8 +78,7 @@ enum gwen_isa golden_isa(void) {
     return isa;
 }
 
-/* --- the table of tolerances --------------------------------------------------------------------
- */
+/* --- the table of tolerances ---------------------------------------------------------------- */
 
 enum { MAX_CELLS = 8 };
 
@@ -142,8 +141,7 @@ double golden_tolerance(const char *dir, const char *golden, size_t index,
     return tolerance;
 }
 
-/* --- main ---------------------------------------------------------------------------------------
- */
+/* --- main ----------------------------------------------------------------------------------- */
 
 static bool has_folder(const char *dir, const char *name) {
     char *path = golden_path(dir, name);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/model/tokenizer_unicode_tables.h by asking the `tokenizers` library.
+"""Writes src/text/tokenizer/unicode_tables.h by asking the `tokenizers` library.
 
 The library carries several versions of the Unicode character database: 16.0 in its regular
 expressions, 17.0 in lower-casing and "is numeric", 9.0 in normalization.  PCRE2 and utf8proc of
@@ -188,7 +188,7 @@ def main():
         ["{0x%X, 0x%X, %d}" % tuple(r) for r in lower_rows()],
         4,
     )
-    path = sys.argv[1] if len(sys.argv) > 1 else "src/model/tokenizer_unicode_tables.h"
+    path = sys.argv[1] if len(sys.argv) > 1 else "src/text/tokenizer/unicode_tables.h"
     with open(path, "w", encoding="ascii") as f:
         f.write("\n".join(out))
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* --- packing ------------------------------------------------------------------------------- */
+/* --- packing -------------------------------------------------------------------------------- */
 enum { PACK_CASES_K = 70 };
 
 static void draw_pack(struct checkasm *ca, size_t *rows, size_t *k, size_t *stride) {

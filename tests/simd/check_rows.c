@@ -45,8 +45,7 @@ static float *plain(struct checkasm *ca, int slot) {
     return x;
 }
 
-/* --- rmsnorm, rope, norm_rope, swiglu
- * ------------------------------------------------------------------- */
+/* --- rmsnorm, rope, norm_rope, swiglu ------------------------------------------------------- */
 void check_rmsnorm(struct checkasm *ca) {
     for (int round = 0; round < ca->rounds; round++) {
         const size_t n = ca_range(ca, 1, MOST);
@@ -159,7 +158,7 @@ void bench_swiglu(struct checkasm *ca) {
     ca_bench_report(ca, 0, 5.0 * BENCH_N, 0);
 }
 
-/* --- add, scale, divide ----------------------------------------------------------------------- */
+/* --- add, scale, divide --------------------------------------------------------------------- */
 void check_add(struct checkasm *ca) {
     for (int round = 0; round < ca->rounds; round++) {
         const size_t n = ca_range(ca, 0, MOST);
@@ -202,8 +201,7 @@ static void bench_by_one(struct checkasm *ca, void (*kernel)(float *, float, siz
 void bench_scale(struct checkasm *ca) { bench_by_one(ca, ca->k.scale); }
 void bench_divide(struct checkasm *ca) { bench_by_one(ca, ca->k.divide); }
 
-/* --- exp_sub, sum_exp_sub ----------------------------------------------------------------------
- */
+/* --- exp_sub, sum_exp_sub ------------------------------------------------------------------- */
 /* Arguments of exp: every second row spread over its whole range. */
 static float *exponents(struct checkasm *ca, int round, size_t n) {
     float *x = row(ca, 0, n);
@@ -263,8 +261,7 @@ void bench_sum_exp_sub(struct checkasm *ca) {
     ca_bench_report(ca, 0, 4.0 * BENCH_N, 0);
 }
 
-/* --- max, argmax -------------------------------------------------------------------------------
- */
+/* --- max, argmax ---------------------------------------------------------------------------- */
 /* A row for which the maximum is hard: ties, both zeros, NaNs only, infinities only. */
 static float *contest(struct checkasm *ca, int round, size_t n) {
     static const float few[] = {0.0f, -0.0f, 1.0f, -1.0f};
@@ -334,8 +331,7 @@ void bench_block_stats(struct checkasm *ca) {
     ca_bench_report(ca, 0, 4.0 * BENCH_N, 0);
 }
 
-/* --- softmax_block ------------------------------------------------------------------------------
- */
+/* --- softmax_block -------------------------------------------------------------------------- */
 enum { SOFTMAX_ROWS = 37, SOFTMAX_O = 40 };
 
 void check_softmax_block(struct checkasm *ca) {

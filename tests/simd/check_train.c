@@ -30,7 +30,7 @@ static void start(struct checkasm *ca) {
     ca_bench_start(ca);
 }
 
-/* --- moving ---------------------------------------------------------------------------------- */
+/* --- moving --------------------------------------------------------------------------------- */
 void check_transpose_32(struct checkasm *ca) {
     for (int round = 0; round < ca->rounds; round++) {
         const size_t rows = ca_range(ca, 0, 40), cols = ca_range(ca, 0, 40);
@@ -83,7 +83,7 @@ void bench_zip_16(struct checkasm *ca) {
     ca_bench_report(ca, 0, 8.0 * BENCH_N, 0);
 }
 
-/* --- sums ------------------------------------------------------------------------------------ */
+/* --- sums ----------------------------------------------------------------------------------- */
 void check_dot(struct checkasm *ca) {
     for (int round = 0; round < ca->rounds; round++) {
         const size_t n = ca_range(ca, 0, MOST);
@@ -124,8 +124,7 @@ void bench_add_product(struct checkasm *ca) {
     ca_bench_report(ca, 0, 16.0 * BENCH_N, 0);
 }
 
-/* --- norms, swiglu, log-softmax --------------------------------------------------------------
- */
+/* --- norms, swiglu, log-softmax ------------------------------------------------------------- */
 void check_rmsnorm_back(struct checkasm *ca) {
     for (int round = 0; round < ca->rounds; round++) {
         const size_t n = ca_range(ca, 1, MOST);
@@ -343,8 +342,7 @@ void bench_softmax_back(struct checkasm *ca) {
     ca_bench_report(ca, 0, 12.0 * BENCH_N, 0);
 }
 
-/* --- the optimizer ------------------------------------------------------------------------------
- */
+/* --- the optimizer -------------------------------------------------------------------------- */
 static const struct gwen_adamw ADAMW = {0.7f, 0.999f, 0.1f, 0.95f, 0.05f, 1e-3f, 3.0f, 1e-8f};
 
 void check_adamw(struct checkasm *ca) {

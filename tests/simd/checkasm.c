@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- random ---------------------------------------------------------------------------- */
+/* --- random --------------------------------------------------------------------------------- */
 uint32_t ca_random(struct checkasm *ca) { /* splitmix64 */
     uint64_t z = ca->state += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
@@ -73,7 +73,7 @@ void ca_fill_bytes(struct checkasm *ca, void *x, size_t n) {
     for (size_t i = 0; i < n; i++) ((unsigned char *)x)[i] = (unsigned char)ca_random(ca);
 }
 
-/* --- buffers ----------------------------------------------------------------------------- */
+/* --- buffers -------------------------------------------------------------------------------- */
 static const unsigned char CANARY_BYTE = 0xa5;
 
 /* Slots are mapped at the first use, each with an inaccessible page after it. */
@@ -110,7 +110,7 @@ bool ca_canary_intact(int slot, size_t bytes) {
     return true;
 }
 
-/* --- reports ----------------------------------------------------------------------------- */
+/* --- reports -------------------------------------------------------------------------------- */
 static struct checkasm *current; /* for the signal handler */
 
 static void on_signal(int number) {
@@ -160,7 +160,7 @@ void ca_same_bytes(struct checkasm *ca, const void *got, const void *want, size_
     }
 }
 
-/* --- benchmarks --------------------------------------------------------------------------- */
+/* --- benchmarks ----------------------------------------------------------------------------- */
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -212,7 +212,7 @@ static double measure_peak(double (*peak)(size_t n)) {
     return best;
 }
 
-/* --- all kernels of a level ---------------------------------------------------------------- */
+/* --- all kernels of a level ----------------------------------------------------------------- */
 struct entry {
     const char *name;
     size_t member; /* offset in struct gwen_kernels */

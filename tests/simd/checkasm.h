@@ -45,7 +45,7 @@ struct checkasm {
 /* The reference's own arithmetic (simd/ref/math.h) against libm. */
 void check_math(struct checkasm *ca);
 
-/* --- random ---------------------------------------------------------------------------- */
+/* --- random --------------------------------------------------------------------------------- */
 uint32_t ca_random(struct checkasm *ca);
 size_t ca_range(struct checkasm *ca, size_t low, size_t high); /* low..high, both possible */
 enum ca_values ca_draw_values(struct checkasm *ca);
@@ -54,7 +54,7 @@ void ca_fill_bf16(struct checkasm *ca, struct gwen_bf16 *x, size_t n, enum ca_va
 void ca_fill_f16(struct checkasm *ca, struct gwen_f16 *x, size_t n, enum ca_values values);
 void ca_fill_bytes(struct checkasm *ca, void *x, size_t n);
 
-/* --- buffers ----------------------------------------------------------------------------- */
+/* --- buffers -------------------------------------------------------------------------------- */
 enum { CA_SLOTS = 12, CA_SLOT_BYTES = 1 << 20, CA_CANARY = 256 };
 /* `bytes` bytes that end where an inaccessible page begins; CA_CANARY bytes before them hold a
  * pattern.  Each slot holds one buffer; the content is that of the last use. */
@@ -62,7 +62,7 @@ void *ca_buffer(int slot, size_t bytes);
 /* The bytes before the buffer are as they were. */
 bool ca_canary_intact(int slot, size_t bytes);
 
-/* --- reports ----------------------------------------------------------------------------- */
+/* --- reports -------------------------------------------------------------------------------- */
 /* Says what the kernel is about to be called with. */
 void ca_shape(struct checkasm *ca, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Fails the kernel, once. */
@@ -71,7 +71,7 @@ void ca_fail(struct checkasm *ca, const char *format, ...) __attribute__((format
 void ca_same_f32(struct checkasm *ca, const float *got, const float *want, size_t n);
 void ca_same_bytes(struct checkasm *ca, const void *got, const void *want, size_t bytes);
 
-/* --- benchmarks --------------------------------------------------------------------------- */
+/* --- benchmarks ----------------------------------------------------------------------------- */
 /* ca_bench_start(ca); while (ca_bench_running(ca)) one call; ca_bench_report(...). */
 void ca_bench_start(struct checkasm *ca);
 bool ca_bench_renew(struct checkasm *ca);

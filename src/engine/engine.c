@@ -1,0 +1,193 @@
+/* engine.c - the decode engine's memory and its parallel region; see engine.h. */
+#include "engine/impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+size_t gw_engine_min_blocks(size_t max_prompt, size_t max_new) {
+    /* One more: while the partial block of a prompt is copied, original and copy both exist. */
+    return gw_kv_blocks_for(max_prompt + max_new) + 1;
+}
+
+size_t gw_engine_good_blocks(size_t slots, size_t group, size_t max_prompt, size_t max_new) {
+    /* Groups running at once: those that fill the slots, the oldest one's stragglers, and half
+     * as many being prefilled. */
+    size_t running = (slots + group - 1) / group + 1, ahead = (slots / 2 + group - 1) / group + 1;
+    /* A sample's own blocks begin with the prompt's partial one: at worst one token short. */
+    size_t own = gw_kv_blocks_for(GW_MIN(max_prompt, (size_t)GW_KV_BLOCK - 1) + max_new);
+    return (running + ahead) * gw_kv_blocks_for(max_prompt) + slots * own +
+           gw_engine_min_blocks(max_prompt, max_new);
+}
+
+size_t gw_engine_max_jobs(size_t slots) { return 2 * slots + 2; }
+
+size_t gw_engine_least(const struct gw_engine_opts *o) {
+    return GW_MIN(o->n_blocks, gw_engine_min_blocks(o->max_prompt, o->max_new) + 1);
+}
+
+static size_t max_out(const struct gw_engine_opts *o) { return o->slots + GW_ENGINE_MAX_FINISHING; }
+static size_t seq_blocks(const struct gw_engine_opts *o) {
+    return gw_kv_blocks_for(o->max_prompt + o->max_new);
+}
+
+/* Tables of jobs and slots, carved in one go; with base NULL only the size counts. */
+static size_t lay_out(struct gw_engine *e, const struct gw_engine_opts *o, size_t vocab,
+                      int n_threads, char *base) {
+    size_t used = 0;
+    size_t seen = gw_round_up(gw_seen_words(vocab) * sizeof(uint64_t), 64);
+    size_t blocks = gw_round_up(seq_blocks(o) * sizeof(uint32_t), 64);
+    size_t tokens = gw_round_up(o->max_new * sizeof(int32_t), 64);
+    size_t group = gw_round_up(o->max_group * sizeof(int32_t), 64);
+#define TAKE(field, bytes)                                                                         \
+    do {                                                                                           \
+        if (base != NULL) (field) = (void *)(base + used);                                         \
+        used += (bytes);                                                                           \
+    } while (0)
+    for (size_t i = 0; i < gw_engine_max_jobs(o->slots); i++) {
+        TAKE(e->jobs[i].seq.blocks, blocks);
+        TAKE(e->jobs[i].first_ids, group);
+        TAKE(e->jobs[i].first_logprobs, group);
+        TAKE(e->jobs[i].waiting, group);
+        TAKE(e->jobs[i].told, gw_round_up(o->max_group * sizeof(size_t), 64));
+        TAKE(e->jobs[i].seen, seen);
+    }
+    for (size_t i = 0; i < o->slots; i++) {
+        TAKE(e->slots[i].seq.blocks, blocks);
+        TAKE(e->slots[i].ids, tokens);
+        TAKE(e->slots[i].logprobs, tokens);
+        TAKE(e->slots[i].seen, seen);
+    }
+    TAKE(e->draws, (o->slots + GW_ENGINE_MAX_FINISHING * o->max_group) * sizeof(struct gw_draw));
+    used = gw_round_up(used, 64);
+    TAKE(e->sampler_scratch, (size_t)n_threads * gw_sampler_scratch_bytes(vocab));
+#undef TAKE
+    return used;
+}
+
+void gw_engine_bytes(const struct gw_config *cfg, enum gw_panel_format format,
+                     const struct gw_engine_opts *o, int n_threads, size_t *kv, size_t *scratch) {
+    struct gw_kv_layout layout;
+    gw_kv_layout_init(&layout, format, cfg->n_layers, cfg->n_kv_heads, cfg->head_dim);
+    *kv = gw_kv_bytes(&layout, o->n_blocks);
+    *scratch = gw_workspace_bytes(cfg, format, o->slots + o->prefill_rows, max_out(o),
+                                  o->max_prompt + o->max_new, n_threads) +
+               gw_head_bytes(cfg, max_out(o), true) +
+               lay_out(NULL, o, cfg->vocab_size, n_threads, NULL);
+}
+
+static enum gwen_status create_tables(struct gw_engine *e, struct gwen_err *err) {
+    const struct gw_engine_opts *o = &e->opts;
+    int n_threads = gw_pool_threads(e->pool);
+    size_t vocab = e->model->cfg.vocab_size;
+    e->n_jobs = gw_engine_max_jobs(o->slots);
+    e->jobs = calloc(e->n_jobs, sizeof *e->jobs);
+    e->slots = calloc(o->slots, sizeof *e->slots);
+    e->eos = malloc((o->n_eos + 1) * sizeof *e->eos);
+    if (e->jobs == NULL || e->slots == NULL || e->eos == NULL)
+        return gw_nomem(err, e->n_jobs * sizeof *e->jobs, "the decode engine");
+    if (o->n_eos > 0) memcpy(e->eos, o->eos, o->n_eos * sizeof *e->eos);
+    GW_TRY(gw_mem_map(&e->memory, lay_out(NULL, o, vocab, n_threads, NULL), err));
+    lay_out(e, o, vocab, n_threads, e->memory.data);
+    e->sampler_scratch_bytes = gw_sampler_scratch_bytes(vocab);
+    return GWEN_OK;
+}
+
+static enum gwen_status create_parts(struct gw_engine *e, struct gwen_err *err) {
+    const struct gw_engine_opts *o = &e->opts;
+    const struct gw_config *c = &e->model->cfg;
+    struct gw_kv_layout layout;
+    gw_kv_layout_init(&layout, e->model->format, c->n_layers, c->n_kv_heads, c->head_dim);
+    const struct gw_kv_growth growth = {
+        .budget = o->budget, .n_first = gw_engine_least(o), .chunk_bytes = o->chunk_bytes};
+    GW_TRY(gw_kv_create_growing(&layout, o->n_blocks, seq_blocks(o), &growth, &e->kv, err));
+    GW_TRY(gw_workspace_create(e->model, e->kv, e->pool, o->slots + o->prefill_rows, max_out(o),
+                               o->max_prompt + o->max_new, &e->ws, err));
+    GW_TRY(gw_head_create(e->model, e->pool, max_out(o), true, &e->head, err));
+    return create_tables(e, err);
+}
+
+enum gwen_status gw_engine_create(const struct gw_model *model, struct gw_pool *pool,
+                                  const struct gw_engine_opts *opts, struct gw_engine **out,
+                                  struct gwen_err *err) {
+    *out = NULL;
+    if (opts->slots == 0 || opts->prefill_rows == 0 || opts->max_prompt == 0 ||
+        opts->max_new == 0 || opts->max_group == 0)
+        return gw_fail(err, GWEN_ERR_ARGUMENT, "decode engine: sizes must be positive");
+    size_t context = model->cfg.max_position_embeddings;
+    if (opts->max_prompt > context || opts->max_new > context)
+        return gw_fail(err, GWEN_ERR_ARGUMENT,
+                       "prompts of %zu and %zu new tokens exceed the model's context of %zu "
+                       "(max_position_embeddings): lower --max-tokens or shorten the prompts",
+                       opts->max_prompt, opts->max_new, context);
+    if (opts->n_blocks < gw_engine_min_blocks(opts->max_prompt, opts->max_new))
+        return gw_fail(err, GWEN_ERR_NOMEM,
+                       "KV arena of %zu blocks cannot hold one sample of %zu + %zu tokens",
+                       opts->n_blocks, opts->max_prompt, opts->max_new);
+    struct gw_engine *e = calloc(1, sizeof *e);
+    if (e == NULL) return gw_nomem(err, sizeof *e, "the decode engine");
+    e->opts = *opts;
+    e->model = model;
+    e->pool = pool;
+    enum gwen_status status = create_parts(e, err);
+    if (status != GWEN_OK) {
+        gw_engine_free(e);
+        return status;
+    }
+    *out = e;
+    return GWEN_OK;
+}
+
+void gw_engine_free(struct gw_engine *e) {
+    if (e == NULL) return;
+    gw_head_free(e->head);
+    gw_workspace_free(e->ws);
+    gw_kv_free(e->kv);
+    gw_mem_unmap(&e->memory);
+    free(e->jobs);
+    free(e->slots);
+    free(e->eos);
+    free(e);
+}
+
+static void draw_tokens(struct gw_engine *e, int thread) {
+    char *scratch = e->sampler_scratch + (size_t)thread * e->sampler_scratch_bytes;
+    for (size_t i; gw_pool_next(e->pool, thread, e->n_draws, &i);) {
+        struct gw_draw *d = &e->draws[i];
+        const struct gw_job *job = &d->job->job;
+        double u = gw_rng_uniform_at(&d->job->rng, job->wants[d->want].sample, d->position);
+        const struct gw_sampling sampling = gw_job_sampling(job, d->want);
+        const uint64_t *seen = d->slot != NULL ? d->slot->seen : d->job->seen;
+        d->id = gw_sample(e->head, d->out_row, &sampling, u, seen, scratch, &d->logprob);
+    }
+}
+
+static void engine_region(void *ctx, int thread, int n_threads) {
+    struct gw_engine *e = ctx;
+    struct gw_workspace *ws = e->ws;
+    size_t x_stride = gw_packed_x_stride(e->model->format, e->model->cfg.hidden);
+    for (;;) {
+        if (thread == 0) gw_engine_schedule(e);
+        gw_pool_barrier(e->pool);
+        if (!e->go) return;
+        gw_forward(ws, thread, n_threads);
+        gw_head_run(e->head, ws->head_x, x_stride, ws->batch.n_out,
+                    ws->scratch + (size_t)thread * ws->scratch_bytes, thread);
+        draw_tokens(e, thread);
+        gw_pool_barrier(e->pool);
+    }
+}
+
+enum gwen_status gw_engine_run(struct gw_engine *e, const struct gw_engine_client *client,
+                               struct gw_engine_stats *stats, struct gwen_err *err) {
+    GW_TRY(gw_pool_check_free(e->pool, err));
+    e->client = client;
+    e->stats = (struct gw_engine_stats){0};
+    e->err = err;
+    e->status = GWEN_OK;
+    e->next_order = e->next_start = 0;
+    e->no_more_jobs = false;
+    gw_pool_run(e->pool, engine_region, e);
+    gw_engine_reset(e);
+    if (stats != NULL) *stats = e->stats;
+    return e->status;
+}

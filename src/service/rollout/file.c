@@ -1,0 +1,322 @@
+/* file.c - see rollout_file.h. */
+#include "service/rollout/file.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_ROW = 256 << 20, SYNC_SECONDS = 3 };
+
+struct row_at {
+    uint64_t offset, len; /* len 0: not there */
+};
+
+struct gw_rollout_file {
+    char *path, *part;
+    int fd;
+    uint64_t end; /* bytes of the part file that are valid */
+    uint64_t synced_ns;
+    bool dirty;
+    size_t n_prompts, groups, count;
+    struct row_at *rows; /* [n_prompts * groups] */
+};
+
+static enum gwen_status sys_fail(struct gwen_err *err, const char *what, const char *path,
+                                 int number) {
+    char text[128];
+    return gw_fail(err, GWEN_ERR_IO, "cannot %s %s: %s", what, path,
+                   strerror_r(number, text, sizeof text));
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+/* Appends at the end, wholly or not at all. */
+static enum gwen_status append_bytes(struct gw_rollout_file *f, const char *bytes, size_t len,
+                                     struct gwen_err *err) {
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pwrite(f->fd, bytes + done, len - done, (off_t)(f->end + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            int number = n < 0 ? errno : ENOSPC;
+            /* If this fails too, the torn line is dropped when the file is resumed. */
+            int ignored = ftruncate(f->fd, (off_t)f->end);
+            (void)ignored;
+            return sys_fail(err, "write", f->part, number);
+        }
+        done += (size_t)n;
+    }
+    f->end += len;
+    f->dirty = true;
+    return GWEN_OK;
+}
+
+static enum gwen_status sync_part(struct gw_rollout_file *f, struct gwen_err *err) {
+    f->synced_ns = gw_now_ns();
+    if (!f->dirty) return GWEN_OK;
+    if (fdatasync(f->fd) != 0 && errno != EINVAL && errno != ENOSYS)
+        return sys_fail(err, "sync", f->part, errno);
+    f->dirty = false;
+    return GWEN_OK;
+}
+
+enum gwen_status gw_rollout_file_append(struct gw_rollout_file *f, size_t prompt, size_t sample,
+                                        const char *row, size_t len, struct gwen_err *err) {
+    if (prompt >= f->n_prompts || sample >= f->groups || gw_rollout_file_has(f, prompt, sample))
+        return gw_fail(err, GWEN_ERR_INTERNAL, "%s: row %zu/%zu was not expected", f->part, prompt,
+                       sample);
+    uint64_t offset = f->end;
+    GW_TRY(append_bytes(f, row, len, err));
+    f->rows[prompt * f->groups + sample] = (struct row_at){offset, len};
+    f->count++;
+    if (gw_seconds_since(f->synced_ns) < SYNC_SECONDS) return GWEN_OK;
+    return sync_part(f, err);
+}
+
+bool gw_rollout_file_has(const struct gw_rollout_file *f, size_t prompt, size_t sample) {
+    return prompt < f->n_prompts && sample < f->groups &&
+           f->rows[prompt * f->groups + sample].len != 0;
+}
+
+size_t gw_rollout_file_count(const struct gw_rollout_file *f) { return f->count; }
+
+/* --- the first line ------------------------------------------------------------------------- */
+
+static enum gwen_status write_header(struct gw_rollout_file *f, const struct gw_part_field *fields,
+                                     size_t n, struct gwen_err *err) {
+    struct gw_str s = {0};
+    gw_str_puts(&s, "{\"gwen_part\":1");
+    for (size_t i = 0; i < n; i++) {
+        gw_str_putc(&s, ',');
+        gw_str_put_json(&s, fields[i].name, strlen(fields[i].name));
+        gw_str_putc(&s, ':');
+        gw_str_put_json(&s, fields[i].value, strlen(fields[i].value));
+    }
+    gw_str_puts(&s, "}\n");
+    enum gwen_status status =
+        s.failed ? gw_nomem(err, s.len, f->part) : append_bytes(f, s.data, s.len, err);
+    gw_str_free(&s);
+    return status == GWEN_OK ? sync_part(f, err) : status;
+}
+
+static enum gwen_status check_header(const struct gw_rollout_file *f, const struct gw_line *line,
+                                     const struct gw_part_field *fields, size_t n,
+                                     struct gwen_err *err) {
+    json_t *obj = NULL;
+    struct gwen_err ignored;
+    enum gwen_status status = gw_row_parse(line->text, line->len, f->part, 1, &obj, &ignored);
+    if (status != GWEN_OK || json_integer_value(json_object_get(obj, "gwen_part")) != 1) {
+        json_decref(obj);
+        return gw_fail(err, GWEN_ERR_FORMAT,
+                       "%s: is not the beginning of a rollout's output; move it away", f->part);
+    }
+    for (size_t i = 0; i < n && status == GWEN_OK; i++) {
+        const char *was = json_string_value(json_object_get(obj, fields[i].name));
+        if (was != NULL && strcmp(was, fields[i].value) == 0) continue;
+        status = gw_fail(err, GWEN_ERR_ARGUMENT,
+                         "%s was begun otherwise (%s: %.120s, now %.120s): --resume needs the "
+                         "same, --overwrite begins anew",
+                         f->part, fields[i].name, was != NULL ? was : "none", fields[i].value);
+    }
+    json_decref(obj);
+    return status;
+}
+
+/* --- resuming ------------------------------------------------------------------------------- */
+
+/* Takes note of the row in a line; false when the line is damaged. */
+static bool take_line(struct gw_rollout_file *f, const struct gw_line *line) {
+    json_t *obj;
+    struct gwen_err ignored;
+    if (gw_row_parse(line->text, line->len, f->part, line->number, &obj, &ignored) != GWEN_OK)
+        return false;
+    const json_t *p = json_object_get(obj, "prompt_id"), *s = json_object_get(obj, "sample_id");
+    json_int_t prompt = json_is_integer(p) ? json_integer_value(p) : -1;
+    json_int_t sample = json_is_integer(s) ? json_integer_value(s) : -1;
+    json_decref(obj);
+    if (prompt < 0 || sample < 0 || (size_t)prompt >= f->n_prompts || (size_t)sample >= f->groups)
+        return false;
+    struct row_at *at = &f->rows[(size_t)prompt * f->groups + (size_t)sample];
+    f->count += at->len == 0;
+    *at = (struct row_at){line->offset, line->len + 1};
+    return true;
+}
+
+/* Reads the rows of a part file of `size` bytes after its first line.  Lines that are no rows
+ * (after a power cut anything can stand where nothing had been synced) stay where they are and
+ * are counted; f->end becomes the end of the last whole line. */
+static enum gwen_status read_rows(struct gw_rollout_file *f, struct gw_lines *lines, uint64_t size,
+                                  size_t *damaged, struct gwen_err *err) {
+    for (;;) {
+        struct gw_line line;
+        bool more;
+        enum gwen_status status = gw_lines_next(lines, &line, &more, err);
+        if (status == GWEN_ERR_FORMAT) { /* endless: nothing behind it can be found again */
+            ++*damaged;
+            return GWEN_OK;
+        }
+        if (status != GWEN_OK) return status;
+        if (!more || line.offset + line.len >= size) return GWEN_OK;
+        if (!take_line(f, &line)) ++*damaged;
+        f->end = line.offset + line.len + 1;
+    }
+}
+
+static enum gwen_status read_part(struct gw_rollout_file *f, uint64_t size,
+                                  const struct gw_part_field *fields, size_t n, size_t *damaged,
+                                  struct gwen_err *err) {
+    struct gw_lines *lines;
+    struct gw_line line;
+    bool more = true;
+    GW_TRY(gw_lines_open_fd(f->fd, f->part, MAX_ROW, &lines, err));
+    enum gwen_status status = gw_lines_next(lines, &line, &more, err);
+    /* Killed while it wrote the first line, a run has done nothing. */
+    if (status == GWEN_OK && more && line.offset + line.len < size) {
+        status = check_header(f, &line, fields, n, err);
+        f->end = line.len + 1;
+        if (status == GWEN_OK) status = read_rows(f, lines, size, damaged, err);
+    }
+    gw_lines_close(lines);
+    if (status != GWEN_OK) return status;
+    if (f->end < size && ftruncate(f->fd, (off_t)f->end) != 0)
+        return sys_fail(err, "shorten", f->part, errno);
+    return f->end > 0 ? GWEN_OK : write_header(f, fields, n, err);
+}
+
+static enum gwen_status resume(struct gw_rollout_file *f, const struct gw_part_field *fields,
+                               size_t n, const struct gw_log *log, struct gwen_err *err) {
+    struct stat st;
+    size_t damaged = 0;
+    if (fstat(f->fd, &st) != 0) return sys_fail(err, "look at", f->part, errno);
+    uint64_t size = (uint64_t)st.st_size;
+    GW_TRY(read_part(f, size, fields, n, &damaged, err));
+    gw_log(log, GWEN_LOG_INFO, "%s: %zu of %zu samples are there", f->part, f->count,
+           f->n_prompts * f->groups);
+    if (f->end < size)
+        gw_log(log, GWEN_LOG_INFO, "%s: %" PRIu64 " bytes of an unfinished row dropped", f->part,
+               size - f->end);
+    if (damaged > 0)
+        gw_log(log, GWEN_LOG_WARNING, "%s: %zu damaged lines passed over", f->part, damaged);
+    return GWEN_OK;
+}
+
+/* --- opening and closing -------------------------------------------------------------------- */
+
+static enum gwen_status open_part(struct gw_rollout_file *f, enum gw_part_mode mode,
+                                  struct gwen_err *err) {
+    int flags = O_RDWR | O_CREAT | O_CLOEXEC | (mode == GW_PART_NEW ? O_EXCL : 0);
+    do {
+        f->fd = open(f->part, flags, 0666);
+    } while (f->fd < 0 && errno == EINTR);
+    if (f->fd < 0 && errno == EEXIST)
+        return gw_fail(err, GWEN_ERR_ARGUMENT,
+                       "%s is there from an unfinished run: continue it with --resume or begin "
+                       "anew with --overwrite",
+                       f->part);
+    if (f->fd < 0) return sys_fail(err, "create", f->part, errno);
+    /* Some network file systems have no locks: then two runs are the user's affair. */
+    if (flock(f->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return gw_fail(err, GWEN_ERR_IO, "%s is being written by another run", f->part);
+    if (mode == GW_PART_OVERWRITE && ftruncate(f->fd, 0) != 0)
+        return sys_fail(err, "empty", f->part, errno);
+    return GWEN_OK;
+}
+
+enum gwen_status gw_rollout_file_open(const char *path, enum gw_part_mode mode,
+                                      const struct gw_part_field *fields, size_t n_fields,
+                                      size_t n_prompts, size_t groups, const struct gw_log *log,
+                                      struct gw_rollout_file **out, struct gwen_err *err) {
+    *out = NULL;
+    size_t n, part_len = strlen(path) + sizeof ".part";
+    struct gw_rollout_file *f = calloc(1, sizeof *f);
+    if (f == NULL || !gw_mul_size(n_prompts, groups, &n)) {
+        free(f);
+        return gw_nomem(err, sizeof *f, path);
+    }
+    *f = (struct gw_rollout_file){.fd = -1, .n_prompts = n_prompts, .groups = groups};
+    f->synced_ns = gw_now_ns();
+    f->path = strdup(path);
+    f->part = malloc(part_len);
+    f->rows = calloc(n + 1, sizeof *f->rows);
+    enum gwen_status status = f->path == NULL || f->part == NULL || f->rows == NULL
+                                  ? gw_nomem(err, n * sizeof *f->rows, path)
+                                  : GWEN_OK;
+    if (status == GWEN_OK && gw_dir_exists(path)) status = sys_fail(err, "write", path, EISDIR);
+    if (status == GWEN_OK) {
+        snprintf(f->part, part_len, "%s.part", path);
+        status = open_part(f, mode, err);
+    }
+    if (status == GWEN_OK)
+        status = mode == GW_PART_RESUME ? resume(f, fields, n_fields, log, err)
+                                        : write_header(f, fields, n_fields, err);
+    if (status != GWEN_OK) {
+        gw_rollout_file_close(f);
+        return status;
+    }
+    *out = f;
+    return GWEN_OK;
+}
+
+void gw_rollout_file_close(struct gw_rollout_file *f) {
+    if (f == NULL) return;
+    struct gwen_err ignored;
+    if (f->fd >= 0) {
+        sync_part(f, &ignored);
+        close(f->fd);
+    }
+    free(f->path);
+    free(f->part);
+    free(f->rows);
+    free(f);
+}
+
+/* --- the end -------------------------------------------------------------------------------- */
+
+static enum gwen_status read_row(const struct gw_rollout_file *f, const struct row_at *at,
+                                 struct gw_str *row, struct gwen_err *err) {
+    gw_str_clear(row);
+    if (!gw_str_reserve(row, (size_t)at->len)) return gw_nomem(err, (size_t)at->len, f->part);
+    while (row->len < at->len) {
+        ssize_t n = pread(f->fd, row->data + row->len, (size_t)at->len - row->len,
+                          (off_t)(at->offset + row->len));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return sys_fail(err, "read", f->part, errno);
+        if (n == 0)
+            return gw_fail(err, GWEN_ERR_IO, "%s: became shorter while it was read", f->part);
+        row->len += (size_t)n;
+    }
+    return GWEN_OK;
+}
+
+enum gwen_status gw_rollout_file_finish(struct gw_rollout_file *f, struct gwen_err *err) {
+    size_t n = f->n_prompts * f->groups;
+    struct gw_str row = {0};
+    struct gw_out *out = NULL;
+    if (f->count != n)
+        return gw_fail(err, GWEN_ERR_INTERNAL, "%s: %zu of %zu rows are there", f->part, f->count,
+                       n);
+    enum gwen_status status = sync_part(f, err);
+    if (status == GWEN_OK) status = gw_out_open(f->path, &out, err);
+    for (size_t i = 0; i < n && status == GWEN_OK; i++) {
+        status = read_row(f, &f->rows[i], &row, err);
+        if (status == GWEN_OK) status = gw_out_write(out, row.data, row.len, err);
+    }
+    gw_str_free(&row);
+    if (status != GWEN_OK) {
+        gw_out_abort(out);
+        return status;
+    }
+    GW_TRY(gw_out_commit(out, err));
+    if (unlink(f->part) != 0) return sys_fail(err, "remove", f->part, errno);
+    return GWEN_OK;
+}

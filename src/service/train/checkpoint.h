@@ -1,0 +1,63 @@
+/* checkpoint.h - a run's state on disk, from which it goes on as if it had never stopped.
+ *
+ *     RUN/checkpoint-100/          whole and durable: made under another name, synced, renamed
+ *         config.json, *.safetensors, tokenizer files ...       } written by the parts given
+ *         optimizer.safetensors ...                             }
+ *         state.json               step, positions in the random draws and the data, options
+ *     RUN/checkpoint-200.tmp/      being written, or left over from a run that was killed
+ *
+ * Killed at any moment, or on a full disk, a run leaves the checkpoint before as it was. */
+#ifndef GW_SERVICE_TRAIN_CHECKPOINT_H
+#define GW_SERVICE_TRAIN_CHECKPOINT_H
+
+#include "base/base.h"
+#include "base/log.h"
+#include "base/str.h"
+
+/* What is not in tensors. */
+struct gw_train_state {
+    uint64_t step;         /* optimizer steps done */
+    uint64_t generation;   /* rollouts done: the "step" of the random draws of the next one */
+    uint64_t used;         /* updates made with the last one; 0: all that it is for */
+    uint64_t epoch;        /* of the data ... */
+    uint64_t row;          /* ... and how many rows of its order have been used */
+    uint64_t skipped;      /* steps that were skipped for gradients that were not finite */
+    uint64_t data;         /* a fingerprint of the rows, below 2^53 */
+    struct gw_str config;  /* the options of the run, a JSON object */
+    struct gw_str origin;  /* what else decides the results (provenance.h), a JSON object */
+    struct gw_str profile; /* how the machine was used, a JSON object; changes no result */
+};
+void gw_train_state_free(struct gw_train_state *s);
+/* Appends it as JSON, and reads that again: `name` is for messages. */
+void gw_train_state_put(const struct gw_train_state *s, struct gw_str *out);
+enum gwen_status gw_train_state_parse(const char *text, size_t len, const char *name,
+                                      struct gw_train_state *out, struct gwen_err *err);
+
+/* One part of what is saved: writes its files into the folder `dir`, which is there. */
+struct gw_checkpoint_part {
+    enum gwen_status (*write)(void *ctx, const char *dir, struct gwen_err *err);
+    void *ctx;
+};
+
+/* Writes RUN/checkpoint-STEP, then removes the oldest ones but `keep` (0: keep all); run_dir has to
+ * be there.  On failure what was begun is removed. */
+enum gwen_status gw_checkpoint_write(const char *run_dir, const struct gw_train_state *state,
+                                     const struct gw_checkpoint_part *parts, size_t n_parts,
+                                     size_t keep, struct gwen_err *err);
+/* The steps of the complete checkpoints, ascending; *steps is to be freed. */
+enum gwen_status gw_checkpoint_list(const char *run_dir, uint64_t **steps, size_t *n,
+                                    struct gwen_err *err);
+/* Sets *path to the newest complete one; *found false: nothing has a checkpoint's name.  What is
+ * wrong with a newer one is logged as a warning; that there are some, none of them complete, is an
+ * error. */
+enum gwen_status gw_checkpoint_newest(const char *run_dir, const struct gw_log *log,
+                                      struct gw_str *path, bool *found, struct gwen_err *err);
+/* Reads state.json of a checkpoint. */
+enum gwen_status gw_checkpoint_read(const char *path, struct gw_train_state *out,
+                                    struct gwen_err *err);
+/* Fails unless the disk of run_dir can take a checkpoint of `bytes` beside those that are kept
+ * (`keep` of them and the one being written, less those that are there) and `others` more bytes. */
+enum gwen_status gw_checkpoint_check_space(const char *run_dir, uint64_t bytes, uint64_t others,
+                                           size_t keep, struct gwen_err *err);
+
+#endif

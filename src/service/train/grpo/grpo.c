@@ -1,0 +1,212 @@
+/* grpo.c - see grpo_train.h: options, memory, the loop over steps. */
+#include "service/train/grpo/impl.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- options -------------------------------------------------------------------------------- */
+
+/* What is given and would change nothing. */
+static const char *without_effect(const struct gw_train_config *c) {
+    struct gw_train_config usual;
+    gw_train_config_init(&usual, GW_TRAIN_GRPO);
+    if (c->advantage_estimator != GW_ESTIMATOR_GRPO && c->scale_rewards != GW_SCALE_GROUP)
+        return "scale_rewards has no effect with this advantage_estimator";
+    if (c->loss_type == GW_LOSS_CISPO && !isnan(c->delta)) return "delta has no effect with cispo";
+    if (!c->dynamic_sampling && c->max_resample_rounds != usual.max_resample_rounds)
+        return "max_resample_rounds has no effect without dynamic_sampling";
+    if (!c->log_completions && c->num_completions_to_print != 0)
+        return "num_completions_to_print has no effect without log_completions";
+    return NULL;
+}
+
+enum gwen_status gw_grpo_check(const struct gw_train_config *c, struct gwen_err *err) {
+    const char *useless = without_effect(c);
+    const size_t accumulation = c->gradient_accumulation_steps;
+    const size_t steps = c->steps_per_generation != 0 ? c->steps_per_generation : accumulation;
+    if (useless != NULL) return gw_fail(err, GWEN_ERR_ARGUMENT, "%s: leave it out", useless);
+    if (steps >= accumulation && steps * c->num_iterations % accumulation == 0) return GWEN_OK;
+    if (accumulation % steps == 0 && c->num_iterations == 1) return GWEN_OK;
+    return gw_fail(err, GWEN_ERR_UNSUPPORTED,
+                   "a rollout of steps_per_generation %zu, used num_iterations %zu times, does not "
+                   "come out even with gradient_accumulation_steps %zu: make steps_per_generation "
+                   "a multiple of it",
+                   steps, c->num_iterations, accumulation);
+}
+
+/* Several generations of TRL's that feed one step are made at once, from the same weights. */
+struct gw_grpo_sizes gw_grpo_sizes(const struct gw_train_config *c) {
+    const size_t accumulation = c->gradient_accumulation_steps;
+    const size_t steps = c->steps_per_generation != 0 ? c->steps_per_generation : accumulation;
+    struct gw_grpo_sizes s = {.group = c->num_generations, .accumulation = accumulation};
+    s.micro_batches = GW_MAX(steps, accumulation);
+    s.parts = s.micro_batches / steps;
+    s.completions = s.micro_batches * c->per_device_train_batch_size;
+    s.prompts = s.completions / s.group;
+    s.updates = s.micro_batches * c->num_iterations / accumulation;
+    s.step_completions = accumulation * c->per_device_train_batch_size;
+    return s;
+}
+
+uint64_t gw_grpo_total_steps(const struct gw_train_config *c, size_t n) {
+    const struct gw_grpo_sizes s = gw_grpo_sizes(c);
+    return gw_learner_total_steps(c, n / s.prompts * s.updates, 1, true);
+}
+
+static struct gw_grpo_opts loss_options(const struct gw_train_config *c) {
+    return (struct gw_grpo_opts){
+        .loss = (enum gw_loss_type)c->loss_type,
+        .sequence_level = c->importance_sampling_level == GW_IMPORTANCE_SEQUENCE,
+        .epsilon = c->epsilon,
+        .epsilon_high = isnan(c->epsilon_high) ? c->epsilon : c->epsilon_high,
+        .delta = isnan(c->delta) ? (double)INFINITY : c->delta,
+        .beta = c->beta,
+        .use_bias_correction_kl = c->use_bias_correction_kl,
+        .max_completion_length = c->max_completion_length};
+}
+
+/* --- memory --------------------------------------------------------------------------------- */
+
+size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *p) {
+    const size_t n = gw_grpo_sizes(c).completions;
+    /* Rows of the log take about 24 bytes for a token. */
+    const size_t per_token = 6 * sizeof(float) + 24;
+    return n * (p->max_tokens * per_token + (p->max_prompt + p->max_tokens) * sizeof(int32_t) +
+                p->max_prompt * 8 + 1024) +
+           p->n * sizeof(size_t);
+}
+
+size_t gw_grpo_saved_bytes(const struct gw_train_config *c, const struct gw_prompts *p) {
+    const struct gw_grpo_sizes s = gw_grpo_sizes(c);
+    return s.updates > 1 ? s.completions * (p->max_tokens * 3 * sizeof(float) + 64) : 0;
+}
+
+/* An array of the state, by where its address is kept. */
+struct array {
+    void *at;
+    size_t n, bytes;
+};
+enum { N_ARRAYS = 27 };
+
+static void list_arrays(struct gw_grpo *g, struct array list[N_ARRAYS]) {
+    const size_t n = g->size.completions, groups = g->size.prompts;
+    const size_t micro = g->size.accumulation, tokens = n * g->longest;
+    const struct array arrays[N_ARRAYS] = {
+        {&g->order, g->o->prompts->n, sizeof *g->order},
+        {&g->batch.rows, groups, sizeof *g->batch.rows},
+        {&g->chosen, groups, sizeof *g->chosen},
+        {&g->prompt_texts, groups, sizeof *g->prompt_texts},
+        {&g->completions, n, sizeof *g->completions},
+        {&g->ids, tokens, sizeof *g->ids},
+        {&g->old, tokens, sizeof *g->old},
+        {&g->ref, tokens, sizeof *g->ref},
+        {&g->scores, n * gw_rewards_count(g->o->rewards), sizeof *g->scores},
+        {&g->rewards, n, sizeof *g->rewards},
+        {&g->filled, n, sizeof *g->filled},
+        {&g->advantages, n, sizeof *g->advantages},
+        {&g->left_out, n, sizeof *g->left_out},
+        {&g->shuffled, n, sizeof *g->shuffled},
+        {&g->micro_of, n, sizeof *g->micro_of},
+        {&g->part_tokens, g->size.parts, sizeof *g->part_tokens},
+        {&g->sequences, n * g->width, sizeof *g->sequences},
+        {&g->requests, n, sizeof *g->requests},
+        {&g->inputs, n, sizeof *g->inputs},
+        {&g->groups, groups, sizeof *g->groups},
+        {&g->samples, n, sizeof *g->samples},
+        {&g->which, n, sizeof *g->which},
+        {&g->now, tokens, sizeof *g->now},
+        {&g->entropy, tokens, sizeof *g->entropy},
+        {&g->slope, tokens, sizeof *g->slope},
+        {&g->batches, micro, sizeof *g->batches},
+        {&g->stats, micro, sizeof *g->stats}};
+    memcpy(list, arrays, sizeof arrays);
+}
+
+static enum gwen_status allocate(struct gw_grpo *g, struct gwen_err *err) {
+    const struct gw_prompts *p = g->o->prompts;
+    struct array arrays[N_ARRAYS];
+    g->size = gw_grpo_sizes(g->run->config);
+    g->longest = p->max_tokens;
+    g->width = p->max_prompt + p->max_tokens;
+    g->epoch = UINT64_MAX; /* no order yet */
+    list_arrays(g, arrays);
+    for (size_t i = 0; i < N_ARRAYS; i++) {
+        void *array = calloc(arrays[i].n, arrays[i].bytes);
+        if (array == NULL) return gw_nomem(err, arrays[i].n * arrays[i].bytes, "a training step");
+        memcpy(arrays[i].at, &array, sizeof array);
+    }
+    return GWEN_OK;
+}
+
+static void release(struct gw_grpo *g) {
+    struct array arrays[N_ARRAYS];
+    for (size_t k = 0; g->prompt_texts != NULL && k < g->size.prompts; k++)
+        gw_str_free(&g->prompt_texts[k]);
+    for (size_t i = 0; g->completions != NULL && i < g->size.completions; i++) {
+        gw_str_free(&g->completions[i].text);
+        gw_str_free(&g->completions[i].row);
+    }
+    list_arrays(g, arrays);
+    for (size_t i = 0; i < N_ARRAYS; i++) {
+        void *array;
+        memcpy(&array, arrays[i].at, sizeof array);
+        free(array);
+    }
+    gw_rollout_free(g->rollout);
+    gw_metrics_free(&g->eval);
+}
+
+/* --- the run -------------------------------------------------------------------------------- */
+
+static enum gwen_status check_collapse(const struct gw_grpo *g, struct gwen_err *err) {
+    if (!g->o->stop_on_collapse || !gw_train_run_collapsed(g->run)) return GWEN_OK;
+    return gw_fail(err, GWEN_ERR_NUMERIC,
+                   "step %" PRIu64
+                   ": the run has collapsed (see the warnings); checkpoints are kept",
+                   g->run->state.step);
+}
+
+static enum gwen_status open(struct gw_grpo *g, struct gwen_err *err) {
+    GW_TRY(allocate(g, err));
+    g->loss_opts = loss_options(g->run->config);
+    struct gw_rollout_opts most = g->o->rollout;
+    if (g->o->eval_prompts != NULL)
+        most.groups = gw_grpo_eval_groups(g->run->config, g->o->eval_full_sweep);
+    GW_TRY(gw_rollout_create(g->learner->model, g->o->pool, g->o->tokenizer, &most, g->o->plan,
+                             &g->rollout, err));
+    GW_TRY(gw_rollout_redraw(g->rollout, &g->o->rollout, err));
+    g->run->more = (struct gw_checkpoint_part){gw_grpo_save_rollout, g};
+    if (g->run->state.used > 0) GW_TRY(gw_grpo_load_rollout(g, g->run->checkpoint.data, err));
+    return gw_grpo_cut_rollouts(g, err);
+}
+
+static enum gwen_status train(struct gw_grpo *g, struct gwen_err *err) {
+    bool more;
+    GW_TRY(open(g, err));
+    for (;;) {
+        GW_TRY(gw_train_run_more(g->run, g->learner, &more, err));
+        if (!more) break;
+        enum gwen_status status = gw_grpo_step(g, err);
+        if (status != GWEN_OK && g->step_saves) {
+            /* Stopped while sampling, or a reward that failed: nothing is lost but this step. */
+            struct gwen_err ignored;
+            gw_train_run_save(g->run, g->learner, true, &ignored);
+        }
+        GW_TRY(status);
+        GW_TRY(gw_learner_check_bad(g->learner, err));
+        GW_TRY(gw_train_run_save(g->run, g->learner, false, err));
+        GW_TRY(check_collapse(g, err));
+    }
+    GW_TRY(gw_train_run_finish(g->run, g->learner, err));
+    return gw_grpo_sweep(g, err);
+}
+
+enum gwen_status gw_grpo_run(struct gw_train_run *run, struct gw_learner *learner,
+                             const struct gw_grpo_run_opts *opts, struct gwen_err *err) {
+    struct gw_grpo g = {.run = run, .learner = learner, .o = opts};
+    enum gwen_status status = train(&g, err);
+    release(&g);
+    return status;
+}
