@@ -38,9 +38,33 @@ enum gwen_status {
     GWEN_ERR_INTERNAL     /* a bug */
 };
 
+/* What a message says is to be turned: members of the options structures below.  Numbers from 64
+ * on are options of the program gwen-cpu; pass over those that you do not know. */
+enum gwen_knob {
+    GWEN_KNOB_NONE = 0,
+    GWEN_KNOB_MAX_MEMORY, /* gwen_model_options.max_memory */
+    GWEN_KNOB_DTYPE,      /* gwen_model_options.dtype */
+    GWEN_KNOB_MAX_TOKENS, /* gwen_sample_options.max_tokens */
+    GWEN_KNOB_BATCH_SIZE  /* gwen_sample_options.batch_size */
+};
+
+struct gwen_err_knob {
+    uint16_t knob; /* enum gwen_knob */
+    uint16_t at;   /* the byte of the message where its name stands */
+};
+
+#define GWEN_ERR_KNOBS 6
+
+/* Belongs to the caller; need not be initialised, and may be NULL wherever one is taken.  A message
+ * is whole as it is; it names what to turn as this header does ("lower max_tokens to 212").  A
+ * program that calls these things otherwise finds where they stand in `knobs`.
+ *
+ * The structure's size and what lies where in it are kept: later versions take room for new members
+ * from the message's end, which ends with a NUL all the same. */
 struct gwen_err {
     enum gwen_status status;
-    char message[1024]; /* one line: what, where, what to do; no newline at the end */
+    char message[1000];                         /* one line: what, where, what to do */
+    struct gwen_err_knob knobs[GWEN_ERR_KNOBS]; /* in the order of the message, then NONE */
 };
 
 enum gwen_log_level {

@@ -24,6 +24,18 @@ enum gwen_status gw_fail(struct gwen_err *err, enum gwen_status status, const ch
 /* Puts "prefix: " before the message already in *err; returns err->status. */
 enum gwen_status gw_err_prefix(struct gwen_err *err, const char *fmt, ...) GW_PRINTF(2, 3);
 
+/* Fills *err (which may be NULL) with another error; returns its status. */
+enum gwen_status gw_err_copy(struct gwen_err *err, const struct gwen_err *from);
+
+/* Where a function that has to read what went wrong lets it be written: err, or *own where the
+ * caller wants no error. */
+static inline struct gwen_err *gw_err_or(struct gwen_err *err, struct gwen_err *own) {
+    return err != NULL ? err : own;
+}
+
+/* What *err says; "" where err is NULL. */
+const char *gw_err_message(const struct gwen_err *err);
+
 /* Out-of-memory, naming what was wanted. */
 enum gwen_status gw_nomem(struct gwen_err *err, size_t bytes, const char *what);
 

@@ -5,12 +5,13 @@
 #ifndef GW_LOG_H
 #define GW_LOG_H
 
-#include "base/base.h"
+#include "base/knob.h"
 
 struct gw_log {
-    gwen_log_fn fn; /* NULL: silence */
-    void *user;     /* handed to fn */
-    int level;      /* the most talkative enum gwen_log_level that is passed on */
+    gwen_log_fn fn;            /* NULL: silence */
+    void *user;                /* handed to fn */
+    int level;                 /* the most talkative enum gwen_log_level that is passed on */
+    gw_knob_spelling spelling; /* of the knobs in a message, called with user; NULL: their names */
 };
 
 /* True when a message of `level` would reach the callback; log may be NULL. */

@@ -24,7 +24,7 @@ static void region(void *ctx, int thread, int n_threads) {
 enum gwen_status gw_touch(struct gw_pool *pool, const struct gw_mem *m, size_t begin, size_t end,
                           struct gwen_err *err) {
     struct gwen_err unused;
-    struct job j = {.m = m, .begin = begin, .end = end, .err = err != NULL ? err : &unused};
+    struct job j = {.m = m, .begin = begin, .end = end, .err = gw_err_or(err, &unused)};
     atomic_store(&j.status, GWEN_OK);
     gw_pool_run(pool, region, &j);
     return (enum gwen_status)atomic_load(&j.status);

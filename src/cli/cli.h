@@ -180,6 +180,11 @@ void *gw_cli_alloc(struct gw_cli *cli, size_t bytes);
 
 /* The exit status of a command that came to `status`; prints *err as one line. */
 int gw_cli_end(struct gw_cli *cli, enum gwen_status status, const struct gwen_err *err);
+/* The error's message with the options of the command in progress for what it says is to be turned
+ * (knobs.c); lives as long as the cli. */
+const char *gw_cli_message(struct gw_cli *cli, const struct gwen_err *err);
+/* A gw_knob_spelling (user: the cli): the option; NULL for what is none. */
+const char *gw_cli_knob(void *cli, unsigned knob);
 /* Writes to standard output, at once (so that a program at the other end of a pipe can answer). */
 enum gwen_status gw_cli_write(struct gw_cli *cli, const void *bytes, size_t len,
                               struct gwen_err *err);

@@ -46,7 +46,7 @@ int gw_cli_end(struct gw_cli *cli, enum gwen_status status, const struct gwen_er
         fprintf(stderr, "gwen-cpu: interrupted\n");
         return 128 + number;
     }
-    if (!cli->pipe_closed) fprintf(stderr, "gwen-cpu: %s\n", err->message);
+    if (!cli->pipe_closed) fprintf(stderr, "gwen-cpu: %s\n", gw_cli_message(cli, err));
     return GW_EXIT_FAILED;
 }
 
@@ -153,7 +153,8 @@ static void occupy_standard_descriptors(void) {
 
 int main(int argc, char **argv) {
     occupy_standard_descriptors();
-    struct gw_cli cli = {.log = {.fn = on_log, .user = &cli, .level = GWEN_LOG_INFO}};
+    struct gw_cli cli = {
+        .log = {.fn = on_log, .user = &cli, .level = GWEN_LOG_INFO, .spelling = gw_cli_knob}};
     gw_interrupt_install();
     int code = close_output(&cli, run(&cli, argc, argv));
     while (cli.owned != NULL) {

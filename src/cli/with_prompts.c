@@ -21,7 +21,7 @@ bool gw_prompting_check(const struct gw_prompting *p, struct gw_cli *cli, int *c
     if (isnan(s.repetition_penalty)) s.repetition_penalty = none.repetition_penalty;
     *code = 0;
     if (gw_sampling_check(&s, &err) != GWEN_OK)
-        *code = gw_cli_usage(cli, "%s", err.message);
+        *code = gw_cli_usage(cli, "%s", gw_cli_message(cli, &err));
     else if (p->system != NULL && !p->as_chat)
         *code = gw_cli_usage(cli, "--system needs --chat");
     else if (p->date != NULL && !gw_tokenize_parse_date(p->date, &date))

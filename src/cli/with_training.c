@@ -52,7 +52,7 @@ bool gw_training_check(struct gw_training *t, struct gw_cli *cli, int *code) {
     if (t->out == NULL && !t->only_check)
         *code = gw_cli_usage(cli, "--out DIR is needed: the folder of the run");
     else if (gw_learner_check(&t->config, &err) != GWEN_OK)
-        *code = gw_cli_usage(cli, "%s", err.message);
+        *code = gw_cli_usage(cli, "%s", gw_cli_message(cli, &err));
     return *code == 0 && gw_prompting_check(&t->p, cli, code);
 }
 

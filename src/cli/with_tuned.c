@@ -42,7 +42,8 @@ void gw_tuned_read(struct gw_runtime *rt) {
                    rt->profile.threads, rt->profile.prefill_rows,
                    rt->profile.has_curve ? " and times of steps" : "", path.data);
         } else {
-            gw_log(log, GWEN_LOG_WARNING, "%s; going on without what was tuned", err.message);
+            gw_log(log, GWEN_LOG_WARNING, "%s; going on without what was tuned",
+                   gw_cli_message(rt->cli, &err));
         }
     }
     gw_str_free(&key);

@@ -1,6 +1,8 @@
 /* engine.c - the decode engine's memory and its parallel region; see engine.h. */
 #include "engine/impl.h"
 
+#include "base/knob.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,8 +119,8 @@ enum gwen_status gw_engine_create(const struct gw_model *model, struct gw_pool *
     if (opts->max_prompt > context || opts->max_new > context)
         return gw_fail(err, GWEN_ERR_ARGUMENT,
                        "prompts of %zu and %zu new tokens exceed the model's context of %zu "
-                       "(max_position_embeddings): lower --max-tokens or shorten the prompts",
-                       opts->max_prompt, opts->max_new, context);
+                       "(max_position_embeddings): lower %s or shorten the prompts",
+                       opts->max_prompt, opts->max_new, context, gw_knob(GW_KNOB_MAX_TOKENS));
     if (opts->n_blocks < gw_engine_min_blocks(opts->max_prompt, opts->max_new))
         return gw_fail(err, GWEN_ERR_NOMEM,
                        "KV arena of %zu blocks cannot hold one sample of %zu + %zu tokens",

@@ -7,6 +7,8 @@
  * one sample of any prompt that has blocks: the oldest sample always goes on. */
 #include "engine/impl.h"
 
+#include "base/knob.h"
+
 #include <string.h>
 
 static void fail(struct gw_engine *e, enum gwen_status status) {
@@ -107,8 +109,9 @@ static void absorb_draws(struct gw_engine *e) {
         if (d->id < 0) {
             fail(e, gw_fail(e->err, GWEN_ERR_NUMERIC,
                             "the model's logits are not finite (prompt of %zu tokens, position "
-                            "%zu): weights or --dtype are at fault",
-                            d->job->job.n_prompt, d->job->job.n_prompt + d->position));
+                            "%zu): weights or %s are at fault",
+                            d->job->job.n_prompt, d->job->job.n_prompt + d->position,
+                            gw_knob(GW_KNOB_DTYPE)));
         } else if (d->slot != NULL) {
             accept_token(e, d->slot, d->id, d->logprob);
         } else {
@@ -165,8 +168,8 @@ static bool check_context(struct gw_engine *e, const struct gw_job *job) {
     if (job->n_prompt + most <= context) return true;
     fail(e, gw_fail(e->err, GWEN_ERR_ARGUMENT,
                     "a prompt of %zu and %zu new tokens exceed the model's context of %zu "
-                    "(max_position_embeddings): lower --max-tokens or shorten the prompt",
-                    job->n_prompt, most, context));
+                    "(max_position_embeddings): lower %s or shorten the prompt",
+                    job->n_prompt, most, context, gw_knob(GW_KNOB_MAX_TOKENS)));
     return false;
 }
 

@@ -1,6 +1,8 @@
 /* scorer.c - see scorer.h; which tasks there are is scorer_tree.c's business. */
 #include "engine/scorer_tree.h"
 
+#include "base/knob.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,8 +201,8 @@ static void take_results(struct gw_scorer *s, size_t first, size_t n) {
         if (!isfinite(h->max[i]) || !isfinite(h->log_sum_exp[i])) {
             s->status = gw_fail(s->err, GWEN_ERR_NUMERIC,
                                 "the model's logits are not finite (position %zu): weights or "
-                                "--dtype are at fault",
-                                t->t);
+                                "%s are at fault",
+                                t->t, gw_knob(GW_KNOB_DTYPE));
             return;
         }
         if (t->t < r->n) r->logprobs[t->t - r->from] = gw_head_logprob(h, i, h->target_z[i]);

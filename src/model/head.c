@@ -32,9 +32,11 @@ enum gwen_status gw_head_create(const struct gw_model *model, struct gw_pool *po
     h->n_blocks = blocks_of(&model->cfg);
     h->z_stride = gw_round_up(model->cfg.vocab_size, 16);
     h->keep = keep;
-    if (gw_mem_map(&h->memory, gw_head_bytes(&model->cfg, max_rows, keep), err) != GWEN_OK) {
+    enum gwen_status status =
+        gw_mem_map(&h->memory, gw_head_bytes(&model->cfg, max_rows, keep), err);
+    if (status != GWEN_OK) {
         gw_head_free(h);
-        return err != NULL ? err->status : GWEN_ERR_NOMEM;
+        return status;
     }
     gw_mem_interleave(h->memory.data, h->memory.bytes);
     char *at = h->memory.data;

@@ -1,6 +1,7 @@
 /* lora.c - see lora.h; the files are in lora_file.c. */
 #include "model/lora.h"
 
+#include "base/knob.h"
 #include "base/rng.h"
 
 #include <float.h>
@@ -310,8 +311,8 @@ enum gwen_status gw_lora_check(const struct gw_lora *l, enum gw_panel_format for
             if (isfinite(v))
                 return gw_fail(err, GWEN_ERR_NUMERIC,
                                "%s: element %zu is %.9g, which float16 cannot hold (largest "
-                               "65504): use --dtype bf16 or fp32",
-                               p->name, j, (double)v);
+                               "65504): use %s bf16 or fp32",
+                               p->name, j, (double)v, gw_knob(GW_KNOB_DTYPE));
             return gw_fail(err, GWEN_ERR_NUMERIC, "%s: element %zu is not finite", p->name, j);
         }
     }

@@ -3,6 +3,8 @@
 #include "model/pack.h"
 #include "ref/math.h"
 
+#include "base/knob.h"
+
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -44,8 +46,8 @@ static void fail_value(struct gw_packer *p, const struct gw_tensor *t, size_t at
         p->status = isfinite(v)
                         ? gw_fail(p->err, GWEN_ERR_UNSUPPORTED,
                                   "%s: element %zu is %.9g, which float16 cannot hold (largest "
-                                  "65504): use --dtype bf16 or fp32",
-                                  t->name, at, (double)v)
+                                  "65504): use %s bf16 or fp32",
+                                  t->name, at, (double)v, gw_knob(GW_KNOB_DTYPE))
                         : gw_fail(p->err, GWEN_ERR_NUMERIC, "%s: element %zu is %s", t->name, at,
                                   isnan(v) ? "NaN" : "infinite");
     }

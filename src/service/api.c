@@ -1,6 +1,7 @@
 /* api.c - the public interface over the layers below: checks, defaults and sizes, no arithmetic. */
 #include "base/budget.h"
 #include "base/hw.h"
+#include "base/knob.h"
 #include "checkpoint/config/generation.h"
 #include "engine/engine.h"
 #include "engine/scorer.h"
@@ -82,7 +83,7 @@ enum gwen_status gwen_model_load(const char *dir, const struct gwen_model_option
     }
     struct gwen_model *m = calloc(1, sizeof *m);
     if (m == NULL) return gw_nomem(err, sizeof *m, "a model");
-    m->log = (struct gw_log){o.log, o.log_user, GWEN_LOG_DEBUG};
+    m->log = (struct gw_log){.fn = o.log, .user = o.log_user, .level = GWEN_LOG_DEBUG};
     m->max_memory = o.max_memory;
     enum gwen_status status = load_parts(m, dir, &o, err);
     if (status != GWEN_OK) {
@@ -169,9 +170,9 @@ enum gwen_status gwen_decode(const struct gwen_model *m, const int32_t *ids, siz
 
 /* --- scoring -------------------------------------------------------------------------------- */
 
-/* Refuses work that does not fit beside the weights. */
+/* Refuses work that does not fit beside the weights: samples, or sequences to be scored. */
 static enum gwen_status check_memory(const struct gwen_model *m, size_t kv, size_t scratch,
-                                     struct gwen_err *err) {
+                                     bool sampling, struct gwen_err *err) {
     uint64_t weights = gw_model_bytes(&m->model->cfg, m->model->format), budget;
     if (m->max_memory > 0) {
         budget = m->max_memory > weights ? m->max_memory - weights : 0;
@@ -181,10 +182,16 @@ static enum gwen_status check_memory(const struct gwen_model *m, size_t kv, size
         budget = memory.budget;
     }
     if ((uint64_t)kv + scratch <= budget) return GWEN_OK;
+    const unsigned long long have = budget;
+    if (!sampling)
+        return gw_fail(err, GWEN_ERR_NOMEM,
+                       "needs %zu bytes beside the weights, %llu available: score shorter "
+                       "sequences",
+                       kv + scratch, have);
     return gw_fail(err, GWEN_ERR_NOMEM,
-                   "needs %zu bytes beside the weights, %llu available: lower the batch size or "
-                   "the lengths",
-                   kv + scratch, (unsigned long long)budget);
+                   "needs %zu bytes beside the weights, %llu available: lower %s or %s, or shorten "
+                   "the prompts",
+                   kv + scratch, have, gw_knob(GW_KNOB_BATCH_SIZE), gw_knob(GW_KNOB_MAX_TOKENS));
 }
 
 enum gwen_status gwen_score(struct gwen_model *m, struct gwen_sequence *sequences, size_t n,
@@ -205,7 +212,7 @@ enum gwen_status gwen_score(struct gwen_model *m, struct gwen_sequence *sequence
                                .temperature = temperature,
                                .budget = watch_memory(m)};
     gw_scorer_bytes(&m->model->cfg, m->model->format, &o, gw_pool_threads(m->pool), &kv, &scratch);
-    enum gwen_status status = check_memory(m, kv, scratch, err);
+    enum gwen_status status = check_memory(m, kv, scratch, false, err);
     struct gw_scorer *scorer = NULL;
     if (status == GWEN_OK) status = gw_scorer_create(m->model, m->pool, &o, &scorer, err);
     for (size_t i = 0; i < n && status == GWEN_OK; i += SCORE_WINDOW)
@@ -282,7 +289,7 @@ static enum gwen_status run_sampling(struct gwen_model *m, struct sampling *s,
     o.slots = GW_MIN(o.slots, s->n_prompts * s->o.group);
     o.n_blocks = gw_engine_good_blocks(o.slots, s->o.group, longest, s->o.max_tokens);
     gw_engine_bytes(&m->model->cfg, m->model->format, &o, gw_pool_threads(m->pool), &kv, &scratch);
-    GW_TRY(check_memory(m, kv, scratch, err));
+    GW_TRY(check_memory(m, kv, scratch, true, err));
     struct gw_engine *engine;
     GW_TRY(gw_engine_create(m->model, m->pool, &o, &engine, err));
     struct gw_engine_client client = {
@@ -311,8 +318,8 @@ enum gwen_status gwen_sample(struct gwen_model *m, const struct gwen_prompt *pro
     if (s.o.group == 0 || s.o.group > MAX_GROUP || s.o.max_tokens == 0 ||
         s.o.max_tokens > m->model->cfg.max_position_embeddings)
         return gw_fail(err, GWEN_ERR_ARGUMENT,
-                       "group: 1 to %d; max_tokens: 1 to the model's context of %zu", MAX_GROUP,
-                       m->model->cfg.max_position_embeddings);
+                       "group: 1 to %d; %s: 1 to the model's context of %zu", MAX_GROUP,
+                       gw_knob(GW_KNOB_MAX_TOKENS), m->model->cfg.max_position_embeddings);
     if (n_prompts == 0) return GWEN_OK;
     s.wants = calloc(s.o.group, sizeof *s.wants);
     if (s.wants == NULL) return gw_nomem(err, s.o.group * sizeof *s.wants, "a group");

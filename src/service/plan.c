@@ -1,6 +1,7 @@
 /* plan.c - see plan.h. */
 #include "service/plan.h"
 
+#include "base/knob.h"
 #include "train/optimizer_bf16.h"
 
 size_t gw_plan_engine_blocks(const struct gw_engine_opts *o) {
@@ -73,14 +74,14 @@ static size_t total_with(const struct gw_plan_options *base, enum gw_plan_knob k
     struct gw_plan_options o = *base;
     struct gw_plan plan;
     switch (knob) {
-    case GW_KNOB_ROLLOUT_BATCH: o.engine.slots = value; break;
-    case GW_KNOB_MAX_TOKENS: o.engine.max_new = value; break;
-    case GW_KNOB_SCORE_LENGTH:
+    case GW_PLAN_SLOTS: o.engine.slots = value; break;
+    case GW_PLAN_MAX_NEW: o.engine.max_new = value; break;
+    case GW_PLAN_SCORE_LENGTH:
         o.scorer.max_len = value;
         o.scorer.n_blocks = gw_kv_blocks_for(value) + 1;
         break;
-    case GW_KNOB_SCORE_BLOCKS: o.scorer.n_blocks = value; break;
-    case GW_N_KNOBS: return SIZE_MAX;
+    case GW_PLAN_SCORE_BLOCKS: o.scorer.n_blocks = value; break;
+    case GW_PLAN_N_KNOBS: return SIZE_MAX;
     }
     gw_plan_make(&o, &plan);
     return plan.total;
@@ -88,11 +89,11 @@ static size_t total_with(const struct gw_plan_options *base, enum gw_plan_knob k
 
 static enum gw_plan_kind kind_of(enum gw_plan_knob knob) {
     switch (knob) {
-    case GW_KNOB_ROLLOUT_BATCH:
-    case GW_KNOB_MAX_TOKENS: return GW_PLAN_ROLLOUT;
-    case GW_KNOB_SCORE_LENGTH:
-    case GW_KNOB_SCORE_BLOCKS: return GW_PLAN_SCORE;
-    case GW_N_KNOBS: break;
+    case GW_PLAN_SLOTS:
+    case GW_PLAN_MAX_NEW: return GW_PLAN_ROLLOUT;
+    case GW_PLAN_SCORE_LENGTH:
+    case GW_PLAN_SCORE_BLOCKS: return GW_PLAN_SCORE;
+    case GW_PLAN_N_KNOBS: break;
     }
     return GW_PLAN_WEIGHTS;
 }
@@ -123,14 +124,14 @@ void gw_put_bytes(struct gw_str *s, size_t bytes) {
         gw_str_printf(s, "%.0f KiB", b / kib);
 }
 
-/* The option of a knob and its present value; NULL when it is none of the user's. */
+/* What a message calls a knob, and its present value; NULL when it is none of the user's. */
 static const char *knob_text(const struct gw_plan_options *o, enum gw_plan_knob knob, size_t *now) {
     switch (knob) {
-    case GW_KNOB_ROLLOUT_BATCH: *now = o->engine.slots; return "--rollout-batch-size to";
-    case GW_KNOB_MAX_TOKENS: *now = o->engine.max_new; return "--max-tokens to";
-    case GW_KNOB_SCORE_LENGTH: *now = o->scorer.max_len; return "give no row more tokens than";
-    case GW_KNOB_SCORE_BLOCKS:
-    case GW_N_KNOBS: break;
+    case GW_PLAN_SLOTS: *now = o->engine.slots; return gw_knob(GW_KNOB_BATCH_SIZE);
+    case GW_PLAN_MAX_NEW: *now = o->engine.max_new; return gw_knob(GW_KNOB_MAX_TOKENS);
+    case GW_PLAN_SCORE_LENGTH: *now = o->scorer.max_len; return "give no row more tokens than";
+    case GW_PLAN_SCORE_BLOCKS:
+    case GW_PLAN_N_KNOBS: break;
     }
     return NULL;
 }
@@ -149,34 +150,38 @@ static void put_advice(const struct gw_plan_options *o, size_t budget, struct gw
     size_t n = 0;
     if (o->kind == GW_PLAN_TRAIN) {
         if (fits_in_bf16(o, budget))
-            gw_str_puts(s, ": use --optim adamw-bf16, or a smaller model");
+            gw_str_printf(s, ": use %s adamw-bf16, or a smaller model", gw_knob(GW_KNOB_OPTIMIZER));
         else
-            gw_str_puts(s, ": lower --max_length or --max_completion_length, or "
-                           "--per_device_train_batch_size, or use a smaller model");
+            gw_str_printf(s, ": lower %s or %s, or %s, or use a smaller model",
+                          gw_knob(GW_KNOB_ROW_TOKENS), gw_knob(GW_KNOB_COMPLETION_TOKENS),
+                          gw_knob(GW_KNOB_TRAIN_BATCH));
         return;
     }
-    for (enum gw_plan_knob k = 0; k < GW_N_KNOBS; k++) {
+    for (enum gw_plan_knob k = 0; k < GW_PLAN_N_KNOBS; k++) {
         size_t now, fits;
         const char *text = knob_text(o, k, &now);
         if (text == NULL || now == 0 || (fits = gw_plan_largest(o, k, now, budget)) == 0) continue;
-        const char *join = n++ > 0 ? " or " : o->kind == GW_PLAN_ROLLOUT ? ": lower " : ": ";
-        gw_str_printf(s, "%s%s %zu", join, text, fits);
+        const bool lower = o->kind == GW_PLAN_ROLLOUT;
+        const char *join = n++ > 0 ? " or " : lower ? ": lower " : ": ";
+        gw_str_printf(s, "%s%s%s %zu", join, text, lower ? " to" : "", fits);
     }
     if (n > 0) return;
     struct gw_plan_options one = *o;
     one.engine.slots = 1;
-    size_t tokens = gw_plan_largest(&one, GW_KNOB_MAX_TOKENS, o->engine.max_new, budget);
+    size_t tokens = gw_plan_largest(&one, GW_PLAN_MAX_NEW, o->engine.max_new, budget);
     if (tokens > 0) {
-        gw_str_printf(s, ": lower --rollout-batch-size to 1 and --max-tokens to %zu", tokens);
+        gw_str_printf(s, ": lower %s to 1 and %s to %zu", gw_knob(GW_KNOB_BATCH_SIZE),
+                      gw_knob(GW_KNOB_MAX_TOKENS), tokens);
         return;
     }
     struct gw_plan_options half = *o;
     struct gw_plan plan;
     half.format = GW_PANEL_BF16;
     gw_plan_make(&half, &plan);
-    gw_str_puts(s, o->format == GW_PANEL_F32 && plan.total <= budget
-                       ? ": use --dtype bf16"
-                       : ": use a smaller model, or more memory (--memory)");
+    if (o->format == GW_PANEL_F32 && plan.total <= budget)
+        gw_str_printf(s, ": use %s bf16", gw_knob(GW_KNOB_DTYPE));
+    else
+        gw_str_printf(s, ": use a smaller model, or more memory (%s)", gw_knob(GW_KNOB_MAX_MEMORY));
 }
 
 enum gwen_status gw_plan_check(const struct gw_plan_options *o, size_t budget_bytes,

@@ -37,11 +37,11 @@ struct gw_plan_options {
 
 /* What can be turned to make a plan smaller. */
 enum gw_plan_knob {
-    GW_KNOB_ROLLOUT_BATCH, /* engine.slots: --rollout-batch-size */
-    GW_KNOB_MAX_TOKENS,    /* engine.max_new: --max-tokens */
-    GW_KNOB_SCORE_LENGTH,  /* scorer.max_len with as few blocks as it needs: the longest row */
-    GW_KNOB_SCORE_BLOCKS,  /* scorer.n_blocks */
-    GW_N_KNOBS
+    GW_PLAN_SLOTS,        /* engine.slots */
+    GW_PLAN_MAX_NEW,      /* engine.max_new */
+    GW_PLAN_SCORE_LENGTH, /* scorer.max_len with as few blocks as it needs: the longest row */
+    GW_PLAN_SCORE_BLOCKS, /* scorer.n_blocks */
+    GW_PLAN_N_KNOBS
 };
 
 /* The blocks that an engine with these options gets: o->n_blocks, or when that is 0 a good

@@ -3,6 +3,7 @@
  */
 #include "train/optimizer_bf16.h"
 
+#include "base/knob.h"
 #include "base/touch.h"
 
 #include <stdlib.h>
@@ -74,8 +75,9 @@ enum gwen_status gw_optimizer_bf16_create(struct gw_model *model, const struct g
     *out = NULL;
     if (model->dtype != GW_DTYPE_BF16)
         return gw_fail(err, GWEN_ERR_ARGUMENT,
-                       "adamw-bf16 trains weights in bfloat16, not %s: use --dtype bf16 or adamw",
-                       gw_dtype_torch_name(model->dtype));
+                       "adamw-bf16 trains weights in bfloat16, not %s: use %s bf16 or %s adamw",
+                       gw_dtype_torch_name(model->dtype), gw_knob(GW_KNOB_DTYPE),
+                       gw_knob(GW_KNOB_OPTIMIZER));
     struct gw_optimizer *o = calloc(1, sizeof *o);
     if (o == NULL) return gw_nomem(err, sizeof *o, "the optimizer");
     *o = (struct gw_optimizer){.params = params,

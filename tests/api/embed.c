@@ -111,6 +111,25 @@ static void score(struct gwen_model *model, struct results *r) {
     if (gwen_score(model, s, 1, 1.0, &err) != GWEN_ERR_ARGUMENT) exit(5);
 }
 
+/* What does not fit is refused in this header's words, not in the options of a program that the
+ * caller is not; and what is to be turned is there as a value.  Nobody has to take the error. */
+static void refusal(struct gwen_model *model, size_t max_context) {
+    struct gwen_sample_options o = GWEN_SAMPLE_OPTIONS_INIT;
+    struct gwen_prompt p = {prompts[0], PROMPT_LEN, 0};
+    static struct results r;
+    struct gwen_err err;
+    const char name[] = "max_tokens";
+    o.max_tokens = max_context;
+    if (gwen_sample(model, &p, 1, &o, keep, &r, &err) != GWEN_ERR_ARGUMENT) exit(7);
+    if (err.status != GWEN_ERR_ARGUMENT || strstr(err.message, "--") != NULL ||
+        err.knobs[0].knob != GWEN_KNOB_MAX_TOKENS ||
+        strncmp(err.message + err.knobs[0].at, name, sizeof name - 1) != 0) {
+        fprintf(stderr, "refused with: %s\n", err.message);
+        exit(8);
+    }
+    if (gwen_sample(model, &p, 1, &o, keep, &r, NULL) != GWEN_ERR_ARGUMENT) exit(9);
+}
+
 static void text(struct gwen_model *model) {
     struct gwen_err err;
     int32_t *ids;
@@ -155,6 +174,7 @@ int main(int argc, char **argv) {
     if (memcmp(a.ids, b.ids, sizeof a.ids) == 0 || memcmp(a.ids[0], a.ids[2], sizeof a.ids[0]) == 0)
         return 1;
     score(model_a, &a_again);
+    refusal(model_a, info.max_context);
     if (info.has_tokenizer) text(model_a);
     gwen_model_free(model_a);
     gwen_model_free(model_b);

@@ -80,7 +80,7 @@ static enum gwen_status say(struct chat *c, const struct gw_line *line, struct g
     size_t len = line->len - (line->len > 0 && line->text[line->len - 1] == '\r');
     enum gwen_status status = gw_talk_say(c->talk, line->text, len, &listener, err);
     if (!c->terminal || (status != GWEN_ERR_ARGUMENT && status != GWEN_ERR_FORMAT)) return status;
-    gw_log(&c->cli->log, GWEN_LOG_ERROR, "%s", err->message);
+    gw_log(&c->cli->log, GWEN_LOG_ERROR, "%s", gw_cli_message(c->cli, err));
     return GWEN_OK;
 }
 
@@ -105,10 +105,7 @@ static enum gwen_status chat(struct chat *c, struct gwen_err *err) {
     GW_TRY(gw_prompting_open(&c->p, c->cli, err));
     if (rt->tokenizer == NULL)
         return gw_fail(err, GWEN_ERR_ARGUMENT, "%s has no tokenizer", rt->dir.data);
-    if (c->p.chat.template == NULL) {
-        *err = c->p.chat.why;
-        return err->status;
-    }
+    if (c->p.chat.template == NULL) return gw_err_copy(err, &c->p.chat.why);
     gw_prompting_defaults(&c->p);
     GW_TRY(gw_sampling_check(&c->p.sampling, err));
     c->prompt = gw_prompting_prompts(&c->p, 1, true);

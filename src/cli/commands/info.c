@@ -91,7 +91,7 @@ static void put_json_model(struct gw_str *s, const struct gw_runtime *rt, const 
 }
 
 static void put_json(struct gw_str *s, const struct gw_runtime *rt, const struct info *o,
-                     const struct gw_plan *p, const struct gwen_err *advice) {
+                     const struct gw_plan *p, const char *advice) {
     gw_str_putc(s, '{');
     put_json_machine(s, rt);
     if (rt->dir.len > 0)
@@ -99,7 +99,7 @@ static void put_json(struct gw_str *s, const struct gw_runtime *rt, const struct
     else
         gw_str_puts(s, "\"model\":null,");
     gw_str_printf(s, "\"fits\":%s,", advice == NULL ? "true" : "false");
-    if (advice != NULL) put_string(s, "advice", advice->message);
+    if (advice != NULL) put_string(s, "advice", advice);
     gw_str_printf(s,
                   "\"plan\":{\"weights\":%zu,\"kv\":%zu,\"scratch\":%zu,\"gradients\":%zu,"
                   "\"optimizer\":%zu,\"total\":%zu}}\n",
@@ -134,7 +134,7 @@ static void put_text_machine(struct gw_str *s, const struct gw_runtime *rt) {
 }
 
 static void put_text_model(struct gw_str *s, const struct gw_runtime *rt, const struct info *o,
-                           const struct gw_plan *p, const struct gwen_err *advice) {
+                           const struct gw_plan *p, const char *advice) {
     const struct gw_config *c = &rt->cfg;
     gw_str_printf(s, "\nmodel          %s\n", rt->dir.data);
     gw_str_printf(s, "architecture   %s, %zu layers, hidden %zu, %zu/%zu heads of %zu, MLP %zu\n",
@@ -149,7 +149,7 @@ static void put_text_model(struct gw_str *s, const struct gw_runtime *rt, const 
     put_size(s, "  KV           ", p->kv, "\n");
     put_size(s, "  scratch      ", p->scratch, "\n");
     put_size(s, "  total        ", p->total, "\n");
-    if (advice != NULL) gw_str_printf(s, "  does not fit: %s\n", advice->message);
+    if (advice != NULL) gw_str_printf(s, "  does not fit: %s\n", advice);
 }
 
 /* --- the command ---------------------------------------------------------------------------- */
@@ -157,15 +157,16 @@ static void put_text_model(struct gw_str *s, const struct gw_runtime *rt, const 
 static enum gwen_status info(struct gw_runtime *rt, struct gw_cli *cli, struct info *o,
                              struct gwen_err *err) {
     struct gw_plan plan = {0};
-    struct gwen_err advice;
-    bool fits = true;
+    struct gwen_err refusal;
+    const char *advice = NULL;
     GW_TRY(gw_runtime_open(rt, cli, err));
     if (cli->common.model != NULL) {
         GW_TRY(gw_runtime_find(rt, err));
         fit_context(o, &rt->cfg);
         struct gw_plan_options options = plan_options(rt, o);
         gw_plan_make(&options, &plan);
-        fits = gw_runtime_check(rt, &options, &advice) == GWEN_OK;
+        if (gw_runtime_check(rt, &options, &refusal) != GWEN_OK)
+            advice = gw_cli_message(cli, &refusal);
     } else {
         rt->dtype = gw_model_auto_dtype(cli->common.dtype);
         if (cli->common.dtype != GW_DTYPE_NONE) rt->dtype = cli->common.dtype;
@@ -173,10 +174,10 @@ static enum gwen_status info(struct gw_runtime *rt, struct gw_cli *cli, struct i
     }
     struct gw_str s = {0};
     if (cli->common.json) {
-        put_json(&s, rt, o, &plan, fits ? NULL : &advice);
+        put_json(&s, rt, o, &plan, advice);
     } else {
         put_text_machine(&s, rt);
-        if (rt->dir.len > 0) put_text_model(&s, rt, o, &plan, fits ? NULL : &advice);
+        if (rt->dir.len > 0) put_text_model(&s, rt, o, &plan, advice);
     }
     enum gwen_status status = gw_cli_put(cli, &s, err);
     gw_str_free(&s);

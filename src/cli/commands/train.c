@@ -329,7 +329,7 @@ static bool check(struct train *s, struct gw_cli *cli, int *code) {
              (s->judge.model_dir != NULL || s->judge.cache_path != NULL))
         *code = gw_cli_usage(cli, "--judge-model and --judge-cache need --judge FILE");
     else if (gw_grpo_check(&s->t.config, &err) != GWEN_OK)
-        *code = gw_cli_usage(cli, "%s", err.message);
+        *code = gw_cli_usage(cli, "%s", gw_cli_message(cli, &err));
     return *code == 0 && gw_training_check(&s->t, cli, code);
 }
 

@@ -125,7 +125,7 @@ static void put_reason(const struct tune *t, struct gw_str *s) {
     const struct gw_tune_train *train = &t->result.train;
     struct gw_str reason = {0};
     if (train->micro_batch == 0)
-        gw_str_printf(&reason, "train_micro_batch: %s", train->why.message);
+        gw_str_printf(&reason, "train_micro_batch: %s", gw_cli_message(t->cli, &train->why));
     if (t->judge_chunk == 0)
         gw_str_printf(&reason, "%sjudge_chunk: %s", reason.len > 0 ? "; " : "", NO_JUDGE);
     if (reason.len > 0) {
@@ -160,9 +160,10 @@ static void put_final(const struct tune *t, const char *path, struct gw_str *s) 
     gw_str_puts(s, "}\n");
 }
 
-static void put_train(const struct gw_tune_train *r, struct gw_str *s) {
+static void put_train(const struct tune *t, struct gw_str *s) {
+    const struct gw_tune_train *r = &t->result.train;
     if (r->micro_batch == 0) {
-        gw_str_printf(s, "train micro-batch: %s\n", r->why.message);
+        gw_str_printf(s, "train micro-batch: %s\n", gw_cli_message(t->cli, &r->why));
         return;
     }
     gw_str_printf(s, "train micro-batch %zu; a layer's passes of 8 samples take", r->micro_batch);
@@ -181,7 +182,7 @@ static void put_text(const struct tune *t, const char *path, struct gw_str *s) {
                   "prefill; %.1f s\n",
                   c->choice.batch, c->choice.tok_s, c->tok_s_std, r->threads, r->prefill_rows,
                   r->seconds);
-    put_train(&r->train, s);
+    put_train(t, s);
     if (t->judge_chunk > 0)
         gw_str_printf(s, "judge chunk %zu responses\n", t->judge_chunk);
     else
@@ -230,7 +231,8 @@ static enum gwen_status report(struct tune *t, struct gwen_err *err) {
     const char *kept = status == GWEN_OK ? path.data : NULL;
     gw_bar_clear(&t->cli->bar);
     if (status != GWEN_OK) /* what was found is worth more than the file */
-        gw_log(&t->cli->log, GWEN_LOG_WARNING, "the profile could not be kept: %s", err->message);
+        gw_log(&t->cli->log, GWEN_LOG_WARNING, "the profile could not be kept: %s",
+               gw_cli_message(t->cli, err));
     if (t->cli->common.json) {
         gw_tune_put_candidates(&t->result, &s);
         put_final(t, kept, &s);
@@ -248,7 +250,8 @@ static enum gwen_status report(struct tune *t, struct gwen_err *err) {
 static enum gwen_status report_nothing(struct tune *t, const struct gwen_err *why) {
     struct gw_str s = {0}, reason = {0};
     struct gwen_err err;
-    gw_str_printf(&reason, "rollout_batch_size, train_micro_batch, judge_chunk: %s", why->message);
+    gw_str_printf(&reason, "rollout_batch_size, train_micro_batch, judge_chunk: %s",
+                  gw_cli_message(t->cli, why));
     gw_str_puts(&s, "{\"rollout_batch_size\":null,\"train_micro_batch\":null,\"judge_chunk\":null,"
                     "\"reason\":");
     gw_str_put_json(&s, reason.failed ? "" : reason.data, reason.failed ? 0 : reason.len);

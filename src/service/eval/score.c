@@ -28,7 +28,7 @@ enum gwen_status gw_score_plan(const struct gw_score_window *w, const struct gw_
     o->keep_logits = opts->keep_logits;
     o->progress = opts->progress;
     o->progress_ctx = opts->progress_ctx;
-    size_t fits = gw_plan_largest(plan, GW_KNOB_SCORE_BLOCKS, o->n_blocks, budget_bytes);
+    size_t fits = gw_plan_largest(plan, GW_PLAN_SCORE_BLOCKS, o->n_blocks, budget_bytes);
     o->n_blocks = GW_MAX(fits, gw_kv_blocks_for(o->max_len) + 1);
     return gw_plan_check(plan, budget_bytes, err);
 }

@@ -2,6 +2,7 @@
 #include "service/judge/judge.h"
 
 #include "base/clock.h"
+#include "base/knob.h"
 #include "base/rng.h"
 #include "ref/math.h"
 #include "service/record/fingerprint.h"
@@ -59,8 +60,8 @@ static enum gwen_status find_grade_ids(struct gw_judge *j, struct gwen_err *err)
         GW_TRY(status);
         if (!good)
             return gw_fail(err, GWEN_ERR_ARGUMENT,
-                           "the judge's tokenizer has no token \"%c\": use --judge-mode generate",
-                           digit);
+                           "the judge's tokenizer has no token \"%c\": use %s generate", digit,
+                           gw_knob(GW_KNOB_JUDGE_MODE));
         j->grade_ids[g] = id;
     }
     return GWEN_OK;
@@ -444,8 +445,10 @@ static enum gwen_status check_one(const struct gw_judge *j, const struct need *n
                                   struct gwen_err *err) {
     const struct gw_plan_options plan = plan_for(j, need, 1);
     if (gw_plan_check(&plan, j->o.budget_bytes, err) == GWEN_OK) return GWEN_OK;
-    return gw_err_prefix(err, "a response that makes %zu tokens%s", need->longest,
-                         j->o.mode == GW_JUDGE_GENERATE ? ", --max-tokens included" : "");
+    if (j->o.mode != GW_JUDGE_GENERATE)
+        return gw_err_prefix(err, "a response that makes %zu tokens", need->longest);
+    return gw_err_prefix(err, "a response that makes %zu tokens, %s included", need->longest,
+                         gw_knob(GW_KNOB_JUDGE_TOKENS));
 }
 
 /* A chunk size that was not asked for gives way to the memory there is. */
@@ -456,9 +459,9 @@ static enum gwen_status fit_chunk(struct gw_judge *j, const struct need *need,
     if (fits == 0) return check_one(j, need, err);
     if (given && fits < most && j->model == NULL)
         return gw_fail(err, GWEN_ERR_NOMEM,
-                       "%zu responses at once do not fit into memory: lower --judge-chunk-size to "
+                       "%zu responses at once do not fit into memory: lower %s to "
                        "%zu, or leave it out",
-                       most, fits);
+                       most, gw_knob(GW_KNOB_JUDGE_CHUNK), fits);
     if (fits < most && j->model != NULL)
         gw_log(j->o.log, GWEN_LOG_WARNING,
                "judge: %zu responses at once instead of %zu, which fit "
@@ -591,7 +594,7 @@ static enum gwen_status evaluate(struct gw_judge *j, struct gwen_err *err) {
         gw_scorer_run(j->scorer, j->requests, j->n_questions, true,
                       j->o.mode == GW_JUDGE_LOGITS ? on_logits : NULL, j, err);
     if (j->status == GWEN_OK) return status;
-    *err = j->err;
+    gw_err_copy(err, &j->err);
     return j->status;
 }
 

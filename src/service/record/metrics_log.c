@@ -1,6 +1,7 @@
 /* metrics_log.c - the files of metrics.h: appending, and cutting back. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/knob.h"
 #include "service/record/metrics.h"
 #include "service/record/tfevents.h"
 
@@ -102,8 +103,8 @@ static enum gwen_status open_log(struct log_file *f, const char *dir, const char
     f->end = (uint64_t)st.st_size;
     if (resume || f->end == 0) return GWEN_OK;
     return gw_fail(err, GWEN_ERR_ARGUMENT,
-                   "%s holds another run: go on with it by --resume, or take another folder",
-                   f->path.data);
+                   "%s holds another run: go on with it by %s, or take another folder",
+                   f->path.data, gw_knob(GW_KNOB_RESUME));
 }
 
 /* The whole buffer or, when the disk is full, nothing. */

@@ -2,6 +2,7 @@
 #include "service/record/provenance.h"
 
 #include "base/json.h"
+#include "base/knob.h"
 #include "base/rng.h"
 #include "service/record/fingerprint.h"
 
@@ -95,8 +96,8 @@ void gw_provenance_put_json(const struct gw_provenance *p, struct gw_str *out) {
 static enum gwen_status differs(const char *name, const char *now, const char *then,
                                 struct gwen_err *err) {
     return gw_fail(err, GWEN_ERR_ARGUMENT,
-                   "%s: %.120s, but when the run was begun: %.120s; --resume needs the same", name,
-                   now, then);
+                   "%s: %.120s, but when the run was begun: %.120s; %s needs the same", name, now,
+                   then, gw_knob(GW_KNOB_RESUME));
 }
 
 static enum gwen_status compare(const struct gw_provenance *p, json_t *then, struct gwen_err *err) {

@@ -151,10 +151,8 @@ static enum gwen_status take_line(struct gw_report_run *run, const char *file,
 /* A failure is either of the line, and then counted, or of the machine. */
 static enum gwen_status leave_out(struct left_out *out, const struct gwen_err *bad,
                                   struct gwen_err *err) {
-    if (bad->status != GWEN_ERR_FORMAT && bad->status != GWEN_ERR_ARGUMENT) {
-        if (err != NULL) *err = *bad;
-        return bad->status;
-    }
+    if (bad->status != GWEN_ERR_FORMAT && bad->status != GWEN_ERR_ARGUMENT)
+        return gw_err_copy(err, bad);
     if (out->lines++ == 0) out->first = *bad;
     return GWEN_OK;
 }
@@ -199,10 +197,7 @@ static enum gwen_status read_metrics(struct gw_report_run *run, const char *path
     enum gwen_status status = take_lines(run, lines, &out, err);
     gw_lines_close(lines);
     GW_TRY(status);
-    if (run->n_steps == 0 && out.lines > 0) {
-        if (err != NULL) *err = out.first;
-        return out.first.status;
-    }
+    if (run->n_steps == 0 && out.lines > 0) return gw_err_copy(err, &out.first);
     end_steps(run);
     put_notes(run, &out);
     return GWEN_OK;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/knob.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -124,9 +125,10 @@ static enum gwen_status check_header(const struct gw_rollout_file *f, const stru
         const char *was = json_string_value(json_object_get(obj, fields[i].name));
         if (was != NULL && strcmp(was, fields[i].value) == 0) continue;
         status = gw_fail(err, GWEN_ERR_ARGUMENT,
-                         "%s was begun otherwise (%s: %.120s, now %.120s): --resume needs the "
-                         "same, --overwrite begins anew",
-                         f->part, fields[i].name, was != NULL ? was : "none", fields[i].value);
+                         "%s was begun otherwise (%s: %.120s, now %.120s): %s needs the "
+                         "same, %s begins anew",
+                         f->part, fields[i].name, was != NULL ? was : "none", fields[i].value,
+                         gw_knob(GW_KNOB_RESUME), gw_knob(GW_KNOB_OVERWRITE));
     }
     json_decref(obj);
     return status;
@@ -220,9 +222,9 @@ static enum gwen_status open_part(struct gw_rollout_file *f, enum gw_part_mode m
     } while (f->fd < 0 && errno == EINTR);
     if (f->fd < 0 && errno == EEXIST)
         return gw_fail(err, GWEN_ERR_ARGUMENT,
-                       "%s is there from an unfinished run: continue it with --resume or begin "
-                       "anew with --overwrite",
-                       f->part);
+                       "%s is there from an unfinished run: continue it with %s or begin "
+                       "anew with %s",
+                       f->part, gw_knob(GW_KNOB_RESUME), gw_knob(GW_KNOB_OVERWRITE));
     if (f->fd < 0) return sys_fail(err, "create", f->part, errno);
     /* Some network file systems have no locks: then two runs are the user's affair. */
     if (flock(f->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)

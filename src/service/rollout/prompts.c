@@ -158,10 +158,7 @@ enum gwen_status gw_prompt_encode_chat(const struct gw_prompt_opts *o, const jso
                                        struct gwen_err *err) {
     GW_TRY(need_tokenizer(o, err));
     if (o->chat == NULL) return gw_fail(err, GWEN_ERR_ARGUMENT, "no chat template is known");
-    if (o->chat->template == NULL) {
-        *err = o->chat->why;
-        return err->status;
-    }
+    if (o->chat->template == NULL) return gw_err_copy(err, &o->chat->why);
     json_t *request = make_request(o, messages, row, generate);
     if (request == NULL) return gw_nomem(err, 0, "messages");
     struct gw_str text = {0};

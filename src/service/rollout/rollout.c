@@ -316,7 +316,7 @@ static enum gwen_status on_done(void *ctx, const struct gw_sample *s, struct gwe
     size_t sample_id = (size_t)(s->job->wants[s->want].sample - r->opts.first_sample);
     size_t cut = SIZE_MAX;
     if (r->status != GWEN_OK) {
-        *err = r->err;
+        gw_err_copy(err, &r->err);
         return r->status;
     }
     if (f->texts[s->want] != NULL) {

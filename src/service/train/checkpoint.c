@@ -208,7 +208,8 @@ enum gwen_status gw_checkpoint_list(const char *run_dir, uint64_t **steps, size_
 /* The newest that can be read; what is wrong with newer ones is said. */
 static enum gwen_status choose(const char *run_dir, const struct listing *l,
                                const struct gw_log *log, struct gw_str *path,
-                               struct gwen_err *err) {
+                               struct gwen_err *caller_err) {
+    struct gwen_err own, *err = gw_err_or(caller_err, &own);
     for (size_t i = l->n; i-- > 0;) {
         if (check_complete(run_dir, l->steps[i], err) == GWEN_OK)
             return path_of(run_dir, l->steps[i], "", path, err);

@@ -1,6 +1,7 @@
 /* config.c - see train_config.h; the options themselves are in train_options.def. */
 #include "service/train/config.h"
 
+#include "base/knob.h"
 #include "base/parse.h"
 
 #include <inttypes.h>
@@ -354,11 +355,10 @@ static enum gwen_status compare(const struct gw_train_config *now,
         if (a.failed || b.failed)
             status = gw_nomem(err, a.len, "options");
         else if (strcmp(a.data, b.data) != 0)
-            status =
-                gw_fail(err, GWEN_ERR_ARGUMENT,
-                        "%s is %.80s, but was %.80s when the run was begun: --resume needs the "
-                        "same",
-                        o->name, a.data, b.data);
+            status = gw_fail(err, GWEN_ERR_ARGUMENT,
+                             "%s is %.80s, but was %.80s when the run was begun: %s needs the "
+                             "same",
+                             o->name, a.data, b.data, gw_knob(GW_KNOB_RESUME));
         gw_str_free(&a);
         gw_str_free(&b);
         GW_TRY(status);

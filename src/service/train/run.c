@@ -2,6 +2,7 @@
 #include "service/train/run.h"
 
 #include "base/file.h"
+#include "base/knob.h"
 #include "service/rollout/rows.h"
 
 #include <dirent.h>
@@ -56,8 +57,8 @@ static enum gwen_status refuse_run(const struct gw_train_run *run, bool found,
     gw_str_free(&path);
     if (!there) return GWEN_OK;
     return gw_fail(err, GWEN_ERR_ARGUMENT,
-                   "%s holds a run already: give --resume to go on with it, or another folder",
-                   run->dir);
+                   "%s holds a run already: give %s to go on with it, or another folder", run->dir,
+                   gw_knob(GW_KNOB_RESUME));
 }
 
 /* Two runs in one folder would remove each other's checkpoints.  The lock goes with the process,
@@ -145,9 +146,9 @@ enum gwen_status gw_train_run_check(const struct gw_train_run *run, const struct
                                     struct gwen_err *err) {
     if (run->checkpoint.len > 0 && run->state.data != fingerprint(job))
         return gw_fail(err, GWEN_ERR_ARGUMENT,
-                       "%s: its rows are not those that the run in %s was begun with: --resume "
+                       "%s: its rows are not those that the run in %s was begun with: %s "
                        "needs the same",
-                       job->data_path, run->dir);
+                       job->data_path, run->dir, gw_knob(GW_KNOB_RESUME));
     if (run->checkpoint.len > 0 && gw_provenance_same(job->origin, run->state.origin.data,
                                                       run->state.origin.len, err) != GWEN_OK)
         return gw_err_prefix(err, "%s", run->checkpoint.data);

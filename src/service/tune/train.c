@@ -2,6 +2,7 @@
 #include "service/tune/train.h"
 
 #include "base/clock.h"
+#include "base/knob.h"
 #include "base/rng.h"
 
 #include <stdlib.h>
@@ -161,8 +162,8 @@ static enum gwen_status work(struct train *s, double seconds, struct gwen_err *e
     const double least = LEAST_ROUNDS * expected(s);
     if (least > seconds) {
         gw_fail(&r->why, GWEN_ERR_CANCELLED,
-                "measuring takes about %.0f s, %.0f are left: raise --budget", least,
-                GW_MAX(seconds, 0));
+                "measuring takes about %.0f s, %.0f are left: raise %s", least, GW_MAX(seconds, 0),
+                gw_knob(GW_KNOB_TUNE_SECONDS));
         r->n = 0;
         return GWEN_OK;
     }

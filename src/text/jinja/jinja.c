@@ -26,9 +26,7 @@ enum {
 #define DEFAULT_MEMORY ((size_t)256 << 20)
 
 static enum gwen_status finish(const struct gw_jrt *rt, bool ok, struct gwen_err *err) {
-    if (ok) return GWEN_OK;
-    if (err != NULL) *err = rt->error;
-    return rt->error.status;
+    return ok ? GWEN_OK : gw_err_copy(err, &rt->error);
 }
 
 /* The source with "\n" for all line ends and without the last one, in the arena. */

@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "base/clock.h"
+#include "base/knob.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/str.h"
@@ -35,6 +36,56 @@ static void errors(void **state) {
     assert_true(strlen(err.message) < sizeof err.message);
     assert_int_equal(gw_nomem(&err, 123, "a thing"), GWEN_ERR_NOMEM);
     assert_non_null(strstr(err.message, "123 bytes for a thing"));
+}
+
+static const char *as_option(void *ctx, unsigned knob) {
+    ++*(int *)ctx; /* of a struct heard: its n */
+    return knob == GWEN_KNOB_MAX_TOKENS ? "--max-tokens" : NULL;
+}
+
+/* A message is whole by itself, and says where what is to be turned stands in it. */
+static void knobs(void **state) {
+    (void)state;
+    struct gwen_err err;
+    char line[200];
+    int calls = 0;
+    memset(&err, 0xff, sizeof err); /* a caller's, not initialised */
+    gw_fail(&err, GWEN_ERR_ARGUMENT, "too long: lower %s to %d or %s", gw_knob(GW_KNOB_MAX_TOKENS),
+            7, gw_knob(GW_KNOB_BATCH_SIZE));
+    assert_string_equal(err.message, "too long: lower max_tokens to 7 or batch_size");
+    assert_int_equal(err.knobs[0].knob, GWEN_KNOB_MAX_TOKENS);
+    assert_int_equal(err.knobs[1].knob, GWEN_KNOB_BATCH_SIZE);
+    assert_int_equal(err.knobs[2].knob, GWEN_KNOB_NONE);
+    gw_err_prefix(&err, "row %d (%s)", 12, gw_knob(GW_KNOB_DTYPE));
+    assert_string_equal(err.message,
+                        "row 12 (dtype): too long: lower max_tokens to 7 or batch_size");
+    assert_int_equal(err.knobs[0].knob, GWEN_KNOB_DTYPE);
+    assert_memory_equal(err.message + err.knobs[1].at, "max_tokens", 10);
+    assert_memory_equal(err.message + err.knobs[2].at, "batch_size", 10);
+    gw_knobs_spell(err.message, err.knobs, GWEN_ERR_KNOBS, as_option, &calls, line, sizeof line);
+    assert_string_equal(line, "row 12 (dtype): too long: lower --max-tokens to 7 or batch_size");
+    assert_int_equal(calls, 3);
+    gw_knobs_spell(err.message, err.knobs, GWEN_ERR_KNOBS, as_option, &calls, line, 40);
+    assert_string_equal(line, "row 12 (dtype): too long: lower --max-t");
+    /* knobs that are not of this text leave it as it is */
+    gw_knobs_spell("short", err.knobs, GWEN_ERR_KNOBS, as_option, &calls, line, sizeof line);
+    assert_string_equal(line, "short");
+    /* what the message has no room for is no knob of it; more than there is room for keep names */
+    for (int i = 0; i < 200; i++) gw_err_prefix(&err, "a prefix");
+    assert_int_equal(err.knobs[0].knob, GWEN_KNOB_NONE);
+    const char *k = gw_knob(GW_KNOB_DTYPE);
+    gw_fail(&err, GWEN_ERR_IO, "%s %s %s %s %s %s %s %s", k, k, k, k, k, k, k, k);
+    assert_string_equal(err.message, "dtype dtype dtype dtype dtype dtype dtype dtype");
+    assert_int_equal(err.knobs[GWEN_ERR_KNOBS - 1].at, 30);
+    /* marks that somebody else's text has are left alone */
+    gw_fail(&err, GWEN_ERR_IO, "%s", "\001nothing\002 \001");
+    assert_string_equal(err.message, "\001nothing\002 \001");
+    /* an error that is not wanted is no error of its own */
+    struct gwen_err copy;
+    assert_int_equal(gw_err_copy(&copy, &err), GWEN_ERR_IO);
+    assert_string_equal(copy.message, err.message);
+    assert_int_equal(gw_err_copy(NULL, &err), GWEN_ERR_IO);
+    assert_string_equal(gw_err_message(NULL), "");
 }
 
 static void checked_sizes(void **state) {
@@ -138,6 +189,13 @@ static void logging(void **state) {
     gw_log(&log, GWEN_LOG_INFO, "%03000d", 1); /* cut, terminated */
     assert_int_equal(h.n, 2);
     assert_int_equal(strlen(h.text), 2047);
+    /* knobs by their names, or as whoever listens calls them */
+    struct gw_log spelt = log;
+    gw_log(&log, GWEN_LOG_INFO, "lower %s", gw_knob(GW_KNOB_MAX_TOKENS));
+    assert_string_equal(h.text, "lower max_tokens");
+    spelt.spelling = as_option;
+    gw_log(&spelt, GWEN_LOG_INFO, "lower %s", gw_knob(GW_KNOB_MAX_TOKENS));
+    assert_string_equal(h.text, "lower --max-tokens");
     gw_log(NULL, GWEN_LOG_ERROR, "nobody");
     gw_log(&(struct gw_log){.level = GWEN_LOG_DEBUG}, GWEN_LOG_ERROR, "nobody");
     assert_false(gw_log_on(NULL, GWEN_LOG_ERROR));
@@ -236,11 +294,12 @@ static void progress_lines(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(version),       cmocka_unit_test(errors),
-        cmocka_unit_test(checked_sizes), cmocka_unit_test(strings),
-        cmocka_unit_test(utf8),          cmocka_unit_test(logging),
-        cmocka_unit_test(clock_goes_on), cmocka_unit_test(progress),
-        cmocka_unit_test(eta),           cmocka_unit_test(progress_lines),
+        cmocka_unit_test(version),        cmocka_unit_test(errors),
+        cmocka_unit_test(knobs),          cmocka_unit_test(checked_sizes),
+        cmocka_unit_test(strings),        cmocka_unit_test(utf8),
+        cmocka_unit_test(logging),        cmocka_unit_test(clock_goes_on),
+        cmocka_unit_test(progress),       cmocka_unit_test(eta),
+        cmocka_unit_test(progress_lines),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

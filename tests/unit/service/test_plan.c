@@ -54,12 +54,12 @@ static void test_largest_is_exact(void **state) {
         struct gw_plan_options at = rollout(slots, 100), next = rollout(slots + 1, 100);
         size_t budget = total(&at);
         assert_true(total(&next) > budget);
-        assert_int_equal(gw_plan_largest(&o, GW_KNOB_ROLLOUT_BATCH, 64, budget), slots);
-        assert_int_equal(gw_plan_largest(&o, GW_KNOB_ROLLOUT_BATCH, slots, SIZE_MAX), slots);
+        assert_int_equal(gw_plan_largest(&o, GW_PLAN_SLOTS, 64, budget), slots);
+        assert_int_equal(gw_plan_largest(&o, GW_PLAN_SLOTS, slots, SIZE_MAX), slots);
     }
-    assert_int_equal(gw_plan_largest(&o, GW_KNOB_ROLLOUT_BATCH, 64, 1000), 0);
+    assert_int_equal(gw_plan_largest(&o, GW_PLAN_SLOTS, 64, 1000), 0);
     /* a knob of another plan */
-    assert_int_equal(gw_plan_largest(&o, GW_KNOB_SCORE_BLOCKS, 64, SIZE_MAX), 0);
+    assert_int_equal(gw_plan_largest(&o, GW_PLAN_SCORE_BLOCKS, 64, SIZE_MAX), 0);
 }
 
 /* The options that the message names make the plan fit. */
@@ -71,15 +71,15 @@ static void test_advice(void **state) {
     assert_int_equal(gw_plan_check(&o, total(&o), &err), GWEN_OK);
     assert_int_equal(gw_plan_check(&o, total(&o) - 1, &err), GWEN_ERR_NOMEM);
     assert_int_equal(gw_plan_check(&o, budget, &err), GWEN_ERR_NOMEM);
-    const char *at = strstr(err.message, "lower --rollout-batch-size to ");
+    const char *at = strstr(err.message, "lower batch_size to ");
     assert_non_null(at);
-    assert_int_equal(
-        sscanf(at, "lower --rollout-batch-size to %zu or --max-tokens to %zu", &batch, &tokens), 2);
+    assert_int_equal(sscanf(at, "lower batch_size to %zu or max_tokens to %zu", &batch, &tokens),
+                     2);
     assert_int_equal(batch, 16);
     struct gw_plan_options shorter = rollout(32, tokens);
     assert_true(total(&shorter) <= budget && tokens < 200);
     assert_int_equal(gw_plan_check(&o, 1000, &err), GWEN_ERR_NOMEM);
-    assert_non_null(strstr(err.message, "--memory"));
+    assert_non_null(strstr(err.message, "max_memory"));
 }
 
 /* When no option alone helps, two are named. */
@@ -88,12 +88,12 @@ static void test_advice_of_two(void **state) {
     struct gw_plan_options o = rollout(64, 900), small = rollout(1, 200);
     struct gwen_err err;
     size_t budget = total(&small), tokens;
-    assert_int_equal(gw_plan_largest(&o, GW_KNOB_ROLLOUT_BATCH, 64, budget), 0);
-    assert_int_equal(gw_plan_largest(&o, GW_KNOB_MAX_TOKENS, 900, budget), 0);
+    assert_int_equal(gw_plan_largest(&o, GW_PLAN_SLOTS, 64, budget), 0);
+    assert_int_equal(gw_plan_largest(&o, GW_PLAN_MAX_NEW, 900, budget), 0);
     assert_int_equal(gw_plan_check(&o, budget, &err), GWEN_ERR_NOMEM);
-    const char *at = strstr(err.message, "lower --rollout-batch-size to 1 and --max-tokens to ");
+    const char *at = strstr(err.message, "lower batch_size to 1 and max_tokens to ");
     assert_non_null(at);
-    assert_int_equal(sscanf(strstr(at, "--max-tokens to "), "--max-tokens to %zu", &tokens), 1);
+    assert_int_equal(sscanf(strstr(at, "max_tokens to "), "max_tokens to %zu", &tokens), 1);
     struct gw_plan_options advised = rollout(1, tokens), more = rollout(1, tokens + 1);
     assert_true(tokens >= 200 && total(&advised) <= budget && total(&more) > budget);
 }
@@ -119,13 +119,13 @@ static void test_score(void **state) {
     assert_int_equal(sscanf(at, "give no row more tokens than %zu", &longest), 1);
     assert_true(longest >= 300 && longest < 1000);
     assert_int_equal(
-        gw_plan_largest(&shorter, GW_KNOB_SCORE_BLOCKS, shorter.scorer.n_blocks, budget),
+        gw_plan_largest(&shorter, GW_PLAN_SCORE_BLOCKS, shorter.scorer.n_blocks, budget),
         shorter.scorer.n_blocks);
     /* float32 weights alone are too many, 16-bit ones are not */
     struct gw_plan_options weights = {.cfg = &config, .format = GW_PANEL_F32, .n_threads = 2};
     assert_int_equal(gw_plan_check(&weights, gw_model_bytes(&config, GW_PANEL_BF16), &err),
                      GWEN_ERR_NOMEM);
-    assert_non_null(strstr(err.message, "--dtype bf16"));
+    assert_non_null(strstr(err.message, "dtype bf16"));
 }
 
 static void test_bytes(void **state) {

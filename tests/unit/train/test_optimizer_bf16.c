@@ -336,7 +336,7 @@ static void test_bad_gradients_are_left_out(void **state) {
     assert_int_equal(gw_optimizer_bf16_create(s.model, &s.params, s.pool, &ADAMW, 1.0, 3, &o, &err),
                      GWEN_ERR_ARGUMENT);
     assert_string_equal(err.message, "adamw-bf16 trains weights in bfloat16, not float32: use "
-                                     "--dtype bf16 or adamw");
+                                     "dtype bf16 or the optimizer adamw");
     close_subject(&s);
 }
 

@@ -258,8 +258,9 @@ struct reading {
 /* Messages that do not say where they come from are given file and line. */
 static enum gwen_status with_place(const struct gw_row *row, enum gwen_status status,
                                    struct gwen_err *err) {
-    size_t n = strlen(row->file);
-    if (status == GWEN_OK || (strncmp(err->message, row->file, n) == 0 && err->message[n] == ':'))
+    const size_t n = strlen(row->file);
+    const char *message = gw_err_message(err);
+    if (status == GWEN_OK || (strncmp(message, row->file, n) == 0 && message[n] == ':'))
         return status;
     return gw_err_prefix(err, "%s:%" PRIu64, row->file, row->line);
 }

@@ -181,7 +181,7 @@ static void short_memory_makes_chunks_smaller(void **state) {
             works = o.budget_bytes;
         } else {
             assert_int_equal(status, GWEN_ERR_NOMEM);
-            assert_non_null(strstr(err.message, ", --max-tokens included: needs "));
+            assert_non_null(strstr(err.message, ", judge_max_tokens included: needs "));
             fails = o.budget_bytes;
         }
         gw_judge_free(j);
@@ -306,7 +306,7 @@ static void grades_need_tokens(void **state) {
     w.cfg.vocab_size = 3;
     assert_int_equal(gw_judge_create(&o, &j, &err), GWEN_ERR_ARGUMENT);
     assert_string_equal(err.message,
-                        "the judge's tokenizer has no token \"1\": use --judge-mode generate");
+                        "the judge's tokenizer has no token \"1\": use judge_mode generate");
     close_world(&w);
 }
 

@@ -31,7 +31,7 @@ static void listen(void *user, enum gwen_log_level level, const char *message) {
     said.warnings += level == GWEN_LOG_WARNING;
 }
 
-static const struct gw_log listener = {listen, NULL, GWEN_LOG_DEBUG};
+static const struct gw_log listener = {.fn = listen, .level = GWEN_LOG_DEBUG};
 
 static enum gwen_status try_open(const char *path, enum gw_part_mode mode,
                                  const struct gw_part_field *with, struct gw_rollout_file **f,
@@ -177,8 +177,8 @@ static void a_part_file_is_not_overwritten_by_accident(void **state) {
     assert_non_null(strstr(err.message, "another run"));
     gw_rollout_file_close(f);
     assert_int_equal(try_open(path, GW_PART_NEW, fields, &g, &err), GWEN_ERR_ARGUMENT);
-    assert_non_null(strstr(err.message, "--resume"));
-    assert_non_null(strstr(err.message, "--overwrite"));
+    assert_non_null(strstr(err.message, "with resume"));
+    assert_non_null(strstr(err.message, "with overwrite"));
     f = open_ok(path, GW_PART_RESUME);
     assert_int_equal(gw_rollout_file_count(f), 1);
     gw_rollout_file_close(f);

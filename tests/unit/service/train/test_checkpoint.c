@@ -155,7 +155,7 @@ static void a_damaged_one_is_told(void **state) {
     (void)state;
     const char *dir = folder("damaged");
     char said[512] = "";
-    const struct gw_log log = {take_warning, said, GWEN_LOG_WARNING};
+    const struct gw_log log = {.fn = take_warning, .user = said, .level = GWEN_LOG_WARNING};
     struct gw_str path = {0};
     struct gwen_err err;
     bool found;

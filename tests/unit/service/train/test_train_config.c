@@ -237,7 +237,7 @@ static void resuming_needs_the_same(void **state) {
     set_ok(&c, "reward_weights", "0.1,4");
     assert_int_equal(gw_train_config_same(&c, s.data, s.len, &err), GWEN_ERR_ARGUMENT);
     assert_string_equal(err.message, "reward_weights is [0.1,4], but was [0.1,3] when the run was "
-                                     "begun: --resume needs the same");
+                                     "begun: resume needs the same");
     gw_str_free(&s);
 }
 

@@ -96,9 +96,9 @@ static void test_optimizer(void **state) {
     assert_true(saved > 7 * n && saved <= 8 * n);
     assert_int_equal(make(cut, total(&narrow), true, &o, &err), GWEN_OK);
     assert_int_equal(make(cut, total(&narrow), false, &o, &err), GWEN_ERR_NOMEM);
-    assert_non_null(strstr(err.message, "use --optim adamw-bf16"));
+    assert_non_null(strstr(err.message, "use the optimizer adamw-bf16"));
     assert_int_equal(make(cut, total(&narrow) - 1, true, &o, &err), GWEN_ERR_NOMEM);
-    assert_non_null(strstr(err.message, "lower --max_length"));
+    assert_non_null(strstr(err.message, "lower max_length"));
 }
 
 static int setup(void **state) {
