@@ -138,6 +138,7 @@ static enum gwen_status evaluate_steps(struct eval *v, const uint64_t *steps, si
         char name[40];
         snprintf(name, sizeof name, "checkpoint-%" PRIu64, steps[i]);
         status = gw_path_join(&dir, v->run_dir, name, err);
+        if (status == GWEN_OK) status = gw_checkpoint_check(dir.data, NULL, err);
         if (status == GWEN_OK) status = name_checkpoint(&base, dir.data, &cli->common, err);
         if (status == GWEN_OK)
             status = evaluate_row(v, name, i == 0 && base.model == NULL, cli, err);

@@ -1,11 +1,15 @@
-/* cache.c - see judge_cache.h.
+/* cache.c - see cache.h.
  *
- * One table: the key as 16 bytes, the verdict, and a serial number that says which was first.
+ * One table: the key as 16 bytes, the verdict, a checksum of both, and a serial number that says
+ * which was first.
  * Every verdict is a transaction of its own; in write-ahead mode that is one write of the log and
  * no sync, so what a killed process had written is there, and only a crash of the whole machine can
  * lose the last ones. */
 #include "service/judge/cache.h"
 
+#include "base/rng.h"
+
+#include <math.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +71,20 @@ static enum gwen_status check_kind(struct gw_judge_cache *c, struct gwen_err *er
                    c->path);
 }
 
+/* The column is newer than the table. */
+static enum gwen_status add_sums(struct gw_judge_cache *c, struct gwen_err *err) {
+    int64_t there;
+    GW_TRY(number(c, "SELECT count(*) FROM pragma_table_info('verdicts') WHERE name = 'sum'",
+                  &there, err));
+    return there > 0 ? GWEN_OK : run(c, "ALTER TABLE verdicts ADD COLUMN sum INTEGER", err);
+}
+
+static int64_t sum_of(struct gw_judge_key key, struct gw_judge_known verdict) {
+    uint64_t parts[4] = {key.word[0], key.word[1], 0, verdict.parsed};
+    memcpy(&parts[2], &verdict.grade, sizeof verdict.grade);
+    return (int64_t)gw_hash64(parts, sizeof parts);
+}
+
 static enum gwen_status set_up(struct gw_judge_cache *c, struct gwen_err *err) {
     char sql[200];
     int64_t rows;
@@ -79,12 +97,14 @@ static enum gwen_status set_up(struct gw_judge_cache *c, struct gwen_err *err) {
     GW_TRY(run(c, sql, err));
     GW_TRY(run(c,
                "CREATE TABLE IF NOT EXISTS verdicts (serial INTEGER PRIMARY KEY, key BLOB NOT NULL "
-               "UNIQUE, grade REAL NOT NULL, parsed INTEGER NOT NULL); COMMIT",
+               "UNIQUE, grade REAL NOT NULL, parsed INTEGER NOT NULL, sum INTEGER); COMMIT",
                err));
+    GW_TRY(add_sums(c, err));
     GW_TRY(number(c, "SELECT count(*) FROM verdicts", &rows, err));
     c->n_rows = (uint64_t)rows;
-    GW_TRY(prepare(c, "SELECT grade, parsed FROM verdicts WHERE key = ?", &c->get, err));
-    GW_TRY(prepare(c, "INSERT OR REPLACE INTO verdicts (key, grade, parsed) VALUES (?, ?, ?)",
+    GW_TRY(prepare(c, "SELECT grade, parsed, sum FROM verdicts WHERE key = ?", &c->get, err));
+    GW_TRY(prepare(c,
+                   "INSERT OR REPLACE INTO verdicts (key, grade, parsed, sum) VALUES (?, ?, ?, ?)",
                    &c->put, err));
     return prepare(c,
                    "DELETE FROM verdicts WHERE serial IN (SELECT serial FROM verdicts ORDER BY "
@@ -122,6 +142,15 @@ void gw_judge_cache_close(struct gw_judge_cache *c) {
     free(c);
 }
 
+/* Whether the row that `get` stands at is what was put there.  Of rows from before there were
+ * checksums it is only known what no grade can be. */
+static bool is_sound(const struct gw_judge_cache *c, struct gw_judge_key key,
+                     struct gw_judge_known verdict) {
+    if (sqlite3_column_type(c->get, 2) == SQLITE_NULL)
+        return isfinite(verdict.grade) && verdict.grade >= 1 && verdict.grade <= 5;
+    return sqlite3_column_int64(c->get, 2) == sum_of(key, verdict);
+}
+
 enum gwen_status gw_judge_cache_get(struct gw_judge_cache *c, struct gw_judge_key key,
                                     struct gw_judge_known *out, bool *found, struct gwen_err *err) {
     enum gwen_status status = GWEN_OK;
@@ -133,6 +162,7 @@ enum gwen_status gw_judge_cache_get(struct gw_judge_cache *c, struct gw_judge_ke
                                        sqlite3_column_int(c->get, 1) != 0};
     else if (code != SQLITE_DONE)
         status = fail(c, err);
+    if (*found) *found = is_sound(c, key, *out);
     sqlite3_reset(c->get);
     return status;
 }
@@ -153,6 +183,7 @@ enum gwen_status gw_judge_cache_put(struct gw_judge_cache *c, struct gw_judge_ke
     sqlite3_bind_blob(c->put, 1, key.word, sizeof key.word, SQLITE_STATIC);
     sqlite3_bind_double(c->put, 2, (double)verdict.grade);
     sqlite3_bind_int(c->put, 3, verdict.parsed);
+    sqlite3_bind_int64(c->put, 4, sum_of(key, verdict));
     enum gwen_status status = sqlite3_step(c->put) == SQLITE_DONE ? GWEN_OK : fail(c, err);
     c->n_rows += status == GWEN_OK;
     sqlite3_reset(c->put);

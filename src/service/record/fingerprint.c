@@ -1,6 +1,7 @@
 /* fingerprint.c - see fingerprint.h. */
 #include "service/record/fingerprint.h"
 
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/str.h"
@@ -11,20 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE = 1 << 20, LANES = 8 };
+enum { PIECE = 1 << 20 };
 
-/* Eight independent chains, so that the multiplier's latency does not count; then gw_hash64 of
- * their ends.  len is a multiple of 64 (packed memory is laid out so). */
+/* len is a multiple of 64 (packed memory is laid out so), or what is left over is hashed elsewhere.
+ */
 static uint64_t hash_piece(const char *bytes, size_t len) {
-    uint64_t lane[LANES], word;
-    for (size_t j = 0; j < LANES; j++) lane[j] = UINT64_C(0x9E3779B97F4A7C15) * (j + 1);
-    for (size_t i = 0; i + LANES * sizeof word <= len; i += LANES * sizeof word)
-        for (size_t j = 0; j < LANES; j++) {
-            memcpy(&word, bytes + i + j * sizeof word, sizeof word);
-            lane[j] = (lane[j] ^ word) * UINT64_C(0xFF51AFD7ED558CCD);
-            lane[j] ^= lane[j] >> 32;
-        }
-    return gw_hash64(lane, sizeof lane);
+    uint64_t lanes[GW_LANES];
+    gw_hash_lanes(bytes, len, lanes);
+    return gw_hash64(lanes, sizeof lanes);
 }
 
 struct hashing {
@@ -89,7 +84,6 @@ enum { SLICE_PIECES = 64 }; /* of a file in memory at a time */
 /* Adds a file's bytes to *hash. */
 static enum gwen_status add_file(const char *path, struct gw_pool *pool, uint64_t *hash,
                                  struct gwen_err *err) {
-    enum { BLOCK = LANES * sizeof(uint64_t) };
     uint64_t hashes[SLICE_PIECES];
     struct gw_map map;
     GW_TRY(gw_map_open(path, &map, err));
@@ -104,7 +98,7 @@ static enum gwen_status add_file(const char *path, struct gw_pool *pool, uint64_
         *hash = gw_hash64(parts, sizeof parts);
         gw_map_release(&map, at, n);
     }
-    const size_t rest = map.size % BLOCK; /* which is in no piece's hash */
+    const size_t rest = map.size % GW_LANES_BYTES; /* which is in no piece's hash */
     const uint64_t end[] = {*hash, map.size,
                             rest > 0 ? gw_hash64(map.data + map.size - rest, rest) : 0};
     *hash = gw_hash64(end, sizeof end);

@@ -9,6 +9,7 @@
 #define GW_SERVICE_RECORD_METRICS_H
 
 #include "base/base.h"
+#include "base/log.h"
 #include "base/str.h"
 
 /* --- one step ------------------------------------------------------------------------------- */
@@ -48,6 +49,9 @@ enum gwen_status gw_metrics_log_open(const char *dir, bool resume, uint64_t keep
 /* Appends a step; steps grow.  wall_time (seconds since 1970) is for TensorBoard alone. */
 enum gwen_status gw_metrics_log_write(struct gw_metrics_log *log, uint64_t step, double wall_time,
                                       const struct gw_metrics *m, struct gwen_err *err);
+/* The length and the checksum (base/checksum.h) of metrics.jsonl as it is now. */
+enum gwen_status gw_metrics_log_sum(const struct gw_metrics_log *log, uint64_t *bytes,
+                                    uint64_t *sum, struct gwen_err *err);
 /* Has the disk hold what was written: to be called before a checkpoint of that step is made. */
 enum gwen_status gw_metrics_log_sync(struct gw_metrics_log *log, struct gwen_err *err);
 void gw_metrics_log_close(struct gw_metrics_log *log); /* NULL is fine */
@@ -56,6 +60,19 @@ void gw_metrics_log_close(struct gw_metrics_log *log); /* NULL is fine */
  * line goes too.  A file that is not there is fine.  A row that cannot be read, or has no step, is
  * an error that names file and line. */
 enum gwen_status gw_jsonl_cut(const char *path, uint64_t keep, struct gwen_err *err);
+
+/* What metrics.jsonl was when a checkpoint of step `keep` was made. */
+struct gw_metrics_was {
+    uint64_t keep;
+    bool known; /* false: of a checkpoint that does not say */
+    uint64_t bytes, sum;
+};
+/* Before a folder's metrics.jsonl is gone on with: where it is not what it was (rows lost, changed
+ * or added) warns of that; where a row cannot be read, the rows up to keep that can be are what
+ * stays, and the damaged file is kept as metrics.jsonl.damaged.  A lost or damaged log is no error:
+ * no result depends on it. */
+enum gwen_status gw_metrics_mend(const char *dir, const struct gw_metrics_was *was,
+                                 const struct gw_log *log, struct gwen_err *err);
 
 /* --- for people ----------------------------------------------------------------------------- */
 

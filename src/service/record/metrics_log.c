@@ -1,4 +1,5 @@
 /* metrics_log.c - the files of metrics.h: appending, and cutting back. */
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/knob.h"
@@ -165,6 +166,11 @@ enum gwen_status gw_metrics_log_write(struct gw_metrics_log *log, uint64_t step,
     gw_str_clear(&log->buffer);
     gw_tfevents_put_step(&log->buffer, step, wall_time, m);
     return append(&log->events, &log->buffer, err);
+}
+
+enum gwen_status gw_metrics_log_sum(const struct gw_metrics_log *log, uint64_t *bytes,
+                                    uint64_t *sum, struct gwen_err *err) {
+    return gw_file_checksum(log->rows.path.data, log->rows.end, bytes, sum, err);
 }
 
 enum gwen_status gw_metrics_log_sync(struct gw_metrics_log *log, struct gwen_err *err) {

@@ -1,6 +1,7 @@
 /* file.c - see rollout_file.h. */
 #include "service/rollout/file.h"
 
+#include "base/checksum.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -19,15 +20,20 @@
 enum { MAX_ROW = 256 << 20, SYNC_SECONDS = 3 };
 
 struct row_at {
-    uint64_t offset, len; /* len 0: not there */
+    uint64_t offset, len; /* of its line, newline and checksum included; len 0: not there */
 };
+
+/* In the part file a row's last member is a checksum of all before it; FILE does not have it. */
+static const char SUM_AT[] = ",\"gwen_sum\":\"";
+enum { SUM_LEN = sizeof SUM_AT - 1 + 16 + 3 /* "}\n */, UNSUMMED = 1, VERSION = 2 };
 
 struct gw_rollout_file {
     char *path, *part;
     int fd;
     uint64_t end; /* bytes of the part file that are valid */
     uint64_t synced_ns;
-    bool dirty;
+    bool dirty, unsummed; /* unsummed: begun by a version that wrote no checksums */
+    struct gw_str line;   /* the last one appended */
     size_t n_prompts, groups, count;
     struct row_at *rows; /* [n_prompts * groups] */
 };
@@ -71,14 +77,34 @@ static enum gwen_status sync_part(struct gw_rollout_file *f, struct gwen_err *er
     return GWEN_OK;
 }
 
+/* The row, an object and a newline, with its checksum. */
+static void put_summed(struct gw_str *line, const char *row, size_t len) {
+    gw_str_put(line, row, len - 2);
+    gw_str_printf(line, "%s%016" PRIx64 "\"}\n", SUM_AT, gw_checksum(row, len - 2));
+}
+
+enum { ROW_IS_BAD = 0, ROW_IS_SUMMED, ROW_IS_BARE };
+
+/* Whether a line (newline included) has a checksum, and the right one. */
+static int look_at_sum(const char *line, size_t len) {
+    char sum[SUM_LEN + 1];
+    if (len <= SUM_LEN || memcmp(line + len - SUM_LEN, SUM_AT, sizeof SUM_AT - 1) != 0)
+        return ROW_IS_BARE;
+    snprintf(sum, sizeof sum, "%s%016" PRIx64 "\"}\n", SUM_AT, gw_checksum(line, len - SUM_LEN));
+    return memcmp(line + len - SUM_LEN, sum, SUM_LEN) == 0 ? ROW_IS_SUMMED : ROW_IS_BAD;
+}
+
 enum gwen_status gw_rollout_file_append(struct gw_rollout_file *f, size_t prompt, size_t sample,
                                         const char *row, size_t len, struct gwen_err *err) {
     if (prompt >= f->n_prompts || sample >= f->groups || gw_rollout_file_has(f, prompt, sample))
         return gw_fail(err, GWEN_ERR_INTERNAL, "%s: row %zu/%zu was not expected", f->part, prompt,
                        sample);
     uint64_t offset = f->end;
-    GW_TRY(append_bytes(f, row, len, err));
-    f->rows[prompt * f->groups + sample] = (struct row_at){offset, len};
+    gw_str_clear(&f->line);
+    put_summed(&f->line, row, len);
+    if (f->line.failed) return gw_nomem(err, len, "a row");
+    GW_TRY(append_bytes(f, f->line.data, f->line.len, err));
+    f->rows[prompt * f->groups + sample] = (struct row_at){offset, f->line.len};
     f->count++;
     if (gw_seconds_since(f->synced_ns) < SYNC_SECONDS) return GWEN_OK;
     return sync_part(f, err);
@@ -96,7 +122,7 @@ size_t gw_rollout_file_count(const struct gw_rollout_file *f) { return f->count;
 static enum gwen_status write_header(struct gw_rollout_file *f, const struct gw_part_field *fields,
                                      size_t n, struct gwen_err *err) {
     struct gw_str s = {0};
-    gw_str_puts(&s, "{\"gwen_part\":1");
+    gw_str_printf(&s, "{\"gwen_part\":%d", VERSION);
     for (size_t i = 0; i < n; i++) {
         gw_str_putc(&s, ',');
         gw_str_put_json(&s, fields[i].name, strlen(fields[i].name));
@@ -110,13 +136,18 @@ static enum gwen_status write_header(struct gw_rollout_file *f, const struct gw_
     return status == GWEN_OK ? sync_part(f, err) : status;
 }
 
-static enum gwen_status check_header(const struct gw_rollout_file *f, const struct gw_line *line,
+static enum gwen_status check_header(struct gw_rollout_file *f, const struct gw_line *line,
                                      const struct gw_part_field *fields, size_t n,
                                      struct gwen_err *err) {
     json_t *obj = NULL;
     struct gwen_err ignored;
     enum gwen_status status = gw_row_parse(line->text, line->len, f->part, 1, &obj, &ignored);
-    if (status != GWEN_OK || json_integer_value(json_object_get(obj, "gwen_part")) != 1) {
+    const json_int_t version =
+        status == GWEN_OK ? json_integer_value(json_object_get(obj, "gwen_part")) : 0;
+    f->unsummed = version == UNSUMMED;
+    if (status != GWEN_OK && status != GWEN_ERR_FORMAT)
+        return gw_fail(err, status, "%s", ignored.message);
+    if (version != VERSION && version != UNSUMMED) {
         json_decref(obj);
         return gw_fail(err, GWEN_ERR_FORMAT,
                        "%s: is not the beginning of a rollout's output; move it away", f->part);
@@ -136,22 +167,31 @@ static enum gwen_status check_header(const struct gw_rollout_file *f, const stru
 
 /* --- resuming ------------------------------------------------------------------------------- */
 
-/* Takes note of the row in a line; false when the line is damaged. */
-static bool take_line(struct gw_rollout_file *f, const struct gw_line *line) {
+/* Takes note of the row in a line; *good false when the line is damaged. */
+static enum gwen_status take_line(struct gw_rollout_file *f, const struct gw_line *line, bool *good,
+                                  struct gwen_err *err) {
     json_t *obj;
-    struct gwen_err ignored;
-    if (gw_row_parse(line->text, line->len, f->part, line->number, &obj, &ignored) != GWEN_OK)
-        return false;
+    *good = false;
+    gw_str_clear(&f->line);
+    gw_str_put(&f->line, line->text, line->len);
+    gw_str_putc(&f->line, '\n');
+    if (f->line.failed) return gw_nomem(err, line->len, "a row");
+    const int sum = look_at_sum(f->line.data, f->line.len);
+    if (sum == ROW_IS_BAD || (sum == ROW_IS_BARE && !f->unsummed)) return GWEN_OK;
+    enum gwen_status status = gw_row_parse(line->text, line->len, f->part, line->number, &obj, err);
+    if (status == GWEN_ERR_FORMAT) return GWEN_OK;
+    if (status != GWEN_OK) return status;
     const json_t *p = json_object_get(obj, "prompt_id"), *s = json_object_get(obj, "sample_id");
     json_int_t prompt = json_is_integer(p) ? json_integer_value(p) : -1;
     json_int_t sample = json_is_integer(s) ? json_integer_value(s) : -1;
     json_decref(obj);
     if (prompt < 0 || sample < 0 || (size_t)prompt >= f->n_prompts || (size_t)sample >= f->groups)
-        return false;
+        return GWEN_OK;
     struct row_at *at = &f->rows[(size_t)prompt * f->groups + (size_t)sample];
     f->count += at->len == 0;
     *at = (struct row_at){line->offset, line->len + 1};
-    return true;
+    *good = true;
+    return GWEN_OK;
 }
 
 /* Reads the rows of a part file of `size` bytes after its first line.  Lines that are no rows
@@ -169,7 +209,9 @@ static enum gwen_status read_rows(struct gw_rollout_file *f, struct gw_lines *li
         }
         if (status != GWEN_OK) return status;
         if (!more || line.offset + line.len >= size) return GWEN_OK;
-        if (!take_line(f, &line)) ++*damaged;
+        bool good;
+        GW_TRY(take_line(f, &line, &good, err));
+        if (!good) ++*damaged;
         f->end = line.offset + line.len + 1;
     }
 }
@@ -207,6 +249,11 @@ static enum gwen_status resume(struct gw_rollout_file *f, const struct gw_part_f
     if (f->end < size)
         gw_log(log, GWEN_LOG_INFO, "%s: %" PRIu64 " bytes of an unfinished row dropped", f->part,
                size - f->end);
+    if (f->unsummed)
+        gw_log(log, GWEN_LOG_WARNING,
+               "%s was begun by an older version: its rows have no checksums, whether they are "
+               "damaged cannot be told",
+               f->part);
     if (damaged > 0)
         gw_log(log, GWEN_LOG_WARNING, "%s: %zu damaged lines passed over", f->part, damaged);
     return GWEN_OK;
@@ -216,7 +263,8 @@ static enum gwen_status resume(struct gw_rollout_file *f, const struct gw_part_f
 
 static enum gwen_status open_part(struct gw_rollout_file *f, enum gw_part_mode mode,
                                   struct gwen_err *err) {
-    int flags = O_RDWR | O_CREAT | O_CLOEXEC | (mode == GW_PART_NEW ? O_EXCL : 0);
+    int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (mode == GW_PART_NEW ? O_EXCL : 0);
+    struct stat st;
     do {
         f->fd = open(f->part, flags, 0666);
     } while (f->fd < 0 && errno == EINTR);
@@ -225,7 +273,11 @@ static enum gwen_status open_part(struct gw_rollout_file *f, enum gw_part_mode m
                        "%s is there from an unfinished run: continue it with %s or begin "
                        "anew with %s",
                        f->part, gw_knob(GW_KNOB_RESUME), gw_knob(GW_KNOB_OVERWRITE));
+    if (f->fd < 0 && errno == ELOOP)
+        return gw_fail(err, GWEN_ERR_IO, "%s is a symbolic link, which is not followed", f->part);
     if (f->fd < 0) return sys_fail(err, "create", f->part, errno);
+    if (fstat(f->fd, &st) != 0) return sys_fail(err, "look at", f->part, errno);
+    if (!S_ISREG(st.st_mode)) return gw_fail(err, GWEN_ERR_IO, "%s is no regular file", f->part);
     /* Some network file systems have no locks: then two runs are the user's affair. */
     if (flock(f->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         return gw_fail(err, GWEN_ERR_IO, "%s is being written by another run", f->part);
@@ -279,6 +331,7 @@ void gw_rollout_file_close(struct gw_rollout_file *f) {
     free(f->path);
     free(f->part);
     free(f->rows);
+    gw_str_free(&f->line);
     free(f);
 }
 
@@ -297,7 +350,13 @@ static enum gwen_status read_row(const struct gw_rollout_file *f, const struct r
             return gw_fail(err, GWEN_ERR_IO, "%s: became shorter while it was read", f->part);
         row->len += (size_t)n;
     }
-    return GWEN_OK;
+    switch (look_at_sum(row->data, row->len)) {
+    case ROW_IS_BAD:
+        return gw_fail(err, GWEN_ERR_IO, "%s: a row is damaged: %s has it made again", f->part,
+                       gw_knob(GW_KNOB_RESUME));
+    case ROW_IS_SUMMED: row->len -= SUM_LEN; gw_str_puts(row, "}\n");
+    }
+    return row->failed ? gw_nomem(err, row->len, "a row") : GWEN_OK;
 }
 
 enum gwen_status gw_rollout_file_finish(struct gw_rollout_file *f, struct gwen_err *err) {

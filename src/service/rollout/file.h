@@ -1,11 +1,13 @@
 /* file.h - a rollout's output file, of which nothing finished is lost.
  *
- *     FILE.part   line 1: {"gwen_part":1, ...}   what the rows depend on
- *                 then rows as they are finished, in any order, each in one write
+ *     FILE.part   line 1: {"gwen_part":2, ...}   what the rows depend on
+ *                 then rows as they are finished, in any order, each in one write, each with a
+ *                 checksum as its last member
  *     FILE        the rows ordered by (prompt, sample); comes into being whole, at the end
  *
- * A process may be killed at any moment: a torn last line is dropped when the run is resumed, and
- * the samples that are there are not drawn again.  Since a sample depends on its key alone, FILE
+ * A process may be killed at any moment: a torn last line is dropped when the run is resumed, a
+ * row that does not have its checksum is passed over, and the samples that are there are not drawn
+ * again.  Since a sample depends on its key alone, FILE
  * has the same bytes however often the run was interrupted.  Rows are fsynced every few
  * seconds, so that even a power cut costs little.  The part file is locked while it is written.
  */

@@ -1,6 +1,7 @@
 /* checkpoint.c - see checkpoint.h. */
 #include "service/train/checkpoint.h"
 
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/tree.h"
@@ -14,7 +15,9 @@
 #include <sys/stat.h>
 
 static const char PREFIX[] = "checkpoint-";
-enum { MAX_STATE = 16 << 20 };
+static const char STATE[] = "state.json";
+/* Version 2 had no checksums. */
+enum { MAX_STATE = 16 << 20, VERSION = 3, VERSION_UNSUMMED = 2 };
 
 static enum gwen_status sys_fail(struct gwen_err *err, const char *verb, const char *path, int no) {
     char text[128];
@@ -28,6 +31,7 @@ void gw_train_state_free(struct gw_train_state *s) {
     gw_str_free(&s->config);
     gw_str_free(&s->origin);
     gw_str_free(&s->profile);
+    gw_str_free(&s->files);
     *s = (struct gw_train_state){0};
 }
 
@@ -42,10 +46,16 @@ static void put_object(struct gw_str *out, const char *name, const struct gw_str
 
 void gw_train_state_put(const struct gw_train_state *s, struct gw_str *out) {
     gw_str_printf(out,
-                  "{\"gwen_checkpoint\":2,\"step\":%" PRIu64 ",\"generation\":%" PRIu64
+                  "{\"gwen_checkpoint\":%d,\"step\":%" PRIu64 ",\"generation\":%" PRIu64
                   ",\"used\":%" PRIu64 ",\"epoch\":%" PRIu64 ",\"row\":%" PRIu64
                   ",\"skipped\":%" PRIu64 ",\"data\":%" PRIu64,
-                  s->step, s->generation, s->used, s->epoch, s->row, s->skipped, s->data);
+                  s->unsummed ? VERSION_UNSUMMED : VERSION, s->step, s->generation, s->used,
+                  s->epoch, s->row, s->skipped, s->data);
+    if (!s->unsummed) {
+        gw_str_printf(out, ",\"metrics\":{\"bytes\":%" PRIu64 ",\"sum\":\"%016" PRIx64 "\"}",
+                      s->metrics_bytes, s->metrics_sum);
+        put_object(out, "files", &s->files);
+    }
     put_object(out, "config", &s->config);
     put_object(out, "origin", &s->origin);
     put_object(out, "profile", &s->profile);
@@ -68,11 +78,25 @@ static enum gwen_status take_object(const struct gw_row *row, const char *key, s
     return out->failed ? gw_nomem(err, out->len, key) : GWEN_OK;
 }
 
+/* {"bytes": N, "sum": "0123456789abcdef"} */
+static enum gwen_status take_sum(const struct gw_row *row, const char *what, const json_t *v,
+                                 uint64_t *bytes, uint64_t *sum, struct gwen_err *err) {
+    const json_t *n = json_object_get(v, "bytes");
+    const char *text = json_string_value(json_object_get(v, "sum"));
+    if (!json_is_integer(n) || json_integer_value(n) < 0 || text == NULL || strlen(text) != 16 ||
+        strspn(text, "0123456789abcdef") != 16)
+        return gw_row_fail(row, err, "\"%s\": expected its bytes and their sum", what);
+    *bytes = (uint64_t)json_integer_value(n);
+    *sum = strtoull(text, NULL, 16);
+    return GWEN_OK;
+}
+
 static enum gwen_status take_state(const struct gw_row *row, struct gw_train_state *s,
                                    struct gwen_err *err) {
     uint64_t version;
     GW_TRY(take_count(row, "gwen_checkpoint", &version, err));
-    if (version != 2)
+    s->unsummed = version == VERSION_UNSUMMED;
+    if (version != VERSION && !s->unsummed)
         return gw_row_fail(row, err, "version %" PRIu64 " of a checkpoint is not known", version);
     GW_TRY(take_count(row, "step", &s->step, err));
     GW_TRY(take_count(row, "generation", &s->generation, err));
@@ -81,6 +105,11 @@ static enum gwen_status take_state(const struct gw_row *row, struct gw_train_sta
     GW_TRY(take_count(row, "row", &s->row, err));
     GW_TRY(take_count(row, "skipped", &s->skipped, err));
     GW_TRY(take_count(row, "data", &s->data, err));
+    if (!s->unsummed) {
+        const json_t *metrics = json_object_get(row->obj, "metrics");
+        GW_TRY(take_sum(row, "metrics", metrics, &s->metrics_bytes, &s->metrics_sum, err));
+        GW_TRY(take_object(row, "files", &s->files, err));
+    }
     GW_TRY(take_object(row, "config", &s->config, err));
     GW_TRY(take_object(row, "origin", &s->origin, err));
     return take_object(row, "profile", &s->profile, err);
@@ -100,12 +129,45 @@ enum gwen_status gw_train_state_parse(const char *text, size_t len, const char *
     return status;
 }
 
+/* The text of a state and, as its last member, the sum of all before it. */
+static const char SUM_AT[] = ",\n\"sum\":\"";
+enum { SUM_LEN = sizeof SUM_AT - 1 + 16 + 3 /* "}\n */ };
+
+static void seal(struct gw_str *text) {
+    if (text->failed || text->len < 2) return;
+    text->len -= 2; /* }\n */
+    const uint64_t sum = gw_checksum(text->data, text->len);
+    gw_str_printf(text, "%s%016" PRIx64 "\"}\n", SUM_AT, sum);
+}
+
+static enum gwen_status check_seal(const struct gw_str *text, const char *name,
+                                   struct gwen_err *err) {
+    if (text->len > SUM_LEN) {
+        const char *end = text->data + text->len - SUM_LEN;
+        struct gw_str expected = {0};
+        gw_str_printf(&expected, "%s%016" PRIx64 "\"}\n", SUM_AT,
+                      gw_checksum(text->data, text->len - SUM_LEN));
+        const bool failed = expected.failed;
+        const bool same = !failed && memcmp(end, expected.data, SUM_LEN) == 0;
+        gw_str_free(&expected);
+        if (failed) return gw_nomem(err, SUM_LEN, name);
+        if (same) return GWEN_OK;
+    }
+    return gw_fail(err, GWEN_ERR_FORMAT, "%s: is damaged: it does not have its checksum", name);
+}
+
 enum gwen_status gw_checkpoint_read(const char *path, struct gw_train_state *out,
                                     struct gwen_err *err) {
     struct gw_str name = {0}, text = {0};
-    enum gwen_status status = gw_path_join(&name, path, "state.json", err);
+    struct gw_train_state s = {0};
+    enum gwen_status status = gw_path_join(&name, path, STATE, err);
     if (status == GWEN_OK) status = gw_file_read(name.data, MAX_STATE, &text, err);
-    if (status == GWEN_OK) status = gw_train_state_parse(text.data, text.len, name.data, out, err);
+    if (status == GWEN_OK) status = gw_train_state_parse(text.data, text.len, name.data, &s, err);
+    if (status == GWEN_OK && !s.unsummed) status = check_seal(&text, name.data, err);
+    if (status == GWEN_OK)
+        *out = s;
+    else
+        gw_train_state_free(&s);
     gw_str_free(&name);
     gw_str_free(&text);
     return status;
@@ -130,17 +192,87 @@ static enum gwen_status path_of(const char *run_dir, uint64_t step, const char *
     return gw_path_join(out, run_dir, name, err);
 }
 
-/* A folder that was renamed to its name is whole; but a person may have copied half of one, and a
- * disk may have lost a file. */
-static enum gwen_status check_complete(const char *run_dir, uint64_t step, struct gwen_err *err) {
-    struct gw_str path = {0};
+/* One file of a checkpoint against what state.json has of it; with `whole` its bytes too. */
+static enum gwen_status check_file(const struct gw_row *row, const char *path, const char *name,
+                                   const json_t *known, bool whole, struct gwen_err *err) {
+    struct gw_str file = {0};
+    struct stat st;
+    uint64_t bytes, sum, there, have = 0;
+    if (name[0] == '/' || strstr(name, "..") != NULL)
+        return gw_row_fail(row, err, "\"%s\": is no file of a checkpoint", name);
+    GW_TRY(take_sum(row, name, known, &bytes, &sum, err));
+    GW_TRY(gw_path_join(&file, path, name, err));
+    enum gwen_status status = GWEN_OK;
+    if (stat(file.data, &st) != 0)
+        status = sys_fail(err, "look at", file.data, errno);
+    else if ((uint64_t)st.st_size != bytes)
+        status = gw_fail(err, GWEN_ERR_FORMAT,
+                         "%s: is damaged: it has %" PRIu64 " bytes instead of %" PRIu64, file.data,
+                         (uint64_t)st.st_size, bytes);
+    else if (whole)
+        status = gw_file_checksum(file.data, UINT64_MAX, &there, &have, err);
+    if (status == GWEN_OK && whole && have != sum)
+        status = gw_fail(err, GWEN_ERR_FORMAT, "%s: is damaged: it does not have its checksum",
+                         file.data);
+    gw_str_free(&file);
+    return status;
+}
+
+static enum gwen_status check_files(const char *path, const struct gw_train_state *state,
+                                    bool whole, struct gwen_err *err) {
+    struct gw_row row = {.file = path, .line = 1};
+    const char *name;
+    json_t *known;
+    GW_TRY(gw_row_parse(state->files.data, state->files.len, path, 1, &row.obj, err));
+    enum gwen_status status = GWEN_OK;
+    json_object_foreach(row.obj, name, known) {
+        if (status == GWEN_OK) status = check_file(&row, path, name, known, whole, err);
+    }
+    json_decref(row.obj);
+    return status;
+}
+
+/* Of a version that did not list its files: the one that every checkpoint has. */
+static enum gwen_status check_unsummed(const char *path, struct gwen_err *err) {
+    struct gw_str file = {0};
+    struct stat st;
+    enum gwen_status status = gw_path_join(&file, path, "optimizer.safetensors", err);
+    if (status == GWEN_OK && stat(file.data, &st) != 0)
+        status = sys_fail(err, "look at", file.data, errno);
+    gw_str_free(&file);
+    return status;
+}
+
+static enum gwen_status check(const char *path, bool whole, uint64_t *step, bool *unsummed,
+                              struct gwen_err *err) {
     struct gw_train_state state = {0};
-    enum gwen_status status = path_of(run_dir, step, "", &path, err);
-    if (status == GWEN_OK) status = gw_checkpoint_read(path.data, &state, err);
-    if (status == GWEN_OK && state.step != step)
-        status = gw_fail(err, GWEN_ERR_FORMAT, "%s/state.json: is of step %" PRIu64, path.data,
-                         state.step);
+    GW_TRY(gw_checkpoint_read(path, &state, err));
+    *step = state.step;
+    *unsummed = state.unsummed;
+    enum gwen_status status =
+        state.unsummed ? check_unsummed(path, err) : check_files(path, &state, whole, err);
     gw_train_state_free(&state);
+    return status;
+}
+
+enum gwen_status gw_checkpoint_check(const char *path, bool *unsummed, struct gwen_err *err) {
+    uint64_t step;
+    bool old;
+    GW_TRY(check(path, true, &step, &old, err));
+    if (unsummed != NULL) *unsummed = old;
+    return GWEN_OK;
+}
+
+/* A folder that was renamed to its name was whole; but a person may have copied half of one, and a
+ * disk may have lost or changed a file. */
+static enum gwen_status check_step(const char *run_dir, uint64_t step, bool whole, bool *unsummed,
+                                   struct gwen_err *err) {
+    struct gw_str path = {0};
+    uint64_t of = step;
+    enum gwen_status status = path_of(run_dir, step, "", &path, err);
+    if (status == GWEN_OK) status = check(path.data, whole, &of, unsummed, err);
+    if (status == GWEN_OK && of != step)
+        status = gw_fail(err, GWEN_ERR_FORMAT, "%s/%s: is of step %" PRIu64, path.data, STATE, of);
     gw_str_free(&path);
     return status;
 }
@@ -192,6 +324,7 @@ enum gwen_status gw_checkpoint_list(const char *run_dir, uint64_t **steps, size_
                                     struct gwen_err *err) {
     struct listing l;
     struct gwen_err ignored;
+    bool unsummed;
     *steps = NULL;
     *n = 0;
     enum gwen_status status = list_names(run_dir, &l, err);
@@ -200,24 +333,35 @@ enum gwen_status gw_checkpoint_list(const char *run_dir, uint64_t **steps, size_
         return status;
     }
     for (size_t i = 0; i < l.n; i++)
-        if (check_complete(run_dir, l.steps[i], &ignored) == GWEN_OK) l.steps[(*n)++] = l.steps[i];
+        if (check_step(run_dir, l.steps[i], false, &unsummed, &ignored) == GWEN_OK)
+            l.steps[(*n)++] = l.steps[i];
     *steps = l.steps;
     return GWEN_OK;
 }
 
-/* The newest that can be read; what is wrong with newer ones is said. */
+/* The newest that is whole; what is wrong with newer ones is said. */
 static enum gwen_status choose(const char *run_dir, const struct listing *l,
                                const struct gw_log *log, struct gw_str *path,
-                               struct gwen_err *caller_err) {
-    struct gwen_err own, *err = gw_err_or(caller_err, &own);
+                               struct gwen_err *err) {
+    struct gwen_err why;
+    enum gwen_status status = GWEN_ERR_INTERNAL;
     for (size_t i = l->n; i-- > 0;) {
-        if (check_complete(run_dir, l->steps[i], err) == GWEN_OK)
-            return path_of(run_dir, l->steps[i], "", path, err);
+        bool unsummed;
+        status = check_step(run_dir, l->steps[i], true, &unsummed, &why);
+        if (status == GWEN_OK && unsummed)
+            gw_log(log, GWEN_LOG_WARNING,
+                   "checkpoint-%" PRIu64 " is of an older version, without checksums: whether it "
+                   "is damaged cannot be told",
+                   l->steps[i]);
+        if (status == GWEN_OK) return path_of(run_dir, l->steps[i], "", path, err);
+        if (status == GWEN_ERR_NOMEM || status == GWEN_ERR_CANCELLED)
+            break; /* says nothing of it */
         if (i > 0)
             gw_log(log, GWEN_LOG_WARNING, "checkpoint-%" PRIu64 " cannot be used: %s", l->steps[i],
-                   err->message);
+                   why.message);
     }
-    return gw_err_prefix(err, "%s: no checkpoint there can be used; the last one tried", run_dir);
+    return gw_fail(err, status, "%s: no checkpoint there can be used; the last one tried: %s",
+                   run_dir, why.message);
 }
 
 enum gwen_status gw_checkpoint_newest(const char *run_dir, const struct gw_log *log,
@@ -232,14 +376,24 @@ enum gwen_status gw_checkpoint_newest(const char *run_dir, const struct gw_log *
 
 /* --- removing ------------------------------------------------------------------------------- */
 
+/* Names that only we give: checkpoint-STEP.tmp and checkpoint-STEP.old.tmp. */
+static bool is_leftover(const char *name) {
+    char stem[64];
+    uint64_t step;
+    size_t len = strlen(name);
+    if (len < 4 || len >= sizeof stem || strcmp(name + len - 4, ".tmp") != 0) return false;
+    len -= 4;
+    if (len > 4 && strncmp(name + len - 4, ".old", 4) == 0) len -= 4;
+    memcpy(stem, name, len);
+    stem[len] = '\0';
+    return parse_name(stem, &step);
+}
+
 /* What a killed run left behind. */
 static enum gwen_status remove_leftover(void *ctx, const char *name, struct gwen_err *err) {
     const char *dir = ctx;
-    size_t len = strlen(name);
-    if (strncmp(name, PREFIX, sizeof PREFIX - 1) != 0 || len < 4 ||
-        strcmp(name + len - 4, ".tmp") != 0)
-        return GWEN_OK;
     struct gw_str path = {0};
+    if (!is_leftover(name)) return GWEN_OK;
     enum gwen_status status = gw_path_join(&path, dir, name, err);
     if (status == GWEN_OK) status = gw_tree_remove(path.data, err);
     gw_str_free(&path);
@@ -273,13 +427,83 @@ static enum gwen_status remove_oldest(const char *run_dir, size_t keep, struct g
 
 /* --- writing -------------------------------------------------------------------------------- */
 
+static enum gwen_status put_sum(struct gw_str *out, const char *dir, const char *name,
+                                struct gwen_err *err) {
+    struct gw_str path = {0};
+    uint64_t bytes, sum;
+    enum gwen_status status = gw_path_join(&path, dir, name, err);
+    if (status == GWEN_OK) status = gw_file_checksum(path.data, UINT64_MAX, &bytes, &sum, err);
+    gw_str_free(&path);
+    if (status != GWEN_OK) return status;
+    gw_str_puts(out, out->len > 1 ? ",\n " : "");
+    gw_str_put_json(out, name, strlen(name));
+    gw_str_printf(out, ":{\"bytes\":%" PRIu64 ",\"sum\":\"%016" PRIx64 "\"}", bytes, sum);
+    return GWEN_OK;
+}
+
+static int is_file(const struct dirent *e) { return e->d_name[0] != '.'; }
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static enum gwen_status put_folder(struct gw_str *out, const char *dir, const char *below,
+                                   unsigned depth, struct gwen_err *err);
+
+/* A file, or all that a folder has. */
+static enum gwen_status put_entry(struct gw_str *out, const char *dir, const char *name,
+                                  unsigned depth, struct gwen_err *err) {
+    struct gw_str path = {0};
+    enum gwen_status status = gw_path_join(&path, dir, name, err);
+    const bool folder = status == GWEN_OK && gw_dir_exists(path.data);
+    gw_str_free(&path);
+    if (status != GWEN_OK) return status;
+    return folder ? put_folder(out, dir, name, depth + 1, err) : put_sum(out, dir, name, err);
+}
+
+/* The files of dir/below and its folders, in the order of their names. */
+static enum gwen_status put_folder(struct gw_str *out, const char *dir, const char *below,
+                                   unsigned depth, struct gwen_err *err) {
+    struct dirent **entries = NULL;
+    struct gw_str path = {0}, name = {0};
+    if (depth > GW_TREE_DEPTH)
+        return gw_fail(err, GWEN_ERR_INTERNAL, "%s: folders nested too deep", dir);
+    enum gwen_status status = gw_path_join(&path, dir, below, err);
+    const int n = status == GWEN_OK ? scandir(path.data, &entries, is_file, by_name) : 0;
+    if (n < 0) status = sys_fail(err, "read the folder", path.data, errno);
+    for (int i = 0; i < n; i++) {
+        if (status == GWEN_OK) status = gw_path_join(&name, below, entries[i]->d_name, err);
+        if (status == GWEN_OK) status = put_entry(out, dir, name.data, depth, err);
+        free(entries[i]);
+    }
+    if (n >= 0) free(entries);
+    gw_str_free(&path);
+    gw_str_free(&name);
+    return status;
+}
+
+/* {name: {"bytes", "sum"}} of all files under the folder. */
+static enum gwen_status put_files(struct gw_str *out, const char *dir, struct gwen_err *err) {
+    gw_str_putc(out, '{');
+    GW_TRY(put_folder(out, dir, "", 0, err));
+    gw_str_putc(out, '}');
+    return out->failed ? gw_nomem(err, out->len, "a checkpoint") : GWEN_OK;
+}
+
+/* The last file, since it has the sums of all others. */
 static enum gwen_status write_state(const struct gw_train_state *state, const char *dir,
                                     struct gwen_err *err) {
     struct gw_str path = {0}, text = {0};
-    gw_train_state_put(state, &text);
-    enum gwen_status status = text.failed ? gw_nomem(err, text.len, "a checkpoint's state")
-                                          : gw_path_join(&path, dir, "state.json", err);
+    struct gw_train_state with_files = *state;
+    with_files.unsummed = false;
+    with_files.files = (struct gw_str){0};
+    enum gwen_status status = put_files(&with_files.files, dir, err);
+    gw_train_state_put(&with_files, &text);
+    seal(&text);
+    if (status == GWEN_OK && text.failed) status = gw_nomem(err, text.len, "a checkpoint's state");
+    if (status == GWEN_OK) status = gw_path_join(&path, dir, STATE, err);
     if (status == GWEN_OK) status = gw_file_write(path.data, text.data, text.len, err);
+    gw_str_free(&with_files.files);
     gw_str_free(&path);
     gw_str_free(&text);
     return status;

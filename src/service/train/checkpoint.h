@@ -3,7 +3,8 @@
  *     RUN/checkpoint-100/          whole and durable: made under another name, synced, renamed
  *         config.json, *.safetensors, tokenizer files ...       } written by the parts given
  *         optimizer.safetensors ...                             }
- *         state.json               step, positions in the random draws and the data, options
+ *         state.json               step, positions in the random draws and the data, options,
+ *                                  the checksum of every file here, and its own
  *     RUN/checkpoint-200.tmp/      being written, or left over from a run that was killed
  *
  * Killed at any moment, or on a full disk, a run leaves the checkpoint before as it was. */
@@ -16,16 +17,20 @@
 
 /* What is not in tensors. */
 struct gw_train_state {
-    uint64_t step;         /* optimizer steps done */
-    uint64_t generation;   /* rollouts done: the "step" of the random draws of the next one */
-    uint64_t used;         /* updates made with the last one; 0: all that it is for */
-    uint64_t epoch;        /* of the data ... */
-    uint64_t row;          /* ... and how many rows of its order have been used */
-    uint64_t skipped;      /* steps that were skipped for gradients that were not finite */
-    uint64_t data;         /* a fingerprint of the rows, below 2^53 */
-    struct gw_str config;  /* the options of the run, a JSON object */
+    uint64_t step;       /* optimizer steps done */
+    uint64_t generation; /* rollouts done: the "step" of the random draws of the next one */
+    uint64_t used;       /* updates made with the last one; 0: all that it is for */
+    uint64_t epoch;      /* of the data ... */
+    uint64_t row;        /* ... and how many rows of its order have been used */
+    uint64_t skipped;    /* steps that were skipped for gradients that were not finite */
+    uint64_t data;       /* a fingerprint of the rows, below 2^53 */
+    uint64_t metrics_bytes, metrics_sum; /* of metrics.jsonl as of this step (base/checksum.h) */
+    struct gw_str config;                /* the options of the run, a JSON object */
     struct gw_str origin;  /* what else decides the results (provenance.h), a JSON object */
     struct gw_str profile; /* how the machine was used, a JSON object; changes no result */
+    struct gw_str files;   /* {name: {"bytes", "sum"}} of the checkpoint's; gw_checkpoint_write
+                            * fills it in */
+    bool unsummed;         /* read from one of an older version, which has no checksums */
 };
 void gw_train_state_free(struct gw_train_state *s);
 /* Appends it as JSON, and reads that again: `name` is for messages. */
@@ -44,12 +49,17 @@ struct gw_checkpoint_part {
 enum gwen_status gw_checkpoint_write(const char *run_dir, const struct gw_train_state *state,
                                      const struct gw_checkpoint_part *parts, size_t n_parts,
                                      size_t keep, struct gwen_err *err);
-/* The steps of the complete checkpoints, ascending; *steps is to be freed. */
+/* The steps of the checkpoints whose files are there at their lengths, ascending; *steps is to be
+ * freed. */
 enum gwen_status gw_checkpoint_list(const char *run_dir, uint64_t **steps, size_t *n,
                                     struct gwen_err *err);
-/* Sets *path to the newest complete one; *found false: nothing has a checkpoint's name.  What is
- * wrong with a newer one is logged as a warning; that there are some, none of them complete, is an
- * error. */
+/* Fails, saying which file, unless the checkpoint is what was written: all its files are there and
+ * have their checksums.  Reads all of them.  *unsummed, unless NULL: it is of an older version,
+ * which had no checksums, and only looks complete. */
+enum gwen_status gw_checkpoint_check(const char *path, bool *unsummed, struct gwen_err *err);
+/* Sets *path to the newest that gw_checkpoint_check accepts; *found false: nothing has a
+ * checkpoint's name.  What is wrong with a newer one is logged as a warning, and so is one without
+ * checksums; that there are some, none of them whole, is an error. */
 enum gwen_status gw_checkpoint_newest(const char *run_dir, const struct gw_log *log,
                                       struct gw_str *path, bool *found, struct gwen_err *err);
 /* Reads state.json of a checkpoint. */

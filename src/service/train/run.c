@@ -129,7 +129,10 @@ static enum gwen_status replay_row(void *ctx, const struct gw_row *row, struct g
 
 static enum gwen_status replay(struct gw_train_run *run, struct gwen_err *err) {
     struct gw_str path = {0};
+    uint64_t bytes, sum;
     if (run->state.step == 0) return GWEN_OK;
+    GW_TRY(gw_metrics_log_sum(run->log, &bytes, &sum, err));
+    if (bytes == 0) return GWEN_OK; /* lost, which was said */
     enum gwen_status status = gw_path_join(&path, run->dir, "metrics.jsonl", err);
     if (status == GWEN_OK)
         status = gw_rows_read(path.data, MAX_METRICS_LINE, "metrics", replay_row, run, err);
@@ -169,6 +172,11 @@ enum gwen_status gw_train_run_open(struct gw_train_run *run, const struct gw_tra
     gw_provenance_put_json(job->origin, &run->state.origin);
     gw_str_clear(&run->state.profile);
     gw_str_put(&run->state.profile, job->profile->data, job->profile->len);
+    const struct gw_metrics_was was = {.keep = run->state.step,
+                                       .known = resumed && !run->state.unsummed,
+                                       .bytes = run->state.metrics_bytes,
+                                       .sum = run->state.metrics_sum};
+    GW_TRY(gw_metrics_mend(run->dir, &was, run->host->log, err));
     GW_TRY(gw_metrics_log_open(run->dir, true, run->state.step, &run->log, err));
     return resumed ? replay(run, err) : GWEN_OK;
 }
@@ -253,6 +261,7 @@ enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *
     if (!now && step != run->total_steps && step / every == run->saved / every) return GWEN_OK;
     run->state.skipped = learner->optimizer->skipped;
     GW_TRY(gw_metrics_log_sync(run->log, err));
+    GW_TRY(gw_metrics_log_sum(run->log, &run->state.metrics_bytes, &run->state.metrics_sum, err));
     GW_TRY(gw_checkpoint_write(run->dir, &run->state, parts, n_parts, run->config->save_total_limit,
                                err));
     run->saved = step;

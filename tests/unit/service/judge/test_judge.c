@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +283,48 @@ static void a_full_cache_drops_the_oldest(void **state) {
     gw_judge_cache_close(c);
 }
 
+/* A grade that is not the one that was put there is as good as none. */
+static void a_changed_verdict_is_asked_for_again(void **state) {
+    (void)state;
+    static const struct {
+        const char *sql;
+        bool found;
+    } cases[] = {
+        {"UPDATE verdicts SET grade = 1e30", false},
+        {"UPDATE verdicts SET grade = 3.0", false},
+        {"UPDATE verdicts SET parsed = 0", false},
+        {"UPDATE verdicts SET sum = sum + 1", false},
+        /* of a version without sums: what can be a grade is one */
+        {"UPDATE verdicts SET sum = NULL", true},
+        {"UPDATE verdicts SET sum = NULL, grade = 1e30", false},
+        {"UPDATE verdicts SET sum = NULL, grade = 0", false},
+        {"ALTER TABLE verdicts DROP COLUMN sum", true},
+    };
+    const struct gw_judge_key key = {{1, 2}};
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        char name[32];
+        struct gw_judge_cache *c;
+        struct gw_judge_known known;
+        struct gwen_err err;
+        sqlite3 *db;
+        bool found;
+        snprintf(name, sizeof name, "changed-%zu.db", i);
+        const char *path = scratch_path(name);
+        assert_int_equal(gw_judge_cache_open(path, 0, &c, &err), GWEN_OK);
+        assert_int_equal(gw_judge_cache_put(c, key, (struct gw_judge_known){4, true}, &err),
+                         GWEN_OK);
+        gw_judge_cache_close(c);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, cases[i].sql, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        assert_int_equal(gw_judge_cache_open(path, 0, &c, &err), GWEN_OK);
+        assert_int_equal(gw_judge_cache_get(c, key, &known, &found, &err), GWEN_OK);
+        assert_int_equal(found, cases[i].found);
+        if (found) assert_true(known.grade == 4 && known.parsed);
+        gw_judge_cache_close(c);
+    }
+}
+
 static void other_files_are_refused(void **state) {
     struct gw_judge_cache *c;
     struct gwen_err err;
@@ -316,6 +359,7 @@ int main(void) {
         cmocka_unit_test(short_memory_makes_chunks_smaller),
         cmocka_unit_test(a_chunk_follows_from_the_memory),
         cmocka_unit_test(known_verdicts_are_not_asked_again),
+        cmocka_unit_test(a_changed_verdict_is_asked_for_again),
         cmocka_unit_test(a_full_cache_drops_the_oldest),
         cmocka_unit_test(other_files_are_refused),
         cmocka_unit_test(grades_need_tokens),

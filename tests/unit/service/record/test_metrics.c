@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "service/record/metrics.h"
@@ -220,6 +221,62 @@ static void cutting_rows(void **state) {
     assert_int_equal(gw_jsonl_cut(path, 3, &err), GWEN_ERR_FORMAT);
 }
 
+struct warnings {
+    int n;
+    char text[512];
+};
+
+static void take_warning(void *user, enum gwen_log_level level, const char *text) {
+    struct warnings *w = user;
+    assert_int_equal(level, GWEN_LOG_WARNING);
+    w->n++;
+    snprintf(w->text, sizeof w->text, "%s", text);
+}
+
+/* Damages metrics.jsonl of a run of three steps, mends it, and goes on with step 4. */
+static void mended(const char *damaged, const char *warning, const char *expected) {
+    const char *dir = folder();
+    struct warnings said = {0};
+    const struct gw_log log = {.fn = take_warning, .user = &said, .level = GWEN_LOG_WARNING};
+    struct gw_metrics_was was = {.keep = 3, .known = true};
+    struct gw_metrics_log *rows;
+    struct gwen_err err;
+    struct gw_str path = {0};
+    write_run(dir, false, 0, 1, 3);
+    assert_int_equal(gw_metrics_log_open(dir, true, 3, &rows, &err), GWEN_OK);
+    assert_int_equal(gw_metrics_log_sum(rows, &was.bytes, &was.sum, &err), GWEN_OK);
+    gw_metrics_log_close(rows);
+    assert_int_equal(gw_metrics_mend(dir, &was, &log, &err), GWEN_OK);
+    assert_int_equal(said.n, 0); /* as it was */
+    assert_int_equal(gw_path_join(&path, dir, "metrics.jsonl", &err), GWEN_OK);
+    if (damaged != NULL)
+        assert_int_equal(gw_file_write(path.data, damaged, strlen(damaged), &err), GWEN_OK);
+    else
+        assert_int_equal(unlink(path.data), 0);
+    assert_int_equal(gw_metrics_mend(dir, &was, &log, &err), GWEN_OK);
+    assert_int_equal(said.n, 1);
+    if (strstr(said.text, warning) == NULL) fail_msg("%s", said.text);
+    write_run(dir, true, 3, 4, 4);
+    struct gw_str now = content(dir, "metrics.jsonl");
+    assert_string_equal(now.data, expected);
+    gw_str_free(&now);
+    gw_str_free(&path);
+}
+
+static void accidents_are_told(void **state) {
+    (void)state;
+#define FOURTH "{\"step\":4,\"loss\":0.25,\"rewards/a/mean\":4,\"big\":1e+300}\n"
+    mended(NULL, "is gone", FOURTH);
+    mended("", "is not what it was", FOURTH);
+    mended("{\"step\":1}\n{\"step\":3}\n", "rows are missing or were changed; 2 are there",
+           "{\"step\":1}\n{\"step\":3}\n" FOURTH);
+    mended("X\"step\":1}\n{\"step\":2}\n{\"step\":3}\n", "1 of its lines cannot be read, 2 rows",
+           "{\"step\":2}\n{\"step\":3}\n" FOURTH);
+    mended("{\"step\":3}\n{\"step\":2}\n{\"stop\":3}\n", "2 of its lines cannot be read, 1 rows",
+           "{\"step\":3}\n" FOURTH);
+#undef FOURTH
+}
+
 static void checksums(void **state) {
     (void)state;
     assert_true(gw_crc32c("123456789", 9) == 0xE3069283); /* the check value of CRC-32C */
@@ -362,6 +419,7 @@ int main(void) {
         cmocka_unit_test(both_files_hold_the_steps),
         cmocka_unit_test(cut_and_go_on),
         cmocka_unit_test(cutting_rows),
+        cmocka_unit_test(accidents_are_told),
         cmocka_unit_test(checksums),
         cmocka_unit_test(damaged_events_are_not_read),
         cmocka_unit_test(tensorboard_reads_it),

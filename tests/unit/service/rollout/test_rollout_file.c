@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -156,14 +157,80 @@ static void damaged_lines_are_passed_over(void **state) {
     gw_str_put(&text, row, make_row(2, row, sizeof row));
     assert_int_equal(gw_file_write(part, text.data, text.len, &err), GWEN_OK);
     f = open_ok(path, GW_PART_RESUME);
-    assert_int_equal(gw_rollout_file_count(f), 2);
-    assert_true(gw_rollout_file_has(f, 1, 0) && gw_rollout_file_has(f, 2, 1));
+    /* rows without a checksum are damaged too */
+    assert_int_equal(gw_rollout_file_count(f), 1);
+    assert_true(gw_rollout_file_has(f, 1, 0));
     assert_int_equal(said.warnings, 1);
-    assert_non_null(strstr(said.text, "7 damaged lines"));
+    assert_non_null(strstr(said.text, "9 damaged lines"));
     append_missing(f);
     finish(f);
     check_final(path);
     gw_str_free(&text);
+}
+
+/* Whatever bit of the rows is another one, the row is drawn again. */
+static void a_flipped_bit_is_found(void **state) {
+    (void)state;
+    struct gw_str text = {0};
+    struct gwen_err err;
+    const char *path = scratch_path("flip.jsonl"), *part = scratch_path("flip.jsonl.part");
+    struct gw_rollout_file *f = open_ok(path, GW_PART_NEW);
+    for (size_t i = 0; i < ROWS; i++) append(f, i);
+    gw_rollout_file_close(f);
+    read_all(part, &text);
+    const size_t begin = (size_t)(strchr(text.data, '\n') - text.data) + 1;
+    for (size_t bit = 8 * begin; bit < 8 * text.len; bit += 5) {
+        text.data[bit / 8] ^= (char)(1 << bit % 8);
+        assert_int_equal(gw_file_write(part, text.data, text.len, &err), GWEN_OK);
+        text.data[bit / 8] ^= (char)(1 << bit % 8);
+        f = open_ok(path, GW_PART_RESUME);
+        assert_true(gw_rollout_file_count(f) < ROWS);
+        append_missing(f);
+        finish(f);
+        check_final(path);
+        assert_int_equal(unlink(path), 0);
+    }
+    gw_str_free(&text);
+}
+
+/* A part file from before rows had checksums is gone on with, with a warning. */
+static void an_older_part_is_accepted(void **state) {
+    (void)state;
+    struct gw_str text = {0};
+    char row[128];
+    const char *path = scratch_path("older.jsonl");
+    gw_str_puts(&text, "{\"gwen_part\":1,\"seed\":\"7\",\"numeric class\":\"f32-fma\"}\n");
+    gw_str_put(&text, row, make_row(3, row, sizeof row));
+    scratch_puts("older.jsonl.part", text.data);
+    struct gw_rollout_file *f = open_ok(path, GW_PART_RESUME);
+    assert_int_equal(gw_rollout_file_count(f), 1);
+    assert_int_equal(said.warnings, 1);
+    assert_non_null(strstr(said.text, "no checksums"));
+    append_missing(f);
+    finish(f);
+    check_final(path);
+    gw_str_free(&text);
+}
+
+/* What a link at FILE.part names is not written to. */
+static void a_link_is_not_followed(void **state) {
+    (void)state;
+    struct gwen_err err;
+    struct gw_rollout_file *f;
+    const char *path = scratch_path("linked.jsonl"), *part = scratch_path("linked.jsonl.part");
+    const char *mine = scratch_puts("mine", "my notes\n");
+    static const enum gw_part_mode modes[] = {GW_PART_NEW, GW_PART_RESUME, GW_PART_OVERWRITE};
+    assert_int_equal(symlink(mine, part), 0);
+    for (size_t i = 0; i < GW_ARRAY_LEN(modes); i++)
+        assert_int_not_equal(try_open(path, modes[i], fields, &f, &err), GWEN_OK);
+    struct gw_str text = {0};
+    read_all(mine, &text);
+    assert_string_equal(text.data, "my notes\n");
+    gw_str_free(&text);
+    assert_int_equal(unlink(part), 0);
+    assert_int_equal(mkfifo(part, 0666), 0);
+    assert_int_equal(try_open(path, GW_PART_RESUME, fields, &f, &err), GWEN_ERR_IO);
+    assert_non_null(strstr(err.message, "no regular file"));
 }
 
 static void a_part_file_is_not_overwritten_by_accident(void **state) {
@@ -263,6 +330,9 @@ int main(void) {
         cmocka_unit_test(rows_end_up_in_order),
         cmocka_unit_test(a_file_torn_anywhere_is_resumed),
         cmocka_unit_test(damaged_lines_are_passed_over),
+        cmocka_unit_test(a_flipped_bit_is_found),
+        cmocka_unit_test(an_older_part_is_accepted),
+        cmocka_unit_test(a_link_is_not_followed),
         cmocka_unit_test(a_part_file_is_not_overwritten_by_accident),
         cmocka_unit_test(another_run_is_refused_by_name),
         cmocka_unit_test(a_failed_write_leaves_the_file_as_it_was),

@@ -175,6 +175,62 @@ static void a_damaged_one_is_told(void **state) {
     gw_str_free(&path);
 }
 
+/* Any bit of any file: the one before is used instead. */
+static void a_flipped_bit_is_found(void **state) {
+    (void)state;
+    static const char *const files[] = {"state.json", "sub/weights"};
+    const char *dir = folder("flipped");
+    struct gw_str path = {0}, was = {0};
+    struct gwen_err err;
+    bool found, unsummed = true;
+    save_ok(dir, 3, 10, 0);
+    save_ok(dir, 4, 70, 0);
+    struct gw_str fourth = join(dir, "checkpoint-4");
+    assert_int_equal(gw_checkpoint_check(fourth.data, &unsummed, &err), GWEN_OK);
+    assert_false(unsummed);
+    for (size_t k = 0; k < GW_ARRAY_LEN(files); k++) {
+        struct gw_str file = join(fourth.data, files[k]);
+        gw_str_clear(&was);
+        assert_int_equal(gw_file_read(file.data, 1 << 20, &was, &err), GWEN_OK);
+        for (size_t bit = k; bit < 8 * was.len; bit += 3) {
+            was.data[bit / 8] ^= (char)(1 << bit % 8);
+            assert_int_equal(gw_file_write(file.data, was.data, was.len, &err), GWEN_OK);
+            assert_int_not_equal(gw_checkpoint_check(fourth.data, NULL, &err), GWEN_OK);
+            assert_int_equal(gw_checkpoint_newest(dir, NULL, &path, &found, &err), GWEN_OK);
+            assert_non_null(strstr(path.data, "checkpoint-3"));
+            was.data[bit / 8] ^= (char)(1 << bit % 8);
+        }
+        assert_int_equal(gw_file_write(file.data, was.data, was.len - 1, &err), GWEN_OK);
+        assert_int_not_equal(gw_checkpoint_check(fourth.data, NULL, &err), GWEN_OK);
+        assert_int_equal(gw_file_write(file.data, was.data, was.len, &err), GWEN_OK);
+        gw_str_free(&file);
+    }
+    assert_int_equal(gw_checkpoint_check(fourth.data, NULL, &err), GWEN_OK);
+    gw_str_free(&fourth);
+    gw_str_free(&path);
+    gw_str_free(&was);
+}
+
+/* One that a version without checksums wrote is used, with a warning. */
+static void an_older_one_is_accepted(void **state) {
+    (void)state;
+    const char *dir = folder("older");
+    char said[512] = "";
+    const struct gw_log log = {.fn = take_warning, .user = said, .level = GWEN_LOG_WARNING};
+    struct gw_str path = {0};
+    struct gwen_err err;
+    bool found;
+    scratch_puts("older/checkpoint-2/state.json",
+                 "{\"gwen_checkpoint\":2,\"step\":2,\"generation\":0,\"used\":0,\"epoch\":0,"
+                 "\"row\":0,\"skipped\":0,\"data\":0,\"config\":{},\"origin\":{},\"profile\":{}}");
+    assert_int_equal(gw_checkpoint_newest(dir, NULL, &path, &found, &err), GWEN_ERR_IO);
+    scratch_puts("older/checkpoint-2/optimizer.safetensors", "x");
+    assert_int_equal(gw_checkpoint_newest(dir, &log, &path, &found, &err), GWEN_OK);
+    assert_true(found);
+    assert_non_null(strstr(said, "without checksums"));
+    gw_str_free(&path);
+}
+
 static void a_failed_part_leaves_nothing(void **state) {
     (void)state;
     const char *dir = folder("failed");
@@ -281,7 +337,10 @@ static void wrong_states(void **state) {
     } cases[] = {
         {"", "state.json:1:"},
         {"{}", "state.json:1: \"gwen_checkpoint\" is missing"},
-        {"{\"gwen_checkpoint\":3}", "version 3 of a checkpoint is not known"},
+        {"{\"gwen_checkpoint\":4}", "version 4 of a checkpoint is not known"},
+        {"{\"gwen_checkpoint\":3,\"step\":1,\"generation\":0,\"used\":0,\"epoch\":0,\"row\":0,"
+         "\"skipped\":0,\"data\":0,\"metrics\":{\"bytes\":1,\"sum\":\"xyz\"}}",
+         "\"metrics\": expected its bytes and their sum"},
         {"{\"gwen_checkpoint\":2,\"step\":-1}", "\"step\": -1 is outside"},
         {"{\"gwen_checkpoint\":2,\"step\":1.5}", "\"step\": expected an integer"},
         {"{\"gwen_checkpoint\":2,\"step\":1,\"generation\":0,\"used\":0,\"epoch\":0,\"row\":0,"
@@ -327,6 +386,8 @@ int main(void) {
         cmocka_unit_test(newest_are_kept),
         cmocka_unit_test(other_folders_are_left_alone),
         cmocka_unit_test(a_damaged_one_is_told),
+        cmocka_unit_test(a_flipped_bit_is_found),
+        cmocka_unit_test(an_older_one_is_accepted),
         cmocka_unit_test(a_failed_part_leaves_nothing),
         cmocka_unit_test(a_full_disk),
         cmocka_unit_test(space_is_checked),
