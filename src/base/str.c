@@ -188,3 +188,19 @@ void gw_str_put_double(struct gw_str *s, double v) {
     else
         gw_str_puts(s, "null");
 }
+
+const char *gw_shown(char buf[GW_SHOWN], const char *s, size_t len) {
+    struct gw_str out = {0};
+    size_t n = 0;
+    while (n < len && n < 36) { /* whole characters; each byte becomes 6 at most */
+        uint32_t c;
+        bool valid;
+        n += gw_utf8_next(s + n, len - n, &c, &valid);
+    }
+    gw_str_put_json(&out, s, n);
+    if (n < len) gw_str_puts(&out, "...");
+    bool fits = !out.failed && out.len < GW_SHOWN;
+    memcpy(buf, fits ? out.data : "?", fits ? out.len + 1 : 2);
+    gw_str_free(&out);
+    return buf;
+}

@@ -1,5 +1,5 @@
 /* str.h - a growing byte string.  A failed allocation is remembered in `failed` and turns
- * every later append into a no-op, so that callers check once, at the end. */
+ * every later append into a no-op, so that callers check once, at the end.  And UTF-8. */
 #ifndef GW_STR_H
 #define GW_STR_H
 
@@ -35,5 +35,9 @@ void gw_str_put_real(struct gw_str *s, double v);
  * *valid = false. */
 size_t gw_utf8_next(const char *s, size_t len, uint32_t *cp, bool *valid);
 bool gw_utf8_is_valid(const char *s, size_t len);
+
+/* s[0..len) in quotes with its control characters escaped, cut short: for messages. */
+enum { GW_SHOWN = 256 };
+const char *gw_shown(char buf[GW_SHOWN], const char *s, size_t len);
 
 #endif

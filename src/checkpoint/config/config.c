@@ -1,8 +1,8 @@
 /* config.c - config.json to struct gw_config (see config.h).
  *
  * What a missing field means is decided by the configuration class of the model_type in
- * transformers; `defaults` below is their table.  Fields that must be neutral are in
- * config_fields.c, rotary embeddings in config_rope.c. */
+ * transformers; gw_arch_defaults in common.c is their table.  Fields that must be neutral are in
+ * fields.c, rotary embeddings in rope.c; what is out of bounds in validate.c. */
 #include "checkpoint/config/config.h"
 
 #include "base/file.h"
@@ -10,39 +10,14 @@
 
 #include <string.h>
 
-enum {
-    GW_CONFIG_MAX_BYTES = 1 << 20,
-    GW_MAX_VOCAB = 1 << 24,
-    GW_MAX_HIDDEN = 1 << 20,
-    GW_MAX_LAYERS = 1 << 12,
-    GW_MAX_HEADS = 1 << 14,
-    GW_MAX_HEAD_DIM = 1 << 12,
-    GW_MAX_FFN = 1 << 22,
-    GW_MAX_POSITIONS = 1 << 30
-};
-
-/* Values of absent fields.  n_kv_heads 0: as many as heads; head_dim 0: hidden / heads. */
-static const struct defaults {
-    const char *model_type;
-    size_t vocab, ffn, n_kv_heads, head_dim, max_positions;
-    int32_t bos, eos; /* -1: none */
-    bool qkv_bias;    /* fixed by the architecture rather than by attention_bias */
-    bool qk_norm;
-} defaults[] = {
-    [GW_ARCH_QWEN3] = {"qwen3", 151936, 22016, 32, 128, 32768, -1, -1, false, true},
-    [GW_ARCH_QWEN2] = {"qwen2", 151936, 22016, 32, 0, 32768, -1, -1, true, false},
-    [GW_ARCH_LLAMA] = {"llama", 32000, 11008, 0, 0, 2048, 1, 2, false, false},
-    [GW_ARCH_MISTRAL] = {"mistral", 32000, 14336, 8, 0, 131072, 1, 2, false, false},
-};
-
-const char *gw_arch_name(enum gw_arch arch) { return defaults[arch].model_type; }
+enum { GW_CONFIG_MAX_BYTES = 1 << 20 };
 
 static enum gwen_status parse_arch(struct gw_json_node root, enum gw_arch *arch,
                                    struct gwen_err *err) {
     const char *type = NULL;
     GW_TRY(gw_json_get_string(root, "model_type", GW_JSON_REQUIRED, &type, err));
-    for (size_t i = 0; i < GW_ARRAY_LEN(defaults); i++) {
-        if (strcmp(type, defaults[i].model_type) != 0) continue;
+    for (size_t i = 0; i < GW_N_ARCHS; i++) {
+        if (strcmp(type, gw_arch_defaults[i].model_type) != 0) continue;
         *arch = (enum gw_arch)i;
         return GWEN_OK;
     }
@@ -53,7 +28,7 @@ static enum gwen_status parse_arch(struct gw_json_node root, enum gw_arch *arch,
 
 static enum gwen_status parse_sizes(struct gw_json_node root, struct gw_config *c,
                                     struct gwen_err *err) {
-    const struct defaults *d = &defaults[c->arch];
+    const struct gw_arch_defaults *d = &gw_arch_defaults[c->arch];
     c->vocab_size = d->vocab;
     c->hidden = 4096;
     c->ffn = d->ffn;
@@ -106,12 +81,12 @@ static enum gwen_status parse_activation(struct gw_json_node root, struct gwen_e
 
 static enum gwen_status parse_biases(struct gw_json_node root, struct gw_config *c,
                                      struct gwen_err *err) {
-    bool bias = defaults[c->arch].qkv_bias, mlp_bias = false;
+    bool bias = gw_arch_defaults[c->arch].qkv_bias, mlp_bias = false;
     GW_TRY(gw_json_get_bool(root, "attention_bias", GW_JSON_OPTIONAL, &bias, err));
     GW_TRY(gw_json_get_bool(root, "mlp_bias", GW_JSON_OPTIONAL, &mlp_bias, err));
     bool free_bias = c->arch == GW_ARCH_QWEN3 || c->arch == GW_ARCH_LLAMA;
     struct gw_json_node node;
-    if (!free_bias && bias != defaults[c->arch].qkv_bias) {
+    if (!free_bias && bias != gw_arch_defaults[c->arch].qkv_bias) {
         gw_json_find(root, "attention_bias", &node);
         return gw_json_fail(node, err, GWEN_ERR_UNSUPPORTED,
                             "%s is not supported for model_type \"%s\"", bias ? "true" : "false",
@@ -139,45 +114,12 @@ static enum gwen_status parse_dtype(struct gw_json_node root, struct gw_config *
     return gw_config_refuse(node, "float32, float16 and bfloat16 are", err);
 }
 
-enum gwen_status gw_config_parse_id(struct gw_json_node root, const char *key, int32_t *id,
-                                    struct gwen_err *err) {
-    struct gw_json_node node;
-    if (!gw_json_find(root, key, &node)) return GWEN_OK;
-    int64_t v = -1;
-    GW_TRY(gw_json_get_i64(root, key, GW_JSON_OPTIONAL, INT32_MIN, INT32_MAX, &v, err));
-    *id = v < 0 ? -1 : (int32_t)v;
-    return GWEN_OK;
-}
-
-enum gwen_status gw_config_parse_ids(struct gw_json_node root, const char *key,
-                                     int32_t ids[GW_CONFIG_MAX_EOS], size_t *n,
-                                     struct gwen_err *err) {
-    struct gw_json_node node;
-    if (!gw_json_find(root, key, &node)) return GWEN_OK;
-    *n = 0;
-    if (!gw_json_is_array(node)) {
-        int32_t id = -1;
-        GW_TRY(gw_config_parse_id(root, key, &id, err));
-        if (id >= 0) ids[(*n)++] = id;
-        return GWEN_OK;
-    }
-    for (struct gw_json_node e = gw_json_first(node); e.v != NULL; e = gw_json_next(e)) {
-        int64_t id;
-        GW_TRY(gw_json_as_i64(e, 0, INT32_MAX, &id, err));
-        if (*n == GW_CONFIG_MAX_EOS)
-            return gw_json_fail(node, err, GWEN_ERR_UNSUPPORTED, "more than %d ids",
-                                GW_CONFIG_MAX_EOS);
-        ids[(*n)++] = (int32_t)id;
-    }
-    return GWEN_OK;
-}
-
 static enum gwen_status parse_ids(struct gw_json_node root, struct gw_config *c,
                                   struct gwen_err *err) {
-    c->bos_id = defaults[c->arch].bos;
+    c->bos_id = gw_arch_defaults[c->arch].bos;
     c->pad_id = -1;
-    c->n_eos = defaults[c->arch].eos >= 0 ? 1 : 0;
-    c->eos_ids[0] = defaults[c->arch].eos;
+    c->n_eos = gw_arch_defaults[c->arch].eos >= 0 ? 1 : 0;
+    c->eos_ids[0] = gw_arch_defaults[c->arch].eos;
     GW_TRY(gw_config_parse_id(root, "bos_token_id", &c->bos_id, err));
     GW_TRY(gw_config_parse_id(root, "pad_token_id", &c->pad_id, err));
     return gw_config_parse_ids(root, "eos_token_id", c->eos_ids, &c->n_eos, err);
@@ -191,7 +133,7 @@ static enum gwen_status parse_config(struct gw_json_node root, struct gw_config 
     GW_TRY(parse_sizes(root, c, err));
     GW_TRY(parse_activation(root, err));
     GW_TRY(parse_biases(root, c, err));
-    c->qk_norm = defaults[c->arch].qk_norm;
+    c->qk_norm = gw_arch_defaults[c->arch].qk_norm;
     c->rms_eps = 1e-6;
     c->initializer_range = 0.02;
     GW_TRY(gw_json_get_double(root, "rms_norm_eps", GW_JSON_OPTIONAL, 0, 1, &c->rms_eps, err));
@@ -225,85 +167,4 @@ enum gwen_status gw_config_load(const char *dir, struct gw_config *c, struct gwe
     gw_str_free(&text);
     gw_str_free(&path);
     return status;
-}
-
-/* --- validation ----------------------------------------------------------------------------- */
-
-static enum gwen_status validate_sizes(const struct gw_config *c, const char *name,
-                                       struct gwen_err *err) {
-    const struct {
-        const char *what;
-        size_t value, max;
-    } sizes[] = {
-        {"vocab_size", c->vocab_size, GW_MAX_VOCAB},
-        {"hidden_size", c->hidden, GW_MAX_HIDDEN},
-        {"intermediate_size", c->ffn, GW_MAX_FFN},
-        {"num_hidden_layers", c->n_layers, GW_MAX_LAYERS},
-        {"num_attention_heads", c->n_heads, GW_MAX_HEADS},
-        {"num_key_value_heads", c->n_kv_heads, GW_MAX_HEADS},
-        {"head_dim", c->head_dim, GW_MAX_HEAD_DIM},
-        {"max_position_embeddings", c->max_position_embeddings, GW_MAX_POSITIONS},
-    };
-    for (size_t i = 0; i < GW_ARRAY_LEN(sizes); i++)
-        if (sizes[i].value < 1 || sizes[i].value > sizes[i].max)
-            return gw_fail(err, GWEN_ERR_FORMAT, "%s: %s: %zu is outside 1..%zu", name,
-                           sizes[i].what, sizes[i].value, sizes[i].max);
-    if (c->n_heads % c->n_kv_heads != 0)
-        return gw_fail(err, GWEN_ERR_FORMAT,
-                       "%s: num_key_value_heads: %zu does not divide num_attention_heads %zu", name,
-                       c->n_kv_heads, c->n_heads);
-    if (c->head_dim % 2 != 0)
-        return gw_fail(err, GWEN_ERR_UNSUPPORTED,
-                       "%s: head_dim: %zu is odd; rotary embeddings need an even one", name,
-                       c->head_dim);
-    return GWEN_OK;
-}
-
-/* Which of the switches each architecture has. */
-static bool switches_fit(const struct gw_config *c) {
-    if (c->qk_norm != defaults[c->arch].qk_norm) return false;
-    if (c->mlp_bias && c->arch != GW_ARCH_LLAMA) return false;
-    if (c->arch == GW_ARCH_QWEN3 || c->arch == GW_ARCH_LLAMA) return c->qkv_bias == c->o_bias;
-    return c->qkv_bias == defaults[c->arch].qkv_bias && !c->o_bias;
-}
-
-static enum gwen_status validate_rope(const struct gw_rope *r, const char *name,
-                                      struct gwen_err *err) {
-    if (!(r->theta > 0 && r->theta <= 1e30))
-        return gw_fail(err, GWEN_ERR_FORMAT, "%s: rope_theta: %g is not positive", name, r->theta);
-    if (r->type != GW_ROPE_DEFAULT && !(r->factor > 0 && r->factor <= 1e9))
-        return gw_fail(err, GWEN_ERR_FORMAT, "%s: rope factor %g is not positive", name, r->factor);
-    if (r->type != GW_ROPE_LLAMA3) return GWEN_OK;
-    if (!(r->low_freq_factor > 0 && r->high_freq_factor > r->low_freq_factor))
-        return gw_fail(err, GWEN_ERR_FORMAT,
-                       "%s: rope high_freq_factor %g must be above low_freq_factor %g, and both "
-                       "above 0",
-                       name, r->high_freq_factor, r->low_freq_factor);
-    if (r->original_max_position_embeddings < 1)
-        return gw_fail(err, GWEN_ERR_FORMAT, "%s: rope original_max_position_embeddings is 0",
-                       name);
-    return GWEN_OK;
-}
-
-enum gwen_status gw_config_validate(const struct gw_config *c, const char *name,
-                                    struct gwen_err *err) {
-    GW_TRY(validate_sizes(c, name, err));
-    GW_TRY(validate_rope(&c->rope, name, err));
-    if (!switches_fit(c))
-        return gw_fail(err, GWEN_ERR_UNSUPPORTED,
-                       "%s: biases or q/k norms that model_type \"%s\" does not have", name,
-                       gw_arch_name(c->arch));
-    if (!(c->rms_eps >= 0 && c->rms_eps <= 1))
-        return gw_fail(err, GWEN_ERR_FORMAT, "%s: rms_norm_eps: %g is outside 0..1", name,
-                       c->rms_eps);
-    if (!(c->initializer_range >= 0 && c->initializer_range <= 1))
-        return gw_fail(err, GWEN_ERR_FORMAT, "%s: initializer_range: %g is outside 0..1", name,
-                       c->initializer_range);
-    if (c->n_eos > GW_CONFIG_MAX_EOS)
-        return gw_fail(err, GWEN_ERR_FORMAT, "%s: more than %d eos ids", name, GW_CONFIG_MAX_EOS);
-    /* the limits above keep every product within 64 bits; this keeps the model within reason */
-    if (gw_config_n_params(c) > (size_t)1 << 46)
-        return gw_fail(err, GWEN_ERR_FORMAT, "%s: the sizes give a model of more than 2^46 weights",
-                       name);
-    return GWEN_OK;
 }

@@ -132,14 +132,6 @@ static bool is_neutral(struct gw_json_node v, enum rule rule, const struct gw_co
     return false;
 }
 
-enum gwen_status gw_config_refuse(struct gw_json_node v, const char *known, struct gwen_err *err) {
-    char shown[80];
-    gw_json_show(v, shown, sizeof shown);
-    return gw_json_fail(v, err, GWEN_ERR_UNSUPPORTED, "%s is not supported%s%s%s", shown,
-                        known != NULL ? " (" : "", known != NULL ? known : "",
-                        known != NULL ? ")" : "");
-}
-
 /* layer_types: one name per layer.  *sliding: some layer asks for a window. */
 static enum gwen_status check_layer_types(struct gw_json_node types, const struct gw_config *c,
                                           bool *sliding, struct gwen_err *err) {

@@ -1,9 +1,32 @@
-/* impl.h - what the config_*.c files share. */
+/* impl.h - what the files of this folder share. */
 #ifndef GW_CHECKPOINT_CONFIG_IMPL_H
 #define GW_CHECKPOINT_CONFIG_IMPL_H
 
 #include "base/json.h"
 #include "checkpoint/config/config.h"
+
+/* What every size may be at most; with these no product of sizes leaves 64 bits. */
+enum {
+    GW_MAX_VOCAB = 1 << 24,
+    GW_MAX_HIDDEN = 1 << 20,
+    GW_MAX_LAYERS = 1 << 12,
+    GW_MAX_HEADS = 1 << 14,
+    GW_MAX_HEAD_DIM = 1 << 12,
+    GW_MAX_FFN = 1 << 22,
+    GW_MAX_POSITIONS = 1 << 30
+};
+
+enum { GW_N_ARCHS = GW_ARCH_MISTRAL + 1 };
+/* Of each architecture the values of absent fields.  n_kv_heads 0: as many as heads; head_dim 0:
+ * hidden / heads. */
+struct gw_arch_defaults {
+    const char *model_type;
+    size_t vocab, ffn, n_kv_heads, head_dim, max_positions;
+    int32_t bos, eos; /* -1: none */
+    bool qkv_bias;    /* fixed by the architecture rather than by attention_bias */
+    bool qk_norm;
+};
+extern const struct gw_arch_defaults gw_arch_defaults[GW_N_ARCHS];
 
 /* Checks every field that must have its neutral value in the models implemented here, sliding
  * windows and layer types among them; *c is filled except for rope. */

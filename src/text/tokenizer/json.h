@@ -25,7 +25,5 @@ enum gwen_status gw_tokenizer_read_config(const char *dir, struct gw_json_node c
 /* A token in tokenizer_config.json: a string, or an object with its content; NULL for null. */
 enum gwen_status gw_tokenizer_read_named(struct gw_json_node config, const char *key,
                                          const char **content, struct gwen_err *err);
-/* Fills the tables by id once model and added tokens are complete. */
-enum gwen_status gw_tokenizer_index(struct gw_tokenizer *t, struct gwen_err *err);
 
 #endif

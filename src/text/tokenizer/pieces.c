@@ -1,5 +1,5 @@
 /* pieces.c - the lists that travel between the stages, and small things that several
- * stages read from their configuration (see tokenizer_internal.h). */
+ * stages read from their configuration (see impl.h). */
 #include "text/tokenizer/impl.h"
 
 #include <stdlib.h>
@@ -24,24 +24,6 @@ bool gw_ids_put(struct gw_ids *ids, const int32_t *data, size_t n) {
     if (n > 0) memcpy(ids->data + ids->len, data, n * sizeof *data);
     ids->len += n;
     return true;
-}
-
-/* --- messages ------------------------------------------------------------------------------- */
-
-const char *gw_shown(char buf[GW_SHOWN], const char *s, size_t len) {
-    struct gw_str out = {0};
-    size_t n = 0;
-    while (n < len && n < 36) { /* whole characters; each byte becomes 6 at most */
-        uint32_t c;
-        bool valid;
-        n += gw_utf8_next(s + n, len - n, &c, &valid);
-    }
-    gw_str_put_json(&out, s, n);
-    if (n < len) gw_str_puts(&out, "...");
-    bool fits = !out.failed && out.len < GW_SHOWN;
-    memcpy(buf, fits ? out.data : "?", fits ? out.len + 1 : 2);
-    gw_str_free(&out);
-    return buf;
 }
 
 /* --- pieces and spans ----------------------------------------------------------------------- */

@@ -9,10 +9,6 @@
 #include "base/base.h"
 #include "base/str.h"
 
-/* s[0..len) in quotes with its control characters escaped, cut short: for messages. */
-enum { GW_SHOWN = 256 };
-const char *gw_shown(char buf[GW_SHOWN], const char *s, size_t len);
-
 struct gw_regex; /* never changed after compiling: any number of threads may match with it */
 
 /* Compiles an Oniguruma pattern, valid UTF-8.  Errors begin with `where`. */
