@@ -27,12 +27,6 @@ enum gwen_status gw_err_prefix(struct gwen_err *err, const char *fmt, ...) GW_PR
 /* Fills *err (which may be NULL) with another error; returns its status. */
 enum gwen_status gw_err_copy(struct gwen_err *err, const struct gwen_err *from);
 
-/* Where a function that has to read what went wrong lets it be written: err, or *own where the
- * caller wants no error. */
-static inline struct gwen_err *gw_err_or(struct gwen_err *err, struct gwen_err *own) {
-    return err != NULL ? err : own;
-}
-
 /* What *err says; "" where err is NULL. */
 const char *gw_err_message(const struct gwen_err *err);
 
