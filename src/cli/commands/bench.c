@@ -340,43 +340,48 @@ static enum gwen_status bench_rollout(struct bench *b, struct gw_cli *cli, struc
 
 /* --- gemm, membw ---------------------------------------------------------------------------- */
 
+/* One product y[m][n] = x[m][k] W^T, beside the peak before and after it. */
+static enum gwen_status gemm_once(struct bench *b, struct gw_cli *cli, size_t m, size_t n, size_t k,
+                                  struct gw_str *s, struct gwen_err *err) {
+    double flops, peak = gw_peak_flops(&b->rt.kern, b->rt.format, b->rt.pool, PEAK_SECONDS);
+    GW_TRY(
+        gw_bench_gemm(&b->rt.kern, b->rt.format, b->rt.pool, m, n, k, GEMM_SECONDS, &flops, err));
+    /* Of a noisy machine's peak, the best that was seen counts. */
+    double after = gw_peak_flops(&b->rt.kern, b->rt.format, b->rt.pool, PEAK_SECONDS);
+    peak = GW_MAX(GW_MAX(peak, after), flops);
+    if (cli->common.json) {
+        gw_bench_put_common(s, &b->rt, "gemm");
+        gw_str_printf(s, ",\"m\":%zu,\"n\":%zu,\"k\":%zu,\"batch\":%zu", m, n, k, m);
+        gw_bench_put_real(s, "gflops", flops * 1e-9);
+        gw_bench_put_real(s, "limit_gflops", peak * 1e-9);
+        gw_bench_put_real(s, "fraction", flops / peak);
+        gw_str_puts(s, "}\n");
+    } else {
+        gw_str_printf(s,
+                      "gemm     | %s %s | M %4zu N %6zu K %5zu | %8.1f GFLOP/s | peak %8.1f "
+                      "| %3.0f %%\n",
+                      gw_dtype_torch_name(b->rt.dtype), gwen_isa_name(b->rt.kern.isa), m, n, k,
+                      flops * 1e-9, peak * 1e-9, 100 * flops / peak);
+    }
+    return gw_cli_put(cli, s, err);
+}
+
 /* The products of a model's layer, or of Qwen3-0.6B's. */
 static enum gwen_status bench_gemm(struct bench *b, struct gw_cli *cli, struct gwen_err *err) {
     struct gw_config c = b->rt.cfg;
     struct gw_str s = {0};
+    enum gwen_status status = GWEN_OK;
     if (cli->common.model == NULL) GW_TRY(gw_config_preset("qwen3-0.6b", &c, err));
     const size_t shapes[][2] = {{(c.n_heads + 2 * c.n_kv_heads) * c.head_dim, c.hidden},
                                 {c.hidden, c.n_heads * c.head_dim},
                                 {2 * c.ffn, c.hidden},
                                 {c.hidden, c.ffn}};
     for (size_t i = 0; i < b->batch.n; i++)
-        for (size_t j = 0; j < GW_ARRAY_LEN(shapes) && gw_interrupt_signal() == 0; j++) {
-            double flops, peak = gw_peak_flops(&b->rt.kern, b->rt.format, b->rt.pool, PEAK_SECONDS);
-            size_t m = b->batch.items[i], n = shapes[j][0], k = shapes[j][1];
-            GW_TRY(gw_bench_gemm(&b->rt.kern, b->rt.format, b->rt.pool, m, n, k, GEMM_SECONDS,
-                                 &flops, err));
-            /* Of a noisy machine's peak, the best that was seen counts. */
-            double after = gw_peak_flops(&b->rt.kern, b->rt.format, b->rt.pool, PEAK_SECONDS);
-            peak = GW_MAX(GW_MAX(peak, after), flops);
-            if (cli->common.json) {
-                gw_bench_put_common(&s, &b->rt, "gemm");
-                gw_str_printf(&s, ",\"m\":%zu,\"n\":%zu,\"k\":%zu,\"batch\":%zu", m, n, k, m);
-                gw_bench_put_real(&s, "gflops", flops * 1e-9);
-                gw_bench_put_real(&s, "limit_gflops", peak * 1e-9);
-                gw_bench_put_real(&s, "fraction", flops / peak);
-                gw_str_puts(&s, "}\n");
-            } else {
-                gw_str_printf(
-                    &s,
-                    "gemm     | %s %s | M %4zu N %6zu K %5zu | %8.1f GFLOP/s | peak %8.1f "
-                    "| %3.0f %%\n",
-                    gw_dtype_torch_name(b->rt.dtype), gwen_isa_name(b->rt.kern.isa), m, n, k,
-                    flops * 1e-9, peak * 1e-9, 100 * flops / peak);
-            }
-            GW_TRY(gw_cli_put(cli, &s, err));
-        }
+        for (size_t j = 0; j < GW_ARRAY_LEN(shapes) && status == GWEN_OK; j++)
+            if (gw_interrupt_signal() == 0)
+                status = gemm_once(b, cli, b->batch.items[i], shapes[j][0], shapes[j][1], &s, err);
     gw_str_free(&s);
-    return GWEN_OK;
+    return status;
 }
 
 static enum gwen_status bench_membw(struct bench *b, struct gw_cli *cli, struct gwen_err *err) {
