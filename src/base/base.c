@@ -44,8 +44,9 @@ static void add_knobs(struct gwen_err *err, const struct gwen_err_knob *from, si
             err->knobs[n++] = (struct gwen_err_knob){from[i].knob, (uint16_t)(from[i].at + by)};
 }
 
-enum gwen_status gw_err_prefix(struct gwen_err *err, const char *fmt, ...) {
-    if (err == NULL) return GWEN_ERR_INTERNAL;
+enum gwen_status gw_err_prefix(struct gwen_err *err, enum gwen_status status, const char *fmt,
+                               ...) {
+    if (err == NULL || status == GWEN_OK) return status;
     const struct gwen_err old = *err;
     char line[sizeof err->message + 4 * GWEN_ERR_KNOBS];
     va_list ap;
@@ -57,7 +58,8 @@ enum gwen_status gw_err_prefix(struct gwen_err *err, const char *fmt, ...) {
     put_message(err, strlen(line), ": ");
     put_message(err, strlen(line) + 2, old.message);
     add_knobs(err, old.knobs, strlen(line) + 2);
-    return err->status;
+    err->status = status;
+    return status;
 }
 
 enum gwen_status gw_err_copy(struct gwen_err *err, const struct gwen_err *from) {

@@ -21,8 +21,11 @@
 enum gwen_status gw_fail(struct gwen_err *err, enum gwen_status status, const char *fmt, ...)
     GW_PRINTF(3, 4);
 
-/* Puts "prefix: " before the message already in *err; returns err->status. */
-enum gwen_status gw_err_prefix(struct gwen_err *err, const char *fmt, ...) GW_PRINTF(2, 3);
+/* Puts "prefix: " before the message already in *err (which may be NULL), the error of a call that
+ * gave `status`; returns `status`.  Does nothing with GWEN_OK, so that callers write
+ * `return gw_err_prefix(err, read_row(row, err), "%s", path)`. */
+enum gwen_status gw_err_prefix(struct gwen_err *err, enum gwen_status status, const char *fmt, ...)
+    GW_PRINTF(3, 4);
 
 /* Fills *err (which may be NULL) with another error; returns its status. */
 enum gwen_status gw_err_copy(struct gwen_err *err, const struct gwen_err *from);

@@ -198,8 +198,7 @@ static enum gwen_status read_tensors(const struct gwen_kernels *kern, const char
                     path, gw_safetensors_count(st), l->params.n);
     gw_safetensors_close(st);
     GW_TRY(status);
-    status = gw_lora_check(l, format, l->values, err);
-    return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "%s", path);
+    return gw_err_prefix(err, gw_lora_check(l, format, l->values, err), "%s", path);
 }
 
 static char *base_name(struct gw_json_node root) {

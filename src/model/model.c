@@ -124,7 +124,7 @@ enum gwen_status gw_model_load(const char *dir, const struct gw_model_opts *opts
                                                 : gw_model_auto_dtype(gw_safetensors_dtype(st));
         m->format = gw_model_format(m->dtype, &m->kern);
         status = load_weights(m, st, pool, err);
-        if (status == GWEN_ERR_NUMERIC) status = gw_err_prefix(err, "%s", dir);
+        if (status == GWEN_ERR_NUMERIC) status = gw_err_prefix(err, status, "%s", dir);
     }
     gw_safetensors_close(st);
     if (status != GWEN_OK) {

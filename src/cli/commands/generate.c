@@ -56,8 +56,7 @@ static enum gwen_status read_prompts(struct generate *g, struct gwen_err *err) {
     if (!asked) g->max_tokens = gc->has_max_new_tokens ? gc->max_new_tokens : DEFAULT_MAX_TOKENS;
     const struct gw_prompt_opts o = gw_prompting_prompts(&g->p, g->max_tokens, !asked);
     if (g->prompts_path != NULL) return gw_prompts_read(g->prompts_path, &o, &g->prompts, err);
-    enum gwen_status status = gw_prompts_add_text(&g->prompts, &o, g->prompt, err);
-    return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "--prompt");
+    return gw_err_prefix(err, gw_prompts_add_text(&g->prompts, &o, g->prompt, err), "--prompt");
 }
 
 static enum gwen_status sample_all(struct generate *g, struct gwen_err *err) {

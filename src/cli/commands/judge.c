@@ -54,8 +54,9 @@ static enum gwen_status add_row(struct judge *s, const struct gw_line *line, str
     if (status == GWEN_OK)
         status =
             gw_row_string(&json, "response", GW_JSON_REQUIRED, &i->response, &i->response_len, err);
-    if (status == GWEN_OK && gw_judge_check(s->j.judge, i, err) != GWEN_OK)
-        status = gw_err_prefix(err, "%s:%" PRIu64, json.file, json.line);
+    if (status == GWEN_OK)
+        status = gw_err_prefix(err, gw_judge_check(s->j.judge, i, err), "%s:%" PRIu64, json.file,
+                               json.line);
     if (status != GWEN_OK) {
         json_decref(json.obj);
         return status;

@@ -57,7 +57,7 @@ static enum gwen_status answer_line(struct gw_tokenize *t, const struct gw_line 
     json_decref(row.obj);
     /* What the tokenizer and the template complain of does not say where yet. */
     if (status != GWEN_OK && strncmp(err->message, "stdin:", strlen("stdin:")) != 0)
-        gw_err_prefix(err, "stdin:%llu", (unsigned long long)line->number);
+        gw_err_prefix(err, status, "stdin:%llu", (unsigned long long)line->number);
     return status;
 }
 

@@ -108,8 +108,7 @@ enum gwen_status gw_train_judge_plan(struct gw_train_judge *j, size_t text_token
     const bool other = j->own_tokenizer != NULL;
     const bool shares = !other && (plan->reference || j->training->config.use_peft);
     text_tokens = other ? OTHER_TOKENIZER * text_tokens : text_tokens + RETOKENISED;
-    if (gw_judge_plan(j->judge, text_tokens, &own, err) != GWEN_OK)
-        return gw_err_prefix(err, "--judge");
+    GW_TRY(gw_err_prefix(err, gw_judge_plan(j->judge, text_tokens, &own, err), "--judge"));
     gw_plan_make(&own, &bytes);
     gw_judge_hold(j->judge, bytes.total);
     plan->other += shares ? bytes.total - bytes.weights : bytes.total;

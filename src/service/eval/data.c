@@ -200,8 +200,7 @@ static enum gwen_status add_choices(struct reading *rd, const struct gw_row *row
         const enum gwen_status status = rd->o->prompt->as_chat
                                             ? add_chat_choice(rd, question, len, c, chars, err)
                                             : add_plain_choice(rd, question, len, c, chars, err);
-        if (status == GWEN_OK) continue;
-        return gw_err_prefix(err, "%s:%" PRIu64 ": choice %zu", row->file, row->line, i);
+        GW_TRY(gw_err_prefix(err, status, "%s:%" PRIu64 ": choice %zu", row->file, row->line, i));
     }
     return GWEN_OK;
 }
@@ -310,15 +309,16 @@ static enum gwen_status take_document(void *ctx, const struct gw_row *row, struc
     size_t len;
     if (is_full(rd)) return GWEN_OK;
     GW_TRY(gw_row_string(row, "text", GW_JSON_REQUIRED, &text, &len, err));
-    if (add_document(rd, text, len, err) == GWEN_OK) return GWEN_OK;
-    return gw_err_prefix(err, "%s:%" PRIu64, row->file, row->line);
+    return gw_err_prefix(err, add_document(rd, text, len, err), "%s:%" PRIu64, row->file,
+                         row->line);
 }
 
 static enum gwen_status take_file(struct reading *rd, const char *path, struct gwen_err *err) {
     struct gw_str text = {0};
     enum gwen_status status = gw_file_read(path, MAX_TEXT, &text, err);
-    if (status == GWEN_OK && add_document(rd, text.len > 0 ? text.data : "", text.len, err) != 0)
-        status = gw_err_prefix(err, "%s", path);
+    if (status == GWEN_OK)
+        status = gw_err_prefix(err, add_document(rd, text.len > 0 ? text.data : "", text.len, err),
+                               "%s", path);
     gw_str_free(&text);
     return status;
 }

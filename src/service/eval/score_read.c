@@ -79,9 +79,8 @@ static enum gwen_status encode(const struct gw_row *json, const struct gw_score_
     const char *text;
     size_t len, first = ids->len;
     GW_TRY(gw_row_string(json, key, GW_JSON_REQUIRED, &text, &len, err));
-    if (gw_tokenizer_encode(source->tokenizer, text, len, flags, ids, err) != GWEN_OK)
-        return gw_err_prefix(err, "%s:%llu: \"%s\"", json->file, (unsigned long long)json->line,
-                             key);
+    GW_TRY(gw_err_prefix(err, gw_tokenizer_encode(source->tokenizer, text, len, flags, ids, err),
+                         "%s:%llu: \"%s\"", json->file, (unsigned long long)json->line, key));
     for (size_t i = first; i < ids->len; i++)
         if ((size_t)ids->data[i] >= source->vocab_size)
             return gw_row_fail(json, err,

@@ -444,11 +444,11 @@ size_t gw_judge_auto_chunk(const struct gw_plan_options *plan, size_t budget_byt
 static enum gwen_status check_one(const struct gw_judge *j, const struct need *need,
                                   struct gwen_err *err) {
     const struct gw_plan_options plan = plan_for(j, need, 1);
-    if (gw_plan_check(&plan, j->o.budget_bytes, err) == GWEN_OK) return GWEN_OK;
+    const enum gwen_status status = gw_plan_check(&plan, j->o.budget_bytes, err);
     if (j->o.mode != GW_JUDGE_GENERATE)
-        return gw_err_prefix(err, "a response that makes %zu tokens", need->longest);
-    return gw_err_prefix(err, "a response that makes %zu tokens, %s included", need->longest,
-                         gw_knob(GW_KNOB_JUDGE_TOKENS));
+        return gw_err_prefix(err, status, "a response that makes %zu tokens", need->longest);
+    return gw_err_prefix(err, status, "a response that makes %zu tokens, %s included",
+                         need->longest, gw_knob(GW_KNOB_JUDGE_TOKENS));
 }
 
 /* A chunk size that was not asked for gives way to the memory there is. */
@@ -605,8 +605,7 @@ static enum gwen_status chunk(struct gw_judge *j, const struct gw_judge_item *it
     *end = begin + GW_MIN(n - begin, j->chunk);
     GW_TRY(make_room(j, *end - begin, err));
     for (size_t i = begin; i < *end; i++)
-        if (ask(j, items, i, err) != GWEN_OK)
-            return gw_err_prefix(err, "response %zu", j->first + i);
+        GW_TRY(gw_err_prefix(err, ask(j, items, i, err), "response %zu", j->first + i));
     struct need need = need_of(j);
     if (largest_chunk(j, &need, 1) == 0) { /* beside others, which share less, not even one */
         *end = begin + 1;

@@ -110,7 +110,7 @@ static enum gwen_status score(void *ctx, const struct gw_reward_input *in, size_
             out[which[i] * stride + k] = reward_of(verdicts[i * criteria + k].grade);
     free(items);
     free(which);
-    return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "judge");
+    return gw_err_prefix(err, status, "judge");
 }
 
 /* --- metrics -------------------------------------------------------------------------------- */

@@ -150,9 +150,11 @@ enum gwen_status gw_rewards_add(struct gw_rewards *r, const char *spec, struct g
     if (kind->argument != NULL && argument == NULL)
         return gw_fail(err, GWEN_ERR_ARGUMENT, "reward %s: expected %s:%s", kind->name, kind->name,
                        kind->argument);
-    if (argument != NULL && w.impl->open(argument, &w.state, err) != GWEN_OK) {
+    const enum gwen_status status =
+        argument != NULL ? w.impl->open(argument, &w.state, err) : GWEN_OK;
+    if (status != GWEN_OK) {
         w.impl->close(w.state);
-        return gw_err_prefix(err, "reward %s", kind->name);
+        return gw_err_prefix(err, status, "reward %s", kind->name);
     }
     w.spec = strdup(spec);
     if (w.spec == NULL) {

@@ -251,7 +251,7 @@ static enum gwen_status row_messages(const struct gw_row *row, const struct gw_p
     json_t *messages;
     GW_TRY(gw_prompt_row_messages(row, key, &messages, err));
     enum gwen_status status = gw_prompt_encode_chat(o, messages, row->obj, true, ids, err);
-    return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "%s:%" PRIu64, row->file, row->line);
+    return gw_err_prefix(err, status, "%s:%" PRIu64, row->file, row->line);
 }
 
 static enum gwen_status row_ids(const struct gw_row *row, const struct gw_prompt_opts *o,
@@ -268,7 +268,7 @@ static enum gwen_status row_ids(const struct gw_row *row, const struct gw_prompt
         return row_messages(row, o, key, ids, err);
     GW_TRY(gw_row_string(row, key, GW_JSON_REQUIRED, &text, &len, err));
     enum gwen_status status = encode_text(o, text, len, row->obj, ids, err);
-    return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "%s:%" PRIu64, row->file, row->line);
+    return gw_err_prefix(err, status, "%s:%" PRIu64, row->file, row->line);
 }
 
 /* What a row's prompt asks; NULL where it is no text. */
@@ -358,7 +358,7 @@ static enum gwen_status take_row(struct gw_prompts *p, const struct gw_prompt_op
                                      .meta = s->meta.data,
                                      .meta_len = s->meta.len};
     enum gwen_status status = add_row(p, o, prompt, has_id ? &s->id_text : NULL, err);
-    return status == GWEN_OK ? GWEN_OK : gw_err_prefix(err, "%s:%" PRIu64, row->file, row->line);
+    return gw_err_prefix(err, status, "%s:%" PRIu64, row->file, row->line);
 }
 
 struct reading {

@@ -285,8 +285,7 @@ enum gwen_status gw_train_config_apply(struct gw_train_config *c, const struct g
     if (!gw_json_is_object(root))
         return gw_fail(err, GWEN_ERR_FORMAT, "%s: expected an object", doc->file);
     for (struct gw_json_node n = gw_json_first(root); n.v != NULL; n = gw_json_next(n)) {
-        enum gwen_status status = apply_member(c, n, err);
-        if (status != GWEN_OK) return gw_err_prefix(err, "%s", doc->file);
+        GW_TRY(gw_err_prefix(err, apply_member(c, n, err), "%s", doc->file));
     }
     return GWEN_OK;
 }

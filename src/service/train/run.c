@@ -23,9 +23,8 @@ enum { MAX_METRICS_LINE = 16 << 20 };
 static enum gwen_status read_state(struct gw_train_run *run, struct gwen_err *err) {
     const struct gw_str *config = &run->state.config;
     GW_TRY(gw_checkpoint_read(run->checkpoint.data, &run->state, err));
-    if (gw_train_config_same(run->config, config->data, config->len, err) == GWEN_OK)
-        return GWEN_OK;
-    return gw_err_prefix(err, "%s", run->checkpoint.data);
+    return gw_err_prefix(err, gw_train_config_same(run->config, config->data, config->len, err),
+                         "%s", run->checkpoint.data);
 }
 
 /* A model that is there would be written over at the end. */
@@ -152,9 +151,11 @@ enum gwen_status gw_train_run_check(const struct gw_train_run *run, const struct
                        "%s: its rows are not those that the run in %s was begun with: %s "
                        "needs the same",
                        job->data_path, run->dir, gw_knob(GW_KNOB_RESUME));
-    if (run->checkpoint.len > 0 && gw_provenance_same(job->origin, run->state.origin.data,
-                                                      run->state.origin.len, err) != GWEN_OK)
-        return gw_err_prefix(err, "%s", run->checkpoint.data);
+    if (run->checkpoint.len > 0)
+        GW_TRY(gw_err_prefix(
+            err,
+            gw_provenance_same(job->origin, run->state.origin.data, run->state.origin.len, err),
+            "%s", run->checkpoint.data));
     return gw_checkpoint_check_space(run->dir, job->checkpoint_bytes, job->model_bytes,
                                      run->config->save_total_limit, err);
 }

@@ -28,11 +28,16 @@ static void errors(void **state) {
     (void)state;
     struct gwen_err err = {0};
     assert_int_equal(gw_fail(&err, GWEN_ERR_FORMAT, "byte %d", 7), GWEN_ERR_FORMAT);
-    assert_int_equal(gw_err_prefix(&err, "%s", "a.json"), GWEN_ERR_FORMAT);
+    assert_int_equal(gw_err_prefix(&err, GWEN_ERR_FORMAT, "%s", "a.json"), GWEN_ERR_FORMAT);
     assert_string_equal(err.message, "a.json: byte 7");
     assert_int_equal(gw_fail(NULL, GWEN_ERR_IO, "x"), GWEN_ERR_IO);
+    /* what it gives does not depend on whether anyone wants the message */
+    assert_int_equal(gw_err_prefix(NULL, GWEN_ERR_NUMERIC, "x"), GWEN_ERR_NUMERIC);
+    assert_int_equal(gw_err_prefix(NULL, GWEN_OK, "x"), GWEN_OK);
+    assert_int_equal(gw_err_prefix(&err, GWEN_OK, "x"), GWEN_OK);
+    assert_string_equal(err.message, "a.json: byte 7");
     /* prefixes beyond the room cut the message, never the terminator */
-    for (int i = 0; i < 600; i++) gw_err_prefix(&err, "%s", "prefix");
+    for (int i = 0; i < 600; i++) gw_err_prefix(&err, err.status, "%s", "prefix");
     assert_true(strlen(err.message) < sizeof err.message);
     assert_int_equal(gw_nomem(&err, 123, "a thing"), GWEN_ERR_NOMEM);
     assert_non_null(strstr(err.message, "123 bytes for a thing"));
@@ -56,7 +61,7 @@ static void knobs(void **state) {
     assert_int_equal(err.knobs[0].knob, GWEN_KNOB_MAX_TOKENS);
     assert_int_equal(err.knobs[1].knob, GWEN_KNOB_BATCH_SIZE);
     assert_int_equal(err.knobs[2].knob, GWEN_KNOB_NONE);
-    gw_err_prefix(&err, "row %d (%s)", 12, gw_knob(GW_KNOB_DTYPE));
+    gw_err_prefix(&err, err.status, "row %d (%s)", 12, gw_knob(GW_KNOB_DTYPE));
     assert_string_equal(err.message,
                         "row 12 (dtype): too long: lower max_tokens to 7 or batch_size");
     assert_int_equal(err.knobs[0].knob, GWEN_KNOB_DTYPE);
@@ -71,7 +76,7 @@ static void knobs(void **state) {
     gw_knobs_spell("short", err.knobs, GWEN_ERR_KNOBS, as_option, &calls, line, sizeof line);
     assert_string_equal(line, "short");
     /* what the message has no room for is no knob of it; more than there is room for keep names */
-    for (int i = 0; i < 200; i++) gw_err_prefix(&err, "a prefix");
+    for (int i = 0; i < 200; i++) gw_err_prefix(&err, err.status, "a prefix");
     assert_int_equal(err.knobs[0].knob, GWEN_KNOB_NONE);
     const char *k = gw_knob(GW_KNOB_DTYPE);
     gw_fail(&err, GWEN_ERR_IO, "%s %s %s %s %s %s %s %s", k, k, k, k, k, k, k, k);

@@ -262,7 +262,7 @@ static enum gwen_status with_place(const struct gw_row *row, enum gwen_status st
     const char *message = gw_err_message(err);
     if (status == GWEN_OK || (strncmp(message, row->file, n) == 0 && message[n] == ':'))
         return status;
-    return gw_err_prefix(err, "%s:%" PRIu64, row->file, row->line);
+    return gw_err_prefix(err, status, "%s:%" PRIu64, row->file, row->line);
 }
 
 static enum gwen_status take_row(void *ctx, const struct gw_row *row, struct gwen_err *err) {

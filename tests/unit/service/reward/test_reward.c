@@ -255,6 +255,7 @@ static void wrong_rewards_are_told(void **state) {
     assert_int_equal(gw_rewards_new(&r, &err), GWEN_OK);
     for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
         assert_int_equal(gw_rewards_add(r, cases[i].spec, &err), GWEN_ERR_ARGUMENT);
+        assert_int_equal(gw_rewards_add(r, cases[i].spec, NULL), GWEN_ERR_ARGUMENT);
         if (strstr(err.message, cases[i].what) == NULL) fail_msg("%s", err.message);
     }
     assert_int_equal(gw_rewards_count(r), 0);
