@@ -33,7 +33,7 @@ service/train/sft: base/ text/ checkpoint/ model/ train/ service/plan.h service/
 service/train/grpo: base/ text/ checkpoint/ model/ engine/ train/ service/plan.h service/rollout/
                    service/record/ service/reward/ service/eval/ service/train/
 service/bench:     base/ gwen_simd.h ops/ text/ checkpoint/ model/ engine/ train/ service/plan.h
-                   service/rollout/ service/judge/
+                   service/rollout/ service/judge/sizes.h
 service/tune:      base/ gwen_simd.h ops/ text/ checkpoint/ model/ engine/ train/ service/plan.h
                    service/rollout/ service/train/plan.h service/judge/sizes.h
 cli:               base/ gwen_simd.h ops/ text/ checkpoint/ model/ engine/ train/ service/
@@ -111,6 +111,8 @@ plant src/service/train/grpo/a.c service/judge/reward.h
 plant src/service/report/a.c model/model.h
 plant src/service/record/a.c service/reward/reward.h
 plant src/service/tune/a.c service/train/run.h
+plant src/service/tune/b.c service/judge/judge.h
+plant src/service/bench/a.c service/judge/judge.h
 plant src/service/train/a.c service/train/grpo/impl.h
 plant src/cli/a.c cli/commands/bench.h
 plant src/service/eval/a.c cli/cli.h

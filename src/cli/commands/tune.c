@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "service/judge/judge.h"
+#include "service/judge/sizes.h"
 #include "service/tune/report.h"
 
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
-#include "service/judge/judge.h"
+#include "service/judge/sizes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,11 +20,12 @@ static size_t prompt_length(const struct gw_bench_judge_opts *o) {
 
 struct gw_scorer_opts gw_bench_judge_scorer(const struct gw_bench_judge_opts *o) {
     const size_t longest = prompt_length(o) + o->max_new, common = common_tokens(o);
-    const size_t item = gw_kv_blocks_for(common) - o->shared_tokens / GW_KV_BLOCK +
-                        o->criteria * (gw_kv_blocks_for(longest) - common / GW_KV_BLOCK);
+    const struct gw_judge_need need = {
+        .longest = longest,
+        .item_blocks = gw_kv_blocks_for(common) - o->shared_tokens / GW_KV_BLOCK +
+                       o->criteria * (gw_kv_blocks_for(longest) - common / GW_KV_BLOCK)};
     return (struct gw_scorer_opts){.rows = GW_JUDGE_ROWS,
-                                   .n_blocks =
-                                       gw_judge_blocks(longest, item, o->chunk, o->max_new > 0),
+                                   .n_blocks = gw_judge_blocks(&need, o->chunk, o->max_new > 0),
                                    .max_len = longest,
                                    .temperature = 1,
                                    .keep_logits = true,

@@ -1,6 +1,6 @@
 /* cache.h - verdicts that were given before, in an SQLite file.
  *
- * A verdict is known by a hash of all that it depends on (judge.c makes it).  Each is written by
+ * A verdict is known by a hash of all that it depends on (frame.c makes it).  Each is written by
  * itself as soon as there is one, in write-ahead mode: a process that is killed loses at most the
  * verdict that it was writing, and several may use one file.  Past the limit the ones that were
  * written first are dropped. */

@@ -17,14 +17,10 @@
 #include "base/progress.h"
 #include "service/judge/cache.h"
 #include "service/judge/rubric.h"
-#include "service/plan.h"
+#include "service/judge/sizes.h"
 #include "service/rollout/prompts.h"
 
 enum gw_judge_mode { GW_JUDGE_GENERATE, GW_JUDGE_LOGITS };
-
-/* Responses of a chunk unless told otherwise, where there is the memory for it; tokens of a verdict
- * likewise; tokens that go through the model together. */
-enum { GW_JUDGE_CHUNK = 64, GW_JUDGE_MAX_TOKENS = 8, GW_JUDGE_ROWS = 512 };
 
 struct gw_judge_item {
     const char *prompt, *response; /* UTF-8, borrowed */
@@ -102,20 +98,13 @@ double gw_judge_reward(const struct gw_rubric *rubric, const struct gw_verdict *
 /* Appends {CRITERION: GRADE, ...} of verdicts[rubric->n]. */
 void gw_judge_put_scores(struct gw_str *out, const struct gw_rubric *rubric,
                          const struct gw_verdict *verdicts);
-/* A plan for texts that make at most text_tokens tokens: *plan is what opts->plan was, filled in.
+/* A plan for texts that make at most text_tokens tokens: *plan is what opts->plan was, filled in
+ * (sizes.h).
  * GWEN_ERR_ARGUMENT when they do not fit into the judge's context. */
 enum gwen_status gw_judge_plan(const struct gw_judge *j, size_t text_tokens,
                                struct gw_plan_options *plan, struct gwen_err *err);
 /* Never takes more than that from now on: chunks give way, and gw_judge_check refuses. */
 void gw_judge_hold(struct gw_judge *j, size_t budget_bytes);
-/* KV blocks with which so many responses at once are never held up: the longest sequence, what one
- * response takes at most beside what all share, and whether verdicts are generated. */
-size_t gw_judge_blocks(size_t longest, size_t item_blocks, size_t chunk, bool generates);
-/* Responses that are judged together unless it is said how many: what fits into budget_bytes beside
- * what *plan counts, for texts of at most text_tokens tokens (rubric, prompt and response), a
- * number of criteria and generated verdicts.  0: not even one fits, or the context is too short. */
-size_t gw_judge_auto_chunk(const struct gw_plan_options *plan, size_t budget_bytes,
-                           size_t text_tokens, size_t criteria);
 /* Since the judge was created. */
 struct gw_judge_stats gw_judge_stats(const struct gw_judge *j);
 

@@ -1,4 +1,4 @@
-/* reward.c - see judge_reward.h. */
+/* reward.c - see reward.h. */
 #include "service/judge/reward.h"
 
 #include "base/rng.h"
