@@ -175,6 +175,14 @@ bool gw_cli_given(const struct gw_cli *cli, const char *name);
 int gw_cli_usage(struct gw_cli *cli, const char *fmt, ...) GW_PRINTF(2, 3);
 /* Zeroed memory that is freed as the program ends; ends it when there is none. */
 void *gw_cli_alloc(struct gw_cli *cli, size_t bytes);
+/* Frees all of that. */
+void gw_cli_free(struct gw_cli *cli);
+
+/* Makes *cli that of a program that has just begun: its messages go to standard error. */
+void gw_cli_init(struct gw_cli *cli);
+/* Closes standard output and frees what gw_cli_alloc gave; the program's exit status, where `code`
+ * is its command's. */
+int gw_cli_close(struct gw_cli *cli, int code);
 
 /* --- ends and output ------------------------------------------------------------------------ */
 
@@ -203,7 +211,7 @@ int gw_interrupt_signal(void);
 /* For callbacks that say whether to go on; ctx is not used. */
 bool gw_interrupt_none(void *ctx);
 
-/* --- parts of parsing (parse.c, value.c, config_file.c, help.c) ----------------------------- */
+/* --- parts of parsing (option.c, value.c, config_file.c, help.c) ---------------------------- */
 
 /* Row of options by name ('-' and '_' are the same), NULL: none; *slot is its place in `given`. */
 const struct gw_option *gw_option_find(const struct gw_cli *cli, const char *name, size_t len,

@@ -1,7 +1,7 @@
 /* with_judge.c - see judging.h. */
 #include "cli/with_judge.h"
 
-#include "cli/tokenize.h"
+#include "cli/date.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ bool gw_judging_check(struct gw_judging *j, struct gw_cli *cli, int *code) {
         *code = gw_cli_usage(cli, "--model is missing");
     else if (j->rubric_path == NULL)
         *code = gw_cli_usage(cli, "--rubric FILE is needed");
-    else if (j->date != NULL && !gw_tokenize_parse_date(j->date, &date))
+    else if (j->date != NULL && !gw_date_parse(j->date, &date))
         *code = gw_cli_usage(cli, "--date %s: expected a date as YYYY-MM-DD", j->date);
     return *code == GW_EXIT_OK;
 }
@@ -51,7 +51,7 @@ enum gwen_status gw_judging_open(struct gw_judging *j, struct gw_cli *cli, struc
     GW_TRY(gw_runtime_open(&j->rt, cli, err));
     GW_TRY(gw_runtime_find(&j->rt, err));
     GW_TRY(gw_runtime_tokenizer(&j->rt, err));
-    if (j->date == NULL || !gw_tokenize_parse_date(j->date, &j->now)) localtime_r(&now, &j->now);
+    if (j->date == NULL || !gw_date_parse(j->date, &j->now)) localtime_r(&now, &j->now);
     if (j->cache_path == NULL) return GWEN_OK;
     return gw_judge_cache_open(j->cache_path, j->cache_bytes, &j->cache, err);
 }

@@ -2,7 +2,7 @@
 #include "cli/with_prompts.h"
 
 #include "base/file.h"
-#include "cli/tokenize.h"
+#include "cli/date.h"
 #include "service/rollout/generate.h"
 
 #include <inttypes.h>
@@ -24,7 +24,7 @@ bool gw_prompting_check(const struct gw_prompting *p, struct gw_cli *cli, int *c
         *code = gw_cli_usage(cli, "%s", gw_cli_message(cli, &err));
     else if (p->system != NULL && !p->as_chat)
         *code = gw_cli_usage(cli, "--system needs --chat");
-    else if (p->date != NULL && !gw_tokenize_parse_date(p->date, &date))
+    else if (p->date != NULL && !gw_date_parse(p->date, &date))
         *code = gw_cli_usage(cli, "--date %s: expected a date as YYYY-MM-DD", p->date);
     return *code == 0;
 }
@@ -41,7 +41,7 @@ bool gw_prompting_lengths(const char *text, size_t *lo, size_t *hi) {
 static struct tm date_of(const struct gw_prompting *p) {
     struct tm date = {0};
     time_t now = time(NULL);
-    if (p->date == NULL || !gw_tokenize_parse_date(p->date, &date)) localtime_r(&now, &date);
+    if (p->date == NULL || !gw_date_parse(p->date, &date)) localtime_r(&now, &date);
     return date;
 }
 

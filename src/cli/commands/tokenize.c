@@ -1,7 +1,8 @@
 /* tokenize.c - gwen-cpu tokenize: text to ids, ids to text, messages to text and ids. */
-#include "cli/tokenize.h"
+#include "cli/commands/tokenize.h"
 
 #include "base/file.h"
+#include "cli/date.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,13 +39,6 @@ static enum gwen_status decode_row(struct gw_tokenize *t, const struct gw_row *r
     gw_str_put_json(&t->out, t->text.data != NULL ? t->text.data : "", t->text.len);
     gw_str_puts(&t->out, "}\n");
     return t->text.failed ? gw_nomem(err, t->text.len, "a text") : GWEN_OK;
-}
-
-void gw_tokenize_put_ids(struct gw_str *out, const struct gw_ids *ids) {
-    gw_str_puts(out, "\"ids\":[");
-    for (size_t i = 0; i < ids->len; i++)
-        gw_str_printf(out, "%s%d", i == 0 ? "" : ",", (int)ids->data[i]);
-    gw_str_putc(out, ']');
 }
 
 static enum gwen_status answer_line(struct gw_tokenize *t, const struct gw_line *line,
@@ -125,7 +119,7 @@ int gw_cmd_tokenize(struct gw_cli *cli, int argc, char **argv) {
     int code;
     if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
     if (t.decode && t.chat) return gw_cli_usage(cli, "give --decode or --chat, not both");
-    if (t.date != NULL && !gw_tokenize_parse_date(t.date, &t.today))
+    if (t.date != NULL && !gw_date_parse(t.date, &t.today))
         return gw_cli_usage(cli, "--date %s: expected a date as YYYY-MM-DD", t.date);
     struct gwen_err err;
     enum gwen_status status = tokenize(&t, &err);

@@ -5,7 +5,7 @@
 #include "base/rng.h"
 #include "checkpoint/hub.h"
 #include "checkpoint/safetensors/safetensors.h"
-#include "cli/tokenize.h"
+#include "cli/date.h"
 
 #include "service/record/fingerprint.h"
 
@@ -85,8 +85,7 @@ enum gwen_status gw_train_judge_open(struct gw_train_judge *j, struct gw_trainin
     j->training = t;
     j->dtype = t->p.rt.dtype;
     GW_TRY(gw_rubric_load(j->rubric_path, &j->rubric, err));
-    if (t->p.date == NULL || !gw_tokenize_parse_date(t->p.date, &j->now))
-        localtime_r(&now, &j->now);
+    if (t->p.date == NULL || !gw_date_parse(t->p.date, &j->now)) localtime_r(&now, &j->now);
     if (t->p.rt.tokenizer == NULL)
         return gw_fail(err, GWEN_ERR_ARGUMENT,
                        "--judge: %s has no tokenizer: a judge reads the text of completions",

@@ -1,7 +1,7 @@
 /* tokenize.h - what the two files of gwen-cpu tokenize share: rows of text and ids
- * (cmd_tokenize.c), rows of messages (tokenize_chat.c). */
-#ifndef GW_CLI_TOKENIZE_H
-#define GW_CLI_TOKENIZE_H
+ * (tokenize.c), rows of messages (tokenize_chat.c). */
+#ifndef GW_CLI_COMMANDS_TOKENIZE_H
+#define GW_CLI_COMMANDS_TOKENIZE_H
 
 #include "base/json.h"
 #include "cli/with_model.h"
@@ -23,9 +23,6 @@ struct gw_tokenize {
 
 /* Appends "ids":[...] to *out. */
 void gw_tokenize_put_ids(struct gw_str *out, const struct gw_ids *ids);
-
-/* A date written YYYY-MM-DD that exists. */
-bool gw_tokenize_parse_date(const char *text, struct tm *date);
 /* Gets the template ready: of --chat-template, else the model's. */
 enum gwen_status gw_tokenize_chat_open(struct gw_tokenize *t, const char *dir,
                                        struct gwen_err *err);

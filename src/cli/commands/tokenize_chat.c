@@ -1,31 +1,12 @@
 /* tokenize_chat.c - gwen-cpu tokenize --chat: messages through the chat template, then to ids. */
-#include "cli/tokenize.h"
+#include "cli/commands/tokenize.h"
 
 #include "base/file.h"
 #include "text/chat.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { TEMPLATE_MAX_BYTES = 1 << 20 };
-
-bool gw_tokenize_parse_date(const char *text, struct tm *date) {
-    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    const char *pattern = "dddd-dd-dd";
-    if (strlen(text) != strlen(pattern)) return false;
-    for (size_t i = 0; pattern[i] != '\0'; i++)
-        if (pattern[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != pattern[i])
-            return false;
-    int year, month, day;
-    if (sscanf(text, "%4d-%2d-%2d", &year, &month, &day) != 3) return false;
-    if (year < 1 || month < 1 || month > 12 || day < 1) return false;
-    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    if (day > days[month - 1] + (month == 2 && leap)) return false;
-    *date =
-        (struct tm){.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_isdst = -1};
-    timegm(date); /* fills in the day of the week and of the year */
-    return true;
-}
 
 static enum gwen_status parse_file(const char *path, struct gw_chat **out, struct gwen_err *err) {
     struct gw_str source = {0};
@@ -69,6 +50,13 @@ static struct gw_chat_env environment(const struct gw_tokenize *t) {
         .unk_token = gw_tokenizer_named(tokenizer, GW_TOKEN_UNK, NULL),
         .now = t->today,
     };
+}
+
+void gw_tokenize_put_ids(struct gw_str *out, const struct gw_ids *ids) {
+    gw_str_puts(out, "\"ids\":[");
+    for (size_t i = 0; i < ids->len; i++)
+        gw_str_printf(out, "%s%d", i == 0 ? "" : ",", (int)ids->data[i]);
+    gw_str_putc(out, ']');
 }
 
 enum gwen_status gw_tokenize_chat_row(struct gw_tokenize *t, const struct gw_row *row,
