@@ -1,9 +1,9 @@
-/* loss.c - see grpo.h. */
+/* loss.c - see loss.h. */
 #include "ops/loss.h"
 
 #include "ref/math.h"
 
-double gw_grpo_weight(const struct gw_grpo_opts *o, const struct gw_grpo_batch *b, size_t n) {
+double gw_loss_weight(const struct gw_loss_opts *o, const struct gw_loss_batch *b, size_t n) {
     const double m = (double)b->n_micro_batches, rows = (double)b->rows;
     switch (o->loss) {
     case GW_LOSS_GRPO: return 1.0 / ((double)GW_MAX(n, (size_t)1) * rows * m);
@@ -18,7 +18,7 @@ struct token {
     double loss, by_w, by_lp, kl;
 };
 
-static struct token token_loss(const struct gw_grpo_opts *o, double advantage, double w, double lp,
+static struct token token_loss(const struct gw_loss_opts *o, double advantage, double w, double lp,
                                double ref) {
     struct token t = {0};
     if (o->loss == GW_LOSS_CISPO) {
@@ -50,7 +50,7 @@ struct beyond {
     double low, high, cispo;
 };
 
-static struct beyond beyond(const struct gw_grpo_opts *o, double advantage, double w) {
+static struct beyond beyond(const struct gw_loss_opts *o, double advantage, double w) {
     const double capped = GW_MIN(w, o->delta);
     return (struct beyond){.low = capped < 1 - o->epsilon &&
                                   advantage<0, .high = capped> 1 + o->epsilon_high && advantage > 0,
@@ -58,22 +58,22 @@ static struct beyond beyond(const struct gw_grpo_opts *o, double advantage, doub
 }
 
 /* A completion whose shares of clipped tokens (or the completion itself) are low and high. */
-static void add_shares(struct gw_grpo_stats *s, double low, double high) {
+static void add_shares(struct gw_loss_stats *s, double low, double high) {
     if (!s->any || low < s->low_min) s->low_min = low;
     if (!s->any || high > s->high_max) s->high_max = high;
     s->any = true;
 }
 
-static void add_clipped(struct gw_grpo_stats *s, struct beyond b) {
+static void add_clipped(struct gw_loss_stats *s, struct beyond b) {
     s->low += b.low;
     s->high += b.high;
     s->region += b.low + b.high; /* never both: they ask for opposite signs */
     s->cispo += b.cispo;
 }
 
-void gw_grpo_completion(const struct gw_grpo_opts *o, double weight, double advantage, bool masked,
+void gw_loss_completion(const struct gw_loss_opts *o, double weight, double advantage, bool masked,
                         const float *lp, const float *old, const float *ref, const float *entropy,
-                        size_t n, double *loss, float *dlp, struct gw_grpo_stats *s) {
+                        size_t n, double *loss, float *dlp, struct gw_loss_stats *s) {
     double sum = 0, by_w = 0, low = 0, high = 0;
     const size_t counted = masked ? 0 : n;
     for (size_t i = 0; i < counted; i++) sum += (double)lp[i] - (double)old[i];
@@ -109,11 +109,11 @@ void gw_grpo_completion(const struct gw_grpo_opts *o, double weight, double adva
     }
 }
 
-void gw_grpo_metrics(const struct gw_grpo_opts *o, const struct gw_grpo_stats *s,
-                     struct gw_grpo_metrics *m) {
+void gw_loss_metrics(const struct gw_loss_opts *o, const struct gw_loss_stats *s,
+                     struct gw_loss_metrics *m) {
     const double tokens = (double)GW_MAX(s->tokens, (size_t)1);
     const double clipped = o->sequence_level ? (double)GW_MAX(s->rows, (size_t)1) : tokens;
-    *m = (struct gw_grpo_metrics){.kl = s->kl / tokens,
+    *m = (struct gw_loss_metrics){.kl = s->kl / tokens,
                                   .entropy = s->entropy / tokens,
                                   .clip_low_mean = s->low / clipped,
                                   .clip_high_mean = s->high / clipped,
@@ -142,11 +142,11 @@ static double std_of(const double *x, size_t n) {
 /* A deviation this small is rounding: TRL compares with 0 by isclose. */
 static bool is_zero(double std) { return std <= 1e-8; }
 
-bool gw_grpo_is_flat(const double *rewards, size_t group) {
+bool gw_loss_is_flat(const double *rewards, size_t group) {
     return is_zero(std_of(rewards, group));
 }
 
-void gw_grpo_advantages(enum gw_advantage kind, const double *rewards, size_t n, size_t group,
+void gw_loss_advantages(enum gw_advantage kind, const double *rewards, size_t n, size_t group,
                         double *advantages, struct gw_reward_stats *stats) {
     const double all = std_of(rewards, n), mean = mean_of(rewards, n);
     const bool by_batch = kind == GW_ADVANTAGE_BATCH || kind == GW_ADVANTAGE_REINFORCE_PP;

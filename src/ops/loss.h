@@ -1,13 +1,14 @@
-/* loss.h - group-relative policy optimisation (Shao et al. 2024) and its relatives: advantages,
- * losses, their derivatives and metrics, as TRL 1.16 computes them.  Pure functions on arrays; sums
- * are in double, in the order of the arrays.
+/* loss.h - the losses of group-relative policy optimisation (Shao et al. 2024) and its relatives:
+ * advantages, losses, their derivatives and metrics, as TRL 1.16 computes them.  Pure functions on
+ * arrays; sums are in double, in the order of the arrays.
  *
  * lp, old and ref are log-probabilities of one completion's tokens under the policy, the policy
- * that sampled them and the reference; A is the completion's advantage, k its mask. w  = exp(lp -
- * old) per token, or exp(mean of lp - old) for the whole completion (GSPO) l  = -min(min(w, delta)
- * A, clamp(w, 1 - epsilon, 1 + epsilon_high) A) l  = -min(w, epsilon_high) A lp, the ratio without
- * gradient         (CISPO) kl = exp(ref - lp) - (ref - lp) - 1, times w with bias correction;  l +=
- * beta kl */
+ * that sampled them and the reference; A is the completion's advantage.
+ *
+ *     w  = exp(lp - old) per token, or exp(mean of lp - old) for the whole completion (GSPO)
+ *     l  = -min(min(w, delta) A, clamp(w, 1 - epsilon, 1 + epsilon_high) A)
+ *     l  = -min(w, epsilon_high) A lp, the ratio without gradient (CISPO)
+ *     kl = exp(ref - lp) - (ref - lp) - 1, times w with bias correction;  l += beta kl */
 #ifndef GW_OPS_LOSS_H
 #define GW_OPS_LOSS_H
 
@@ -21,7 +22,7 @@ enum gw_loss_type {
     GW_LOSS_CISPO    /* DAPO's mean of another loss */
 };
 
-struct gw_grpo_opts {
+struct gw_loss_opts {
     enum gw_loss_type loss;
     bool sequence_level; /* importance_sampling_level */
     double epsilon, epsilon_high;
@@ -32,7 +33,7 @@ struct gw_grpo_opts {
 };
 
 /* What one of TRL's micro-batches is divided by. */
-struct gw_grpo_batch {
+struct gw_loss_batch {
     size_t n_micro_batches; /* accumulation steps */
     size_t rows;            /* completions in this micro-batch, masked ones too */
     size_t tokens;          /* unmasked tokens in this micro-batch */
@@ -40,10 +41,10 @@ struct gw_grpo_batch {
 };
 
 /* What a token's l is multiplied by in the loss, in a completion of n unmasked tokens. */
-double gw_grpo_weight(const struct gw_grpo_opts *o, const struct gw_grpo_batch *b, size_t n);
+double gw_loss_weight(const struct gw_loss_opts *o, const struct gw_loss_batch *b, size_t n);
 
 /* Sums behind the metrics of a micro-batch; zeroed before its first completion. */
-struct gw_grpo_stats {
+struct gw_loss_stats {
     size_t tokens, rows;
     double kl, entropy;       /* over tokens */
     double low, high, region; /* clipped tokens, or completions with sequence_level */
@@ -55,18 +56,18 @@ struct gw_grpo_stats {
 /* One completion of n tokens: adds its part of the loss to *loss and its numbers to *stats, and
  * writes d loss / d lp.  masked: it is left out of the mask altogether.  entropy NULL: not known;
  * dlp may be NULL. */
-void gw_grpo_completion(const struct gw_grpo_opts *o, double weight, double advantage, bool masked,
+void gw_loss_completion(const struct gw_loss_opts *o, double weight, double advantage, bool masked,
                         const float *lp, const float *old, const float *ref, const float *entropy,
-                        size_t n, double *loss, float *dlp, struct gw_grpo_stats *stats);
+                        size_t n, double *loss, float *dlp, struct gw_loss_stats *stats);
 
 /* The logged metrics; those without a completion to speak of are 0. */
-struct gw_grpo_metrics {
+struct gw_loss_metrics {
     double kl, entropy;
     double clip_low_mean, clip_high_mean, clip_region_mean, clip_low_min, clip_high_max;
     double cispo_clip_ratio;
 };
-void gw_grpo_metrics(const struct gw_grpo_opts *o, const struct gw_grpo_stats *s,
-                     struct gw_grpo_metrics *m);
+void gw_loss_metrics(const struct gw_loss_opts *o, const struct gw_loss_stats *s,
+                     struct gw_loss_metrics *m);
 
 /* --- advantages ----------------------------------------------------------------------------- */
 
@@ -84,9 +85,9 @@ struct gw_reward_stats {
 };
 
 /* Whether a group's rewards are all the same, so that they teach nothing. */
-bool gw_grpo_is_flat(const double *rewards, size_t group);
+bool gw_loss_is_flat(const double *rewards, size_t group);
 /* Advantages of n rewards in groups of `group` (which divides n). */
-void gw_grpo_advantages(enum gw_advantage kind, const double *rewards, size_t n, size_t group,
+void gw_loss_advantages(enum gw_advantage kind, const double *rewards, size_t n, size_t group,
                         double *advantages, struct gw_reward_stats *stats);
 
 #endif

@@ -43,7 +43,7 @@ struct subject {
 
 /* One case of cases.json. */
 struct grpo_case {
-    struct gw_grpo_opts opts;
+    struct gw_loss_opts opts;
     enum gw_advantage scale;
     bool mask_truncated, own_old;
     size_t n_micro_batches, id;
@@ -184,7 +184,7 @@ static enum gwen_status check_advantages(struct subject *s, struct gwen_err *err
         status = golden_get(s->golden, name, GW_DTYPE_F32, 1, &wanted, err);
         s->advantages[k] = calloc(s->n, sizeof *r);
         if (status != GWEN_OK || s->advantages[k] == NULL || wanted.shape[0] != s->n) break;
-        gw_grpo_advantages((enum gw_advantage)k, r, s->n, s->group, s->advantages[k], &stats);
+        gw_loss_advantages((enum gw_advantage)k, r, s->n, s->group, s->advantages[k], &stats);
         for (size_t i = 0; i < s->n; i++) {
             const double off = fabs(s->advantages[k][i] - (double)wanted.f[i]);
             worst = GW_MAX(worst, off);
@@ -257,15 +257,15 @@ static size_t tokens_of(const struct subject *s, const struct grpo_case *c, size
 
 /* Completion i: part of the loss, derivatives and metrics. */
 static void run_completion(const struct subject *s, const struct grpo_case *c, size_t i,
-                           double *loss, struct gw_grpo_stats *stats) {
+                           double *loss, struct gw_loss_stats *stats) {
     const size_t rows = s->n / c->n_micro_batches, at = i * s->width;
     const size_t begin = i / rows * rows;
-    const struct gw_grpo_batch batch = {
+    const struct gw_loss_batch batch = {
         c->n_micro_batches, rows, tokens_of(s, c, begin, begin + rows), tokens_of(s, c, 0, s->n)};
     const bool masked = is_masked(s, c, i);
-    const double weight = gw_grpo_weight(&c->opts, &batch, masked ? 0 : (size_t)s->lengths.i[i]);
+    const double weight = gw_loss_weight(&c->opts, &batch, masked ? 0 : (size_t)s->lengths.i[i]);
     const struct policy *p = c->policy;
-    gw_grpo_completion(&c->opts, weight, s->advantages[c->scale][i], masked, p->logps + at,
+    gw_loss_completion(&c->opts, weight, s->advantages[c->scale][i], masked, p->logps + at,
                        (c->own_old ? p->logps : p->old) + at, p->ref + at, p->entropy + at,
                        (size_t)s->lengths.i[i], loss, s->dlogps + at, stats);
 }
@@ -283,13 +283,13 @@ static bool metric(struct gw_json_node metrics, const char *key, size_t index, d
 }
 
 /* The largest difference from the metrics that the case has; infinite when it has none. */
-static double metrics_off(struct gw_json_node n, const struct gw_grpo_opts *o,
-                          const struct gw_grpo_stats *stats, size_t index) {
-    struct gw_grpo_metrics m;
+static double metrics_off(struct gw_json_node n, const struct gw_loss_opts *o,
+                          const struct gw_loss_stats *stats, size_t index) {
+    struct gw_loss_metrics m;
     struct gw_json_node metrics;
     double wanted, worst = 0;
     size_t found = 0;
-    gw_grpo_metrics(o, stats, &m);
+    gw_loss_metrics(o, stats, &m);
     const struct {
         const char *key;
         double got;
@@ -319,7 +319,7 @@ static enum gwen_status run_case(struct subject *s, struct gw_json_node n, struc
     memset(s->dlogps, 0, s->n * s->width * sizeof *s->dlogps);
     for (size_t m = 0; m < c.n_micro_batches; m++) {
         const size_t rows = s->n / c.n_micro_batches;
-        struct gw_grpo_stats stats = {0};
+        struct gw_loss_stats stats = {0};
         for (size_t i = m * rows; i < (m + 1) * rows; i++) run_completion(s, &c, i, &loss, &stats);
         const double own = metrics_off(n, &c.opts, &stats, m);
         if (!(own <= off)) off = own;
@@ -357,7 +357,7 @@ struct gradient {
 
 static void case_loss(void *ctx, size_t group, size_t sample, const struct gw_train_sample *t) {
     struct gradient *g = ctx;
-    struct gw_grpo_stats stats = {0};
+    struct gw_loss_stats stats = {0};
     (void)t; /* its arrays are those of the policy */
     run_completion(g->s, &g->c, group * g->s->group + sample, &g->loss, &stats);
 }

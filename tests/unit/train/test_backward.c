@@ -448,7 +448,7 @@ static void test_attention(void **state) {
 enum { LENGTH = 6 };
 
 /* Log-probabilities are floats: the steps are wide, and the bounds far from the ratios. */
-static void test_grpo(void **state) {
+static void test_losses(void **state) {
     static const float old[LENGTH] = {-1, -2, -0.5f, -3, -1.5f, -0.25f};
     static const float shift[LENGTH] = {0.3f, -0.4f, 0.05f, -0.02f, 0.6f, -0.1f};
     float lp[LENGTH], ref[LENGTH], dlp[LENGTH];
@@ -458,7 +458,7 @@ static void test_grpo(void **state) {
         ref[i] = lp[i] - 0.2f + 0.1f * (float)i;
     }
     for (unsigned way = 0; way < 5u * 2 * 2 * 2; way++) {
-        const struct gw_grpo_opts o = {.loss = (enum gw_loss_type)(way % 5),
+        const struct gw_loss_opts o = {.loss = (enum gw_loss_type)(way % 5),
                                        .sequence_level = way / 5 % 2,
                                        .epsilon = 0.2,
                                        .epsilon_high = way % 5 == GW_LOSS_CISPO ? 50 : 0.28,
@@ -469,18 +469,18 @@ static void test_grpo(void **state) {
         /* The ratio of CISPO has no gradient, which a difference does not know. */
         if (o.loss == GW_LOSS_CISPO) continue;
         const double advantage = way / 10 % 2 ? 1.3 : -0.7;
-        struct gw_grpo_stats stats = {0};
+        struct gw_loss_stats stats = {0};
         double loss = 0, up, down;
-        gw_grpo_completion(&o, 0.5, advantage, false, lp, old, ref, NULL, LENGTH, &loss, dlp,
+        gw_loss_completion(&o, 0.5, advantage, false, lp, old, ref, NULL, LENGTH, &loss, dlp,
                            &stats);
         for (size_t i = 0; i < LENGTH; i++) {
             const float x = lp[i], h = 0x1p-10f;
             up = down = 0;
             lp[i] = x + h;
-            gw_grpo_completion(&o, 0.5, advantage, false, lp, old, ref, NULL, LENGTH, &up, NULL,
+            gw_loss_completion(&o, 0.5, advantage, false, lp, old, ref, NULL, LENGTH, &up, NULL,
                                &stats);
             lp[i] = x - h;
-            gw_grpo_completion(&o, 0.5, advantage, false, lp, old, ref, NULL, LENGTH, &down, NULL,
+            gw_loss_completion(&o, 0.5, advantage, false, lp, old, ref, NULL, LENGTH, &down, NULL,
                                &stats);
             lp[i] = x;
             const double want = (up - down) / (2 * (double)h);
@@ -527,7 +527,7 @@ int main(void) {
         cmocka_unit_test(test_rmsnorm),   cmocka_unit_test(test_swiglu),
         cmocka_unit_test(test_logprob),   cmocka_unit_test(test_rotation),
         cmocka_unit_test(test_linear),    cmocka_unit_test(test_linear_is_one_chain),
-        cmocka_unit_test(test_attention), cmocka_unit_test(test_grpo),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_losses),
         cmocka_unit_test(test_adamw),
     };
     return cmocka_run_group_tests_name("backward", tests, NULL, NULL);

@@ -55,8 +55,8 @@ uint64_t gw_grpo_total_steps(const struct gw_train_config *c, size_t n) {
     return gw_learner_total_steps(c, n / s.prompts * s.updates, 1, true);
 }
 
-static struct gw_grpo_opts loss_options(const struct gw_train_config *c) {
-    return (struct gw_grpo_opts){
+static struct gw_loss_opts loss_options(const struct gw_train_config *c) {
+    return (struct gw_loss_opts){
         .loss = (enum gw_loss_type)c->loss_type,
         .sequence_level = c->importance_sampling_level == GW_IMPORTANCE_SEQUENCE,
         .epsilon = c->epsilon,

@@ -28,7 +28,7 @@ struct gw_grpo {
     const struct gw_grpo_run_opts *o;
     struct gw_rollout *rollout;
     struct gw_metrics eval; /* of the step; empty: it has no evaluation */
-    struct gw_grpo_opts loss_opts;
+    struct gw_loss_opts loss_opts;
     struct gw_grpo_sizes size;
     size_t longest, width; /* tokens of a completion; of prompt and completion */
     size_t *order;         /* [prompts->n] of the epoch */
@@ -58,8 +58,8 @@ struct gw_grpo {
     struct gw_train_sample *samples; /* [n] */
     size_t *which;                   /* [n] the completion of each sample */
     float *now, *entropy, *slope;    /* [n][longest] */
-    struct gw_grpo_batch *batches;   /* [accumulation steps] */
-    struct gw_grpo_stats *stats;     /* likewise */
+    struct gw_loss_batch *batches;   /* [accumulation steps] */
+    struct gw_loss_stats *stats;     /* likewise */
     size_t n_groups, trained, differing;
     double loss, passes_s;
     bool rewarding;  /* a reward has not come to its end */

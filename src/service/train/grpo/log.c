@@ -12,13 +12,13 @@
 /* Of a step that was left out there are none: how far it came depends on how it was cut. */
 static void put_loss_metrics(struct gw_grpo *g, bool skipped, struct gw_metrics *m) {
     const double from = skipped ? NAN : 0;
-    struct gw_grpo_metrics sum = {from, from, from, from, from, from, from, from};
+    struct gw_loss_metrics sum = {from, from, from, from, from, from, from, from};
     size_t n = 0;
     for (size_t b = 0; b < g->size.accumulation; b++) n += g->batches[b].rows > 0;
     for (size_t b = 0; b < g->size.accumulation; b++) {
-        struct gw_grpo_metrics one;
+        struct gw_loss_metrics one;
         if (g->batches[b].rows == 0) continue; /* all of it was left out */
-        gw_grpo_metrics(&g->loss_opts, &g->stats[b], &one);
+        gw_loss_metrics(&g->loss_opts, &g->stats[b], &one);
         const double share = 1.0 / (double)n;
         sum.kl += one.kl * share;
         sum.entropy += one.entropy * share;

@@ -138,7 +138,7 @@ static void fill_missing(struct gw_grpo *g, size_t group) {
 }
 
 static bool is_flat(const struct gw_grpo *g, size_t group) {
-    return gw_grpo_is_flat(g->filled + group * g->size.group, g->size.group);
+    return gw_loss_is_flat(g->filled + group * g->size.group, g->size.group);
 }
 
 /* --- groups that teach nothing -------------------------------------------------------------- */
@@ -201,7 +201,7 @@ static void weigh_part(struct gw_grpo *g, uint64_t number, size_t part) {
     const size_t n = g->size.completions / g->size.parts, first = part * n;
     const struct gw_train_config *c = g->run->config;
     struct gw_reward_stats stats;
-    gw_grpo_advantages(advantage_kind(c), g->filled + first, n, g->size.group,
+    gw_loss_advantages(advantage_kind(c), g->filled + first, n, g->size.group,
                        g->advantages + first, &stats);
     g->frac_zero_std += stats.frac_zero_std / (double)g->size.parts;
     const struct gw_rng_key key = {.seed = c->seed,

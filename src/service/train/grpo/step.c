@@ -54,14 +54,14 @@ static void count_batches(struct gw_grpo *g) {
     const size_t n = g->size.accumulation, n_part = g->size.micro_batches / g->size.parts;
     for (size_t b = 0; b < n; b++) {
         const size_t micro = (g->update * n + b) % g->size.micro_batches;
-        g->batches[b] = (struct gw_grpo_batch){.n_micro_batches = n,
+        g->batches[b] = (struct gw_loss_batch){.n_micro_batches = n,
                                                .all_tokens = g->part_tokens[micro / n_part] *
                                                              (double)n / (double)n_part};
-        g->stats[b] = (struct gw_grpo_stats){0};
+        g->stats[b] = (struct gw_loss_stats){0};
     }
     for (size_t i = 0; i < g->size.completions; i++) {
         if (!takes_part(g, i)) continue;
-        struct gw_grpo_batch *batch = &g->batches[place_of(g, i)];
+        struct gw_loss_batch *batch = &g->batches[place_of(g, i)];
         batch->rows++;
         batch->tokens += gw_grpo_is_masked(g, i) ? 0 : g->completions[i].n;
     }
@@ -75,12 +75,12 @@ static void completion_loss(void *ctx, size_t group, size_t index,
     const size_t i = g->which[(size_t)(g->groups[group].samples - g->samples) + index];
     const size_t b = place_of(g, i);
     const bool masked = gw_grpo_is_masked(g, i);
-    const double weight = gw_grpo_weight(&g->loss_opts, &g->batches[b], masked ? 0 : s->n);
+    const double weight = gw_loss_weight(&g->loss_opts, &g->batches[b], masked ? 0 : s->n);
     const float *old = g->old + i * g->longest;
     /* After an update they differ, and that is what ratios are about. */
     for (size_t t = 0; t < s->n && g->update == 0; t++)
         g->differing += memcmp(&old[t], &s->logprobs[t], sizeof *old) != 0;
-    gw_grpo_completion(&g->loss_opts, weight, g->advantages[i], masked, s->logprobs, old,
+    gw_loss_completion(&g->loss_opts, weight, g->advantages[i], masked, s->logprobs, old,
                        g->loss_opts.beta > 0 ? g->ref + i * g->longest : NULL, s->entropy, s->n,
                        &g->loss, s->dlogprobs, &g->stats[b]);
 }
