@@ -20,13 +20,13 @@ enum gw_panel_format gw_token_format(enum gw_panel_format format) {
 static size_t weight_bytes(enum gw_panel_format format) { return format == GW_PANEL_F32 ? 4 : 2; }
 
 /* Pieces of memory, `stride` apart, whose lines are asked for little by little. */
-struct ahead {
+struct prefetch {
     const char *at;
     size_t piece_bytes, stride, n_pieces;
     size_t piece, offset; /* what comes next */
 };
 
-static void ask(struct ahead *a, size_t lines) {
+static void ask(struct prefetch *a, size_t lines) {
     for (; lines > 0 && a->piece < a->n_pieces; lines--) {
         __builtin_prefetch(a->at + a->piece * a->stride + a->offset, 0, 2);
         a->offset += LINE;
@@ -36,14 +36,14 @@ static void ask(struct ahead *a, size_t lines) {
     }
 }
 
-static size_t lines_of(const struct ahead *a) {
+static size_t lines_of(const struct prefetch *a) {
     return a->n_pieces * ((a->piece_bytes + LINE - 1) / LINE);
 }
 
 /* A product by a few rows at a time, between which `lines` of *ahead are asked for, all in equal
  * shares; all->prefetch is spread likewise. */
 static void paced_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
-                       const struct gwen_tile *all, struct ahead *ahead, size_t lines) {
+                       const struct gwen_tile *all, struct prefetch *ahead, size_t lines) {
     const size_t n = (all->m + STEP_ROWS - 1) / STEP_ROWS;
     for (size_t i = 0; i < n; i++) {
         const size_t row = all->m * i / n, line = all->prefetch_lines * i / n;
@@ -142,12 +142,12 @@ static struct gw_packed rows_of(const struct gw_packed *w, size_t n0, size_t ste
 }
 
 /* What is transposed of these rows for a group of columns. */
-static struct ahead dx_ahead(const struct gw_packed *rows, size_t k0, size_t cols) {
+static struct prefetch dx_ahead(const struct gw_packed *rows, size_t k0, size_t cols) {
     const size_t col_bytes = GWEN_PANEL * weight_bytes(rows->format);
-    return (struct ahead){.at = (const char *)rows->data + k0 * col_bytes,
-                          .piece_bytes = cols * col_bytes,
-                          .stride = rows->panel_stride,
-                          .n_pieces = rows->n_panels};
+    return (struct prefetch){.at = (const char *)rows->data + k0 * col_bytes,
+                             .piece_bytes = cols * col_bytes,
+                             .stride = rows->panel_stride,
+                             .n_pieces = rows->n_panels};
 }
 
 /* A piece of dX: rows m0..m1 and the columns of one group.  A block of W's rows is transposed into
@@ -175,7 +175,7 @@ static void dx_piece(const struct gw_linear_dx *a, size_t m0, size_t m1, size_t 
         gw_transpose_panels(a->kern, &rows, k0, n_panels, panels, BLOCK_BYTES);
         /* The next block, or else the first one of the columns that follow. */
         const struct gw_packed next = rows_of(w, n0 + step < w->n ? n0 + step : 0, step);
-        struct ahead ahead = dx_ahead(&next, n0 + step < w->n ? k0 : k0 + cols, cols);
+        struct prefetch ahead = dx_ahead(&next, n0 + step < w->n ? k0 : k0 + cols, cols);
         paced_gemm(a->kern, w->format, &all, &ahead, lines_of(&ahead));
     }
 }
@@ -303,10 +303,10 @@ static void dw_piece(const struct gw_linear_dw *a, size_t n0, size_t n1, size_t 
         memcpy(c + i * c_stride, dw + i * a->dw_stride, cols * sizeof *c);
     for (size_t t0 = 0; t0 < a->n_padded; t0 += step) {
         const size_t k = GW_MIN(step, a->n_padded - t0);
-        struct ahead ahead = {.at = (const char *)c,
-                              .piece_bytes = cols * sizeof *c,
-                              .stride = c_stride * sizeof *c,
-                              .n_pieces = t0 == 0 ? m : 0};
+        struct prefetch ahead = {.at = (const char *)c,
+                                 .piece_bytes = cols * sizeof *c,
+                                 .stride = c_stride * sizeof *c,
+                                 .n_pieces = t0 == 0 ? m : 0};
         ask(&ahead, STEP_ROWS * GW_GROUP_COLS * sizeof *c / LINE);
         paced_gemm(a->kern, a->format,
                    &(struct gwen_tile){

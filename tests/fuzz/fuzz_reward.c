@@ -16,17 +16,17 @@ static const char *const SPECS[] = {"gsm8k",     "exact",       "countdown", "th
                                     "tags:a,bb", "regex:a+b.?", "length:5"};
 
 /* A canonical number is found in its own text again, unchanged. */
-static void check_number(struct gw_span s) {
+static void check_number(struct gw_text s) {
     struct gw_str once = {0}, twice = {0};
     if (gw_number_find(s, true, &once) &&
-        (!gw_number_find((struct gw_span){once.data, once.len}, false, &twice) ||
+        (!gw_number_find((struct gw_text){once.data, once.len}, false, &twice) ||
          once.len != twice.len || memcmp(once.data, twice.data, once.len) != 0))
         abort();
     gw_str_free(&once);
     gw_str_free(&twice);
 }
 
-static void check_expression(struct gw_span s) {
+static void check_expression(struct gw_text s) {
     struct gw_expression e;
     if (gw_expression_parse(s, &e) && (e.den <= 0 || e.n == 0 || e.n > GW_COUNTDOWN_MAX_NUMBERS))
         abort();
@@ -37,8 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct gw_rewards *r;
     const char *text = (const char *)data, *line = memchr(text, '\n', size);
     size_t meta_len = line != NULL ? (size_t)(line - text) : size;
-    struct gw_span s = {text, size};
-    if (line != NULL) s = (struct gw_span){line + 1, size - meta_len - 1};
+    struct gw_text s = {text, size};
+    if (line != NULL) s = (struct gw_text){line + 1, size - meta_len - 1};
     float scores[GW_ARRAY_LEN(SPECS)];
     check_number(s);
     check_expression(s);

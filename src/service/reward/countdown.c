@@ -141,7 +141,7 @@ static bool parse_sum(struct parser *p, struct fraction *out) {
     return true;
 }
 
-bool gw_expression_parse(struct gw_span s, struct gw_expression *out) {
+bool gw_expression_parse(struct gw_text s, struct gw_expression *out) {
     struct parser p = {s.text, s.text + s.len, 0, out};
     struct fraction value;
     size_t len;
@@ -157,19 +157,19 @@ bool gw_expression_parse(struct gw_span s, struct gw_expression *out) {
 
 /* What stands in the last <answer>...</answer>, else in the last line that is not empty; without
  * "= ..." behind it. */
-static struct gw_span find_expression(const struct gw_reward_input *in) {
+static struct gw_text find_expression(const struct gw_reward_input *in) {
     static const char open[] = "<answer>";
-    struct gw_span s = gw_span_trim((struct gw_span){in->completion, in->completion_len});
-    const char *from = gw_span_find_last(s, open);
+    struct gw_text s = gw_text_trim((struct gw_text){in->completion, in->completion_len});
+    const char *from = gw_text_find_last(s, open);
     if (from != NULL) {
         from += sizeof open - 1;
-        s = (struct gw_span){from, (size_t)(s.text + s.len - from)};
-        const char *to = gw_span_find(s, "</answer>");
+        s = (struct gw_text){from, (size_t)(s.text + s.len - from)};
+        const char *to = gw_text_find(s, "</answer>");
         if (to != NULL) s.len = (size_t)(to - s.text);
-    } else if ((from = gw_span_find_last(s, "\n")) != NULL) {
-        s = (struct gw_span){from + 1, (size_t)(s.text + s.len - from) - 1};
+    } else if ((from = gw_text_find_last(s, "\n")) != NULL) {
+        s = (struct gw_text){from + 1, (size_t)(s.text + s.len - from) - 1};
     }
-    const char *equals = gw_span_find(s, "=");
+    const char *equals = gw_text_find(s, "=");
     if (equals != NULL) s.len = (size_t)(equals - s.text);
     return s;
 }

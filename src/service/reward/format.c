@@ -17,8 +17,8 @@ double gw_reward_think(void *state, const json_t *meta, const struct gw_reward_i
     (void)state;
     (void)meta;
     if (in->completion_len < n || memcmp(in->completion, open, n) != 0) return 0;
-    struct gw_span rest = {in->completion + n, in->completion_len - n};
-    return gw_span_find(rest, open) == NULL && gw_span_find(rest, "</think>") != NULL;
+    struct gw_text rest = {in->completion + n, in->completion_len - n};
+    return gw_text_find(rest, open) == NULL && gw_text_find(rest, "</think>") != NULL;
 }
 
 enum { MAX_TAGS = 16, MAX_TAG = 32 };
@@ -61,31 +61,31 @@ enum gwen_status gw_tags_open(const char *argument, void **state, struct gwen_er
 
 void gw_tags_close(void *state) { free(state); }
 
-static bool begins(struct gw_span s, const char *with) {
+static bool begins(struct gw_text s, const char *with) {
     size_t n = strlen(with);
     return s.len >= n && memcmp(s.text, with, n) == 0;
 }
 
 /* Takes "<name>...</name>" off the front of *s; false when it does not begin so. */
-static bool take_tag(struct gw_span *s, const char *open, const char *close) {
-    *s = gw_span_trim(*s);
+static bool take_tag(struct gw_text *s, const char *open, const char *close) {
+    *s = gw_text_trim(*s);
     if (!begins(*s, open)) return false;
-    const char *end = gw_span_find(*s, close);
+    const char *end = gw_text_find(*s, close);
     if (end == NULL) return false;
-    struct gw_span inside = {s->text + strlen(open), (size_t)(end - s->text) - strlen(open)};
-    if (gw_span_find(inside, open) != NULL) return false;
+    struct gw_text inside = {s->text + strlen(open), (size_t)(end - s->text) - strlen(open)};
+    if (gw_text_find(inside, open) != NULL) return false;
     end += strlen(close);
-    *s = (struct gw_span){end, (size_t)(s->text + s->len - end)};
+    *s = (struct gw_text){end, (size_t)(s->text + s->len - end)};
     return true;
 }
 
 double gw_reward_tags(void *state, const json_t *meta, const struct gw_reward_input *in) {
     const struct tags *t = state;
-    struct gw_span rest = {in->completion, in->completion_len};
+    struct gw_text rest = {in->completion, in->completion_len};
     (void)meta;
     for (size_t i = 0; i < t->n; i++)
         if (!take_tag(&rest, t->open[i], t->close[i])) return 0;
-    return gw_span_trim(rest).len == 0;
+    return gw_text_trim(rest).len == 0;
 }
 
 /* --- patterns ------------------------------------------------------------------------------- */

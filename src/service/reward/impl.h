@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 /* A piece of a text. */
-struct gw_span {
+struct gw_text {
     const char *text;
     size_t len;
 };
@@ -21,25 +21,25 @@ struct gw_reward_impl {
     double (*score)(void *state, const json_t *meta, const struct gw_reward_input *in);
 };
 
-/* --- reward_text.c -------------------------------------------------------------------------- */
+/* --- text.c --------------------------------------------------------------------------------- */
 
 /* Without ASCII white space at both ends. */
-struct gw_span gw_span_trim(struct gw_span s);
+struct gw_text gw_text_trim(struct gw_text s);
 /* Where `needle` begins first or last in s, NULL: nowhere. */
-const char *gw_span_find(struct gw_span s, const char *needle);
-const char *gw_span_find_last(struct gw_span s, const char *needle);
+const char *gw_text_find(struct gw_text s, const char *needle);
+const char *gw_text_find_last(struct gw_text s, const char *needle);
 /* What stands behind the first "####", else everything. *marked tells which. */
-struct gw_span gw_gsm8k_part(struct gw_span s, bool *marked);
+struct gw_text gw_gsm8k_part(struct gw_text s, bool *marked);
 /* The first or the last number of s in a canonical form ("-1,230.50" and "$-1230.5" are the
  * same), appended to *out; false when there is none.  Thousands may be set apart by commas. */
-bool gw_number_find(struct gw_span s, bool last, struct gw_str *out);
+bool gw_number_find(struct gw_text s, bool last, struct gw_str *out);
 
 double gw_reward_gsm8k(void *state, const json_t *meta, const struct gw_reward_input *in);
 double gw_reward_exact(void *state, const json_t *meta, const struct gw_reward_input *in);
 
-/* --- reward_format.c ------------------------------------------------------------------------ */
+/* --- format.c ------------------------------------------------------------------------------- */
 
-double gw_reward_think(void *state, const json_t *meta, const struct gw_reward_input *in);
+    double gw_reward_think(void *state, const json_t *meta, const struct gw_reward_input *in);
 enum gwen_status gw_tags_open(const char *argument, void **state, struct gwen_err *err);
 void gw_tags_close(void *state);
 double gw_reward_tags(void *state, const json_t *meta, const struct gw_reward_input *in);
@@ -63,7 +63,7 @@ struct gw_expression {
 };
 /* Evaluates whole numbers, + - * / and parentheses, exactly.  False for anything else, a division
  * by zero, a value beyond 64 bits, or one of the limits above. */
-bool gw_expression_parse(struct gw_span s, struct gw_expression *out);
+bool gw_expression_parse(struct gw_text s, struct gw_expression *out);
 double gw_reward_countdown(void *state, const json_t *meta, const struct gw_reward_input *in);
 
 #endif

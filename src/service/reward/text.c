@@ -16,7 +16,7 @@ static bool is_word(char c) {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == ')';
 }
 
-struct gw_span gw_span_trim(struct gw_span s) {
+struct gw_text gw_text_trim(struct gw_text s) {
     while (s.len > 0 && is_blank(s.text[0])) {
         s.text++;
         s.len--;
@@ -25,11 +25,11 @@ struct gw_span gw_span_trim(struct gw_span s) {
     return s;
 }
 
-const char *gw_span_find(struct gw_span s, const char *needle) {
+const char *gw_text_find(struct gw_text s, const char *needle) {
     return s.len > 0 ? memmem(s.text, s.len, needle, strlen(needle)) : NULL;
 }
 
-const char *gw_span_find_last(struct gw_span s, const char *needle) {
+const char *gw_text_find_last(struct gw_text s, const char *needle) {
     size_t n = strlen(needle);
     for (size_t at = s.len; at >= n; at--)
         if (memcmp(s.text + at - n, needle, n) == 0) return s.text + at - n;
@@ -39,7 +39,7 @@ const char *gw_span_find_last(struct gw_span s, const char *needle) {
 /* --- numbers -------------------------------------------------------------------------------- */
 
 /* Bytes of the whole part that begins at s[at]: digits, or groups of three behind commas. */
-static size_t whole_len(struct gw_span s, size_t at) {
+static size_t whole_len(struct gw_text s, size_t at) {
     size_t i = at;
     while (i < s.len && is_digit(s.text[i])) i++;
     if (i == at || i - at > 3) return i - at;
@@ -51,7 +51,7 @@ static size_t whole_len(struct gw_span s, size_t at) {
 }
 
 /* Bytes of ".digits" at s[at], 0: none. */
-static size_t fraction_len(struct gw_span s, size_t at) {
+static size_t fraction_len(struct gw_text s, size_t at) {
     size_t i = at + 1;
     if (at >= s.len || s.text[at] != '.') return 0;
     while (i < s.len && is_digit(s.text[i])) i++;
@@ -60,7 +60,7 @@ static size_t fraction_len(struct gw_span s, size_t at) {
 
 /* Whether the sign of a number stands before s[at]: a minus ('-' or U+2212), perhaps with a dollar
  * in between, that is no subtraction. */
-static bool is_negative(struct gw_span s, size_t at) {
+static bool is_negative(struct gw_text s, size_t at) {
     if (at > 0 && s.text[at - 1] == '$') at--;
     if (at >= 3 && memcmp(s.text + at - 3, "\xE2\x88\x92", 3) == 0)
         at -= 3;
@@ -73,7 +73,7 @@ static bool is_negative(struct gw_span s, size_t at) {
 }
 
 /* Sign, digits without leading zeros, fraction without trailing ones; no "-0". */
-static void put_canonical(struct gw_span whole, struct gw_span fraction, bool negative,
+static void put_canonical(struct gw_text whole, struct gw_text fraction, bool negative,
                           struct gw_str *out) {
     while (fraction.len > 0 && fraction.text[fraction.len - 1] == '0') fraction.len--;
     if (fraction.len == 1) fraction.len = 0; /* the dot alone */
@@ -89,7 +89,7 @@ static void put_canonical(struct gw_span whole, struct gw_span fraction, bool ne
     gw_str_put(out, fraction.text, fraction.len);
 }
 
-bool gw_number_find(struct gw_span s, bool last, struct gw_str *out) {
+bool gw_number_find(struct gw_text s, bool last, struct gw_str *out) {
     bool found = false;
     for (size_t i = 0; i < s.len;) {
         size_t whole = whole_len(s, i), fraction = fraction_len(s, i + whole);
@@ -97,8 +97,8 @@ bool gw_number_find(struct gw_span s, bool last, struct gw_str *out) {
             i++;
             continue;
         }
-        put_canonical((struct gw_span){s.text + i, whole},
-                      (struct gw_span){s.text + i + whole, fraction}, is_negative(s, i), out);
+        put_canonical((struct gw_text){s.text + i, whole},
+                      (struct gw_text){s.text + i + whole, fraction}, is_negative(s, i), out);
         found = true;
         if (!last) break;
         i += whole + fraction;
@@ -114,21 +114,21 @@ static const json_t *answer_of(const json_t *meta) {
     return v;
 }
 
-static struct gw_span completion_of(const struct gw_reward_input *in) {
-    return (struct gw_span){in->completion, in->completion_len};
+static struct gw_text completion_of(const struct gw_reward_input *in) {
+    return (struct gw_text){in->completion, in->completion_len};
 }
 
-struct gw_span gw_gsm8k_part(struct gw_span s, bool *marked) {
-    const char *mark = gw_span_find(s, "####");
+struct gw_text gw_gsm8k_part(struct gw_text s, bool *marked) {
+    const char *mark = gw_text_find(s, "####");
     *marked = mark != NULL;
     if (mark == NULL) return s;
-    return (struct gw_span){mark + 4, (size_t)(s.text + s.len - mark) - 4};
+    return (struct gw_text){mark + 4, (size_t)(s.text + s.len - mark) - 4};
 }
 
 /* The first number behind "####", else the last one of all. */
-static bool gsm8k_number(struct gw_span s, struct gw_str *out) {
+static bool gsm8k_number(struct gw_text s, struct gw_str *out) {
     bool marked;
-    struct gw_span part = gw_gsm8k_part(s, &marked);
+    struct gw_text part = gw_gsm8k_part(s, &marked);
     return gw_number_find(part, !marked, out);
 }
 
@@ -141,7 +141,7 @@ double gw_reward_gsm8k(void *state, const json_t *meta, const struct gw_reward_i
         gw_str_put(&text, json_string_value(answer), json_string_length(answer));
     else if (json_is_number(answer))
         gw_str_put_row(&text, answer);
-    if (gsm8k_number((struct gw_span){text.data, text.len}, &right))
+    if (gsm8k_number((struct gw_text){text.data, text.len}, &right))
         score = gsm8k_number(completion_of(in), &given) && given.len == right.len &&
                 memcmp(given.data, right.data, right.len) == 0;
     gw_str_free(&text);
@@ -153,7 +153,7 @@ double gw_reward_gsm8k(void *state, const json_t *meta, const struct gw_reward_i
 /* --- exact match ---------------------------------------------------------------------------- */
 
 /* 1 or 0 for a string or a number, NaN for anything else. */
-static double equals(const json_t *answer, struct gw_span given) {
+static double equals(const json_t *answer, struct gw_text given) {
     struct gw_str text = {0};
     if (json_is_string(answer))
         gw_str_put(&text, json_string_value(answer), json_string_length(answer));
@@ -161,7 +161,7 @@ static double equals(const json_t *answer, struct gw_span given) {
         gw_str_put_row(&text, answer);
     else
         return NAN;
-    struct gw_span right = gw_span_trim((struct gw_span){text.data, text.len});
+    struct gw_text right = gw_text_trim((struct gw_text){text.data, text.len});
     bool same = right.len == given.len &&
                 (given.len == 0 || memcmp(right.text, given.text, given.len) == 0);
     gw_str_free(&text);
@@ -171,7 +171,7 @@ static double equals(const json_t *answer, struct gw_span given) {
 double gw_reward_exact(void *state, const json_t *meta, const struct gw_reward_input *in) {
     (void)state;
     const json_t *answer = answer_of(meta);
-    struct gw_span given = gw_span_trim(completion_of(in));
+    struct gw_text given = gw_text_trim(completion_of(in));
     if (!json_is_array(answer)) return equals(answer, given);
     double best = NAN; /* several right answers */
     for (size_t i = 0; i < json_array_size(answer); i++)

@@ -38,19 +38,19 @@ struct gw_pieces {
 };
 
 /* A part of a piece as a pattern sees it; offsets within the piece. */
-struct gw_span {
+struct gw_part {
     uint32_t start, end;
     bool match;
 };
-struct gw_spans {
-    struct gw_span *v;
+struct gw_parts {
+    struct gw_part *v;
     size_t n, cap;
 };
 
 /* What encoding one text needs; made and freed by each call. */
 struct gw_tok_work {
     struct gw_pieces now, next;
-    struct gw_spans spans;
+    struct gw_parts parts;
     struct gw_str scratch[2];
     struct gw_regex_run *regex;
     struct gw_bpe_work *bpe;
@@ -59,7 +59,7 @@ struct gw_tok_work {
 
 /* Appends a piece; empty ones are dropped, as the library does. */
 enum gwen_status gw_pieces_put(struct gw_tok_work *w, struct gw_pieces *p, struct gw_piece piece);
-enum gwen_status gw_spans_put(struct gw_tok_work *w, uint32_t start, uint32_t end, bool match);
+enum gwen_status gw_parts_put(struct gw_tok_work *w, uint32_t start, uint32_t end, bool match);
 /* Begins an empty list in w->next; its text keeps what it holds if `keep_text`. */
 void gw_pieces_swap(struct gw_tok_work *w, bool keep_text);
 /* Fails if the buffer has outgrown 32-bit offsets or memory. */

@@ -26,7 +26,7 @@ bool gw_ids_put(struct gw_ids *ids, const int32_t *data, size_t n) {
     return true;
 }
 
-/* --- pieces and spans ----------------------------------------------------------------------- */
+/* --- pieces and parts ----------------------------------------------------------------------- */
 
 enum gwen_status gw_pieces_put(struct gw_tok_work *w, struct gw_pieces *p, struct gw_piece piece) {
     if (piece.start == piece.end && piece.id < 0) return GWEN_OK;
@@ -41,16 +41,16 @@ enum gwen_status gw_pieces_put(struct gw_tok_work *w, struct gw_pieces *p, struc
     return GWEN_OK;
 }
 
-enum gwen_status gw_spans_put(struct gw_tok_work *w, uint32_t start, uint32_t end, bool match) {
-    struct gw_spans *s = &w->spans;
+enum gwen_status gw_parts_put(struct gw_tok_work *w, uint32_t start, uint32_t end, bool match) {
+    struct gw_parts *s = &w->parts;
     if (s->n == s->cap) {
         size_t cap = s->cap * 2 + 64;
-        struct gw_span *v = realloc(s->v, cap * sizeof *v);
+        struct gw_part *v = realloc(s->v, cap * sizeof *v);
         if (v == NULL) return gw_nomem(w->err, cap * sizeof *v, "splitting a text");
         s->v = v;
         s->cap = cap;
     }
-    s->v[s->n++] = (struct gw_span){start, end, match};
+    s->v[s->n++] = (struct gw_part){start, end, match};
     return GWEN_OK;
 }
 

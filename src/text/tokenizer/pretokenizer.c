@@ -1,6 +1,6 @@
 /* pretokenizer.c - the pre-tokenizers of tokenizer.json, flattened into a row of steps.
  *
- * A step replaces every piece by smaller ones.  It first marks the spans of the piece that its
+ * A step replaces every piece by smaller ones.  It first marks the parts of the piece that its
  * pattern matches and those between, then merges, keeps or drops them as its behaviour says. */
 #include "text/tokenizer/impl.h"
 #include "text/tokenizer/unicode.h"
@@ -177,7 +177,7 @@ void gw_pretokenizer_free(struct gw_pretokenizer *p) {
     free(p);
 }
 
-/* --- marking spans -------------------------------------------------------------------------- */
+/* --- marking parts -------------------------------------------------------------------------- */
 
 static enum gwen_status mark_by_regex(const struct gw_regex *re, const char *text, size_t len,
                                       struct gw_tok_work *w) {
@@ -188,9 +188,9 @@ static enum gwen_status mark_by_regex(const struct gw_regex *re, const char *tex
         bool found;
         GW_TRY(gw_regex_next(&it, w->regex, &found, w->err));
         size_t stop = found ? it.start : len;
-        if (last != stop) GW_TRY(gw_spans_put(w, (uint32_t)last, (uint32_t)stop, false));
+        if (last != stop) GW_TRY(gw_parts_put(w, (uint32_t)last, (uint32_t)stop, false));
         if (!found) return GWEN_OK;
-        GW_TRY(gw_spans_put(w, (uint32_t)it.start, (uint32_t)it.end, true));
+        GW_TRY(gw_parts_put(w, (uint32_t)it.start, (uint32_t)it.end, true));
         last = it.end;
     }
 }
@@ -203,81 +203,81 @@ static enum gwen_status mark_by_char(bool (*matches)(uint32_t), const char *text
         bool valid;
         size_t n = gw_utf8_next(text + i, len - i, &c, &valid);
         if (matches(c)) {
-            if (last < i) GW_TRY(gw_spans_put(w, (uint32_t)last, (uint32_t)i, false));
-            GW_TRY(gw_spans_put(w, (uint32_t)i, (uint32_t)(i + n), true));
+            if (last < i) GW_TRY(gw_parts_put(w, (uint32_t)last, (uint32_t)i, false));
+            GW_TRY(gw_parts_put(w, (uint32_t)i, (uint32_t)(i + n), true));
             last = i + n;
         }
         i += n;
     }
-    return last < len ? gw_spans_put(w, (uint32_t)last, (uint32_t)len, false) : GWEN_OK;
+    return last < len ? gw_parts_put(w, (uint32_t)last, (uint32_t)len, false) : GWEN_OK;
 }
 
 /* --- behaviours ----------------------------------------------------------------------------- */
 
-/* Joins each match to the span before it (unless that is a match too, when it stands alone). */
-static void merge_with_previous(struct gw_spans *s) {
+/* Joins each match to the part before it (unless that is a match too, when it stands alone). */
+static void merge_with_previous(struct gw_parts *s) {
     size_t n = 0;
     bool previous = false;
     for (size_t i = 0; i < s->n; i++) {
-        struct gw_span span = s->v[i];
-        if (span.match && !previous && n > 0)
-            s->v[n - 1].end = span.end;
+        struct gw_part part = s->v[i];
+        if (part.match && !previous && n > 0)
+            s->v[n - 1].end = part.end;
         else
-            s->v[n++] = span;
-        previous = span.match;
+            s->v[n++] = part;
+        previous = part.match;
     }
     s->n = n;
 }
 
 /* The mirror image: works from the right end, then closes the gap. */
-static void merge_with_next(struct gw_spans *s) {
+static void merge_with_next(struct gw_parts *s) {
     size_t at = s->n;
     bool previous = false;
     for (size_t i = s->n; i-- > 0;) {
-        struct gw_span span = s->v[i];
-        if (span.match && !previous && at < s->n)
-            s->v[at].start = span.start;
+        struct gw_part part = s->v[i];
+        if (part.match && !previous && at < s->n)
+            s->v[at].start = part.start;
         else
-            s->v[--at] = span;
-        previous = span.match;
+            s->v[--at] = part;
+        previous = part.match;
     }
     memmove(s->v, s->v + at, (s->n - at) * sizeof *s->v);
     s->n -= at;
 }
 
 /* Joins neighbours of the same kind. */
-static void merge_contiguous(struct gw_spans *s) {
+static void merge_contiguous(struct gw_parts *s) {
     size_t n = 0;
     bool previous = false;
     for (size_t i = 0; i < s->n; i++) {
-        struct gw_span span = s->v[i];
-        if (span.match == previous && n > 0)
-            s->v[n - 1].end = span.end;
+        struct gw_part part = s->v[i];
+        if (part.match == previous && n > 0)
+            s->v[n - 1].end = part.end;
         else
-            s->v[n++] = span;
-        previous = span.match;
+            s->v[n++] = part;
+        previous = part.match;
     }
     s->n = n;
 }
 
-/* Turns the marked spans of piece p into pieces of w->next. */
-static enum gwen_status put_spans(const struct pretokenizer_step *step, struct gw_piece p,
+/* Turns the marked parts of piece p into pieces of w->next. */
+static enum gwen_status put_parts(const struct pretokenizer_step *step, struct gw_piece p,
                                   struct gw_tok_work *w) {
-    struct gw_spans *s = &w->spans;
+    struct gw_parts *s = &w->parts;
     if (step->invert)
         for (size_t i = 0; i < s->n; i++) s->v[i].match = !s->v[i].match;
     if (step->behavior == MERGED_WITH_PREVIOUS) merge_with_previous(s);
     if (step->behavior == MERGED_WITH_NEXT) merge_with_next(s);
     if (step->behavior == CONTIGUOUS) merge_contiguous(s);
     for (size_t i = 0; i < s->n; i++) {
-        struct gw_span span = s->v[i];
-        if (step->behavior == REMOVED && span.match) continue;
-        uint32_t origin = p.origin > span.start ? p.origin - span.start : 0;
-        struct gw_piece part = {.start = p.start + span.start,
-                                .end = p.start + span.end,
-                                .origin = GW_MIN(origin, span.end - span.start),
-                                .id = -1};
-        GW_TRY(gw_pieces_put(w, &w->next, part));
+        struct gw_part part = s->v[i];
+        if (step->behavior == REMOVED && part.match) continue;
+        uint32_t origin = p.origin > part.start ? p.origin - part.start : 0;
+        struct gw_piece piece = {.start = p.start + part.start,
+                                 .end = p.start + part.end,
+                                 .origin = GW_MIN(origin, part.end - part.start),
+                                 .id = -1};
+        GW_TRY(gw_pieces_put(w, &w->next, piece));
     }
     return GWEN_OK;
 }
@@ -289,7 +289,7 @@ static enum gwen_status cut(const struct pretokenizer_step *step, const char *te
                             struct gw_piece p, struct gw_tok_work *w) {
     const char *s = text + p.start;
     size_t len = p.end - p.start;
-    w->spans.n = 0;
+    w->parts.n = 0;
     if (step->regex != NULL)
         GW_TRY(mark_by_regex(step->regex, s, len, w));
     else if (step->kind == DIGITS)
@@ -297,8 +297,8 @@ static enum gwen_status cut(const struct pretokenizer_step *step, const char *te
     else if (step->kind == WHITESPACE_SPLIT)
         GW_TRY(mark_by_char(gw_uni_is_space, s, len, w));
     else
-        GW_TRY(gw_spans_put(w, 0, (uint32_t)len, false));
-    return put_spans(step, p, w);
+        GW_TRY(gw_parts_put(w, 0, (uint32_t)len, false));
+    return put_parts(step, p, w);
 }
 
 /* Steps that leave the letters alone: Split, Digits, Whitespace, WhitespaceSplit. */

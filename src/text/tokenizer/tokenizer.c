@@ -42,7 +42,7 @@ static void free_work(struct gw_tok_work *w) {
     gw_str_free(&w->next.text);
     free(w->now.v);
     free(w->next.v);
-    free(w->spans.v);
+    free(w->parts.v);
     gw_str_free(&w->scratch[0]);
     gw_str_free(&w->scratch[1]);
     gw_regex_run_free(w->regex);
