@@ -48,8 +48,9 @@ static void done(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n
 }
 
 /* Seconds of one product, the best there was. */
-static double product_seconds(struct bench *b, enum gw_panel_format format, size_t m, size_t n,
+static double product_seconds(struct bench *b, const struct gw_arith *arith, size_t m, size_t n,
                               size_t k) {
+    const enum gw_panel_format format = arith->format;
     const size_t bytes = gw_packed_bytes(format, n, k), copies = WEIGHT_BYTES / bytes;
     double best = 1e9;
     size_t repeat = 1;
@@ -59,7 +60,7 @@ static double product_seconds(struct bench *b, enum gw_panel_format format, size
         for (size_t i = 0; i < repeat; i++) {
             struct gw_packed w;
             gw_packed_init(&w, format, n, k, b->weights + b->next++ % copies * bytes);
-            gw_linear(b->kern, &w, m, b->x, gw_packed_x_stride(format, k), done, b, b->scratch,
+            gw_linear(arith, &w, m, b->x, gw_packed_x_stride(format, k), done, b, b->scratch,
                       b->pool, 0);
         }
         const double each = gw_seconds_since(start) / (double)repeat;
@@ -70,12 +71,12 @@ static double product_seconds(struct bench *b, enum gw_panel_format format, size
 }
 
 static void bench_format(struct bench *b, size_t f) {
-    const double peak = gw_peak_flops(b->kern, FORMATS[f].format, b->pool, SECONDS);
+    const struct gw_arith arith = {b->kern, FORMATS[f].format};
+    const double peak = gw_peak_flops(&arith, b->pool, SECONDS);
     if (peak == 0) return;
     struct gw_read_peak read;
     struct gwen_err err;
-    if (gw_peak_read(b->kern, FORMATS[f].format, b->pool, WEIGHT_BYTES, 1.0, &read, &err) !=
-        GWEN_OK) {
+    if (gw_peak_read(&arith, b->pool, WEIGHT_BYTES, 1.0, &read, &err) != GWEN_OK) {
         fprintf(stderr, "linear: %s\n", err.message);
         return;
     }
@@ -84,7 +85,7 @@ static void bench_format(struct bench *b, size_t f) {
     for (size_t s = 0; s < GW_ARRAY_LEN(SHAPES); s++) {
         const size_t n = SHAPES[s].n, k = SHAPES[s].k;
         for (size_t r = 0; r < GW_ARRAY_LEN(ROWS); r++) {
-            const double seconds = product_seconds(b, FORMATS[f].format, ROWS[r], n, k);
+            const double seconds = product_seconds(b, &arith, ROWS[r], n, k);
             const double flops = 2.0 * (double)(ROWS[r] * n * k) / seconds;
             const double bytes = (double)gw_packed_bytes(FORMATS[f].format, n, k) / seconds;
             printf("N %4zu K %4zu M %3zu  %7.1f GF/s %3.0f %%  %5.1f GB/s %3.0f %%\n", n, k,

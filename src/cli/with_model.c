@@ -156,7 +156,7 @@ static enum gwen_status find_dtype(struct gw_runtime *rt, struct gwen_err *err) 
         rt->dtype = gw_model_auto_dtype(stored);
         why = stored == rt->dtype ? "the checkpoint's own" : "auto for a float32 checkpoint";
     }
-    rt->format = gw_model_format(rt->dtype, &rt->kern);
+    rt->arith = gw_model_arith(rt->dtype, &rt->kern);
     gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "dtype: %s (%s), numeric class %s",
            gw_dtype_torch_name(rt->dtype), why, gw_runtime_class(rt));
     return GWEN_OK;
@@ -188,18 +188,16 @@ enum gwen_status gw_runtime_find(struct gw_runtime *rt, struct gwen_err *err) {
 
 enum gwen_status gw_runtime_adapter(struct gw_runtime *rt, const char *dir, struct gwen_err *err) {
     rt->adapter = dir;
-    return gw_lora_measure(dir, rt->format, &rt->cfg, err);
+    return gw_lora_measure(dir, rt->arith.format, &rt->cfg, err);
 }
 
-const char *gw_runtime_class(const struct gw_runtime *rt) {
-    return gw_numeric_class(rt->format, &rt->kern);
-}
+const char *gw_runtime_class(const struct gw_runtime *rt) { return gw_arith_class(&rt->arith); }
 
 struct gw_plan_options gw_runtime_plan(const struct gw_runtime *rt) {
     uint64_t held, most;
     gw_hw_read_process(&held, &most);
     return (struct gw_plan_options){.cfg = &rt->cfg,
-                                    .format = rt->format,
+                                    .format = rt->arith.format,
                                     .n_threads = rt->n_threads,
                                     .kind = GW_PLAN_WEIGHTS,
                                     .other = (size_t)held,
@@ -211,12 +209,12 @@ struct gw_plan_options gw_runtime_plan(const struct gw_runtime *rt) {
 
 void gw_runtime_speed(const struct gw_runtime *rt, struct gw_speed *speed) {
     const struct gw_plan_options plan = gw_runtime_plan(rt);
-    gw_speed_assume(&plan, &rt->kern, speed);
+    gw_speed_assume(&plan, &rt->arith, speed);
     if (rt->is_tuned && rt->profile.has_curve) {
         gw_speed_set_curve(speed, &rt->profile.curve);
         return;
     }
-    gw_speed_measure(speed, &rt->kern, rt->format, rt->pool, rt->budget / 4);
+    gw_speed_measure(speed, &rt->arith, rt->pool, rt->budget / 4);
 }
 
 static void log_plan(const struct gw_runtime *rt, const struct gw_plan *plan) {
@@ -236,7 +234,7 @@ static void log_plan(const struct gw_runtime *rt, const struct gw_plan *plan) {
  * as the kernel drops their pages, but RLIMIT_AS counts them. */
 static enum gwen_status check_address_space(const struct gw_runtime *rt, struct gwen_err *err) {
     const struct gw_hw_memory *m = &rt->hw.memory;
-    uint64_t need = (uint64_t)gw_model_bytes(&rt->cfg, rt->format) + rt->stored_bytes;
+    uint64_t need = (uint64_t)gw_model_bytes(&rt->cfg, rt->arith.format) + rt->stored_bytes;
     if (m->rlimit_left == GW_UNLIMITED || need + m->margin <= m->rlimit_left) return GWEN_OK;
     struct gw_str s = {0};
     gw_str_puts(&s, "loading needs ");
@@ -273,8 +271,7 @@ enum gwen_status gw_runtime_load(struct gw_runtime *rt, const struct gw_plan_opt
     GW_TRY(gw_runtime_check(rt, plan, err));
     GW_TRY(check_address_space(rt, err));
     struct gw_lora *adapter = NULL; /* read first: it is small, and may be wrong */
-    if (rt->adapter != NULL)
-        GW_TRY(gw_lora_read(&rt->cfg, rt->format, &rt->kern, rt->adapter, &adapter, err));
+    if (rt->adapter != NULL) GW_TRY(gw_lora_read(&rt->cfg, &rt->arith, rt->adapter, &adapter, err));
     const struct gw_model_opts opts = {
         .dtype = rt->dtype, .isa_cap = rt->cli->common.isa_cap, .log = &rt->cli->log};
     uint64_t start = gw_now_ns();

@@ -35,12 +35,12 @@ struct gw_runtime {
     struct gw_generation_config generation;
     int32_t eos[GW_CONFIG_MAX_EOS]; /* ids that end a sample */
     size_t n_eos;
-    enum gw_dtype dtype; /* of weights and KV in memory: F32, F16 or BF16 */
-    enum gw_panel_format format;
-    const char *adapter; /* its directory, or NULL; at first that of --adapter */
-    size_t stored_bytes; /* of the checkpoint's tensors */
-    size_t planned;      /* bytes, 0: no plan was made */
-    bool is_tuned;       /* and how: */
+    enum gw_dtype dtype;   /* of weights and KV in memory: F32, F16 or BF16 */
+    struct gw_arith arith; /* of these kernels */
+    const char *adapter;   /* its directory, or NULL; at first that of --adapter */
+    size_t stored_bytes;   /* of the checkpoint's tensors */
+    size_t planned;        /* bytes, 0: no plan was made */
+    bool is_tuned;         /* and how: */
     struct gw_tune_profile profile;
     /* after gw_runtime_load, gw_runtime_tokenizer */
     struct gw_model *model;

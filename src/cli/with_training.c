@@ -73,7 +73,7 @@ static enum gwen_status find_adapter(struct gw_training *t, struct gwen_err *err
     if (!t->config.use_peft) return GWEN_OK;
     if (t->run.checkpoint.len > 0) return gw_runtime_adapter(rt, t->run.checkpoint.data, err);
     t->fresh = rt->adapter == NULL;
-    return t->fresh ? gw_adapter_plan(&t->config, rt->format, &rt->cfg, err) : GWEN_OK;
+    return t->fresh ? gw_adapter_plan(&t->config, rt->arith.format, &rt->cfg, err) : GWEN_OK;
 }
 
 enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err) {

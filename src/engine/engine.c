@@ -98,7 +98,7 @@ static enum gwen_status create_parts(struct gw_engine *e, struct gwen_err *err) 
     const struct gw_engine_opts *o = &e->opts;
     const struct gw_config *c = &e->model->cfg;
     struct gw_kv_layout layout;
-    gw_kv_layout_init(&layout, e->model->format, c->n_layers, c->n_kv_heads, c->head_dim);
+    gw_kv_layout_init(&layout, e->model->arith.format, c->n_layers, c->n_kv_heads, c->head_dim);
     const struct gw_kv_growth growth = {
         .budget = o->budget, .n_first = gw_engine_least(o), .chunk_bytes = o->chunk_bytes};
     GW_TRY(gw_kv_create_growing(&layout, o->n_blocks, seq_blocks(o), &growth, &e->kv, err));
@@ -166,7 +166,7 @@ static void draw_tokens(struct gw_engine *e, int thread) {
 static void engine_region(void *ctx, int thread, int n_threads) {
     struct gw_engine *e = ctx;
     struct gw_workspace *ws = e->ws;
-    size_t x_stride = gw_packed_x_stride(e->model->format, e->model->cfg.hidden);
+    size_t x_stride = gw_packed_x_stride(e->model->arith.format, e->model->cfg.hidden);
     for (;;) {
         if (thread == 0) gw_engine_schedule(e);
         gw_pool_barrier(e->pool);

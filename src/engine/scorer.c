@@ -47,7 +47,7 @@ enum gwen_status gw_scorer_create(const struct gw_model *model, struct gw_pool *
     s->greedy = malloc(s->head_rows * sizeof *s->greedy);
     s->eos = malloc((opts->n_eos + 1) * sizeof *s->eos);
     struct gw_kv_layout layout;
-    gw_kv_layout_init(&layout, model->format, c->n_layers, c->n_kv_heads, c->head_dim);
+    gw_kv_layout_init(&layout, model->arith.format, c->n_layers, c->n_kv_heads, c->head_dim);
     enum gwen_status status = s->targets == NULL || s->greedy == NULL || s->eos == NULL
                                   ? gw_nomem(err, opts->rows * sizeof *s->targets, "the scorer")
                                   : GWEN_OK;
@@ -225,7 +225,7 @@ static void pick_tokens(struct gw_scorer *s, size_t first, size_t n, int thread)
 static void score_region(void *ctx, int thread, int n_threads) {
     struct gw_scorer *s = ctx;
     struct gw_workspace *ws = s->ws;
-    size_t x_stride = gw_packed_x_stride(s->model->format, s->model->cfg.hidden);
+    size_t x_stride = gw_packed_x_stride(s->model->arith.format, s->model->cfg.hidden);
     void *scratch = ws->scratch + (size_t)thread * ws->scratch_bytes;
     for (;;) {
         if (thread == 0) compose(s);

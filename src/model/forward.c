@@ -91,7 +91,7 @@ enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv 
     ws->max_rows = max_rows;
     ws->max_out = max_out;
     struct gw_rope_spec spec = rope_spec(c);
-    size_t bytes = measure(c, model->format, max_rows, max_out, gw_pool_threads(pool), &s);
+    size_t bytes = measure(c, model->arith.format, max_rows, max_out, gw_pool_threads(pool), &s);
     enum gwen_status status = gw_mem_map(&ws->memory, bytes, err);
     if (status == GWEN_OK) status = gw_rope_table_create(&spec, max_positions, &ws->rope, err);
     if (status != GWEN_OK) {
@@ -168,8 +168,7 @@ static void done_float(void *ctx, int thread, size_t m0, size_t m, size_t n0, si
 
 /* act[m][f] = silu(gate) * up from columns that alternate panel by panel. */
 struct to_act {
-    const struct gwen_kernels *kern;
-    enum gw_panel_format format;
+    const struct gw_arith *arith;
     char *act;
     size_t stride, ffn;
     const float *bias; /* or NULL */
@@ -177,26 +176,18 @@ struct to_act {
     size_t keep_stride;
 };
 
-static void store_x(const struct gwen_kernels *kern, enum gw_panel_format format, char *x,
-                    size_t at, const float *values, size_t n) {
-    if (format == GW_PANEL_BF16X2)
-        kern->f32_to_bf16((struct gwen_bf16 *)(void *)x + at, values, n);
-    else
-        memcpy((float *)(void *)x + at, values, n * sizeof *values);
-}
-
 static void done_act(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n, float *c,
                      size_t c_stride) {
     const struct to_act *d = ctx;
     (void)thread;
-    const bool bf16 = d->format == GW_PANEL_BF16X2;
+    const bool bf16 = d->arith->format == GW_PANEL_BF16X2;
     const size_t f = n0 / 2, valid = GW_MIN(n / 2, d->ffn - f);
     for (size_t i = 0; d->bias != NULL && i < m; i++)
-        d->kern->add(c + i * c_stride, d->bias + n0, n);
+        d->arith->kern->add(c + i * c_stride, d->bias + n0, n);
     for (size_t i = 0; d->keep != NULL && i < m; i++)
         memcpy(d->keep + (m0 + i) * d->keep_stride + n0, c + i * c_stride, n * sizeof *c);
-    d->kern->swiglu(d->act + m0 * d->stride + f * (bf16 ? 2 : 4), d->stride, bf16, c, c_stride, m,
-                    valid);
+    d->arith->kern->swiglu(d->act + m0 * d->stride + f * gw_x_elem(d->arith->format), d->stride,
+                           bf16, c, c_stride, m, valid);
 }
 
 /* A layer's product and, where it has an adapter, what that adds (lora.h). */
@@ -206,18 +197,18 @@ static void linear(const struct gw_workspace *ws, enum gw_op op, size_t layer, e
     const struct gw_model *m = ws->model;
     const struct gw_lora *lora = ws->lora;
     char *scratch = ws->scratch + (size_t)thread * ws->scratch_bytes;
-    struct gw_lora_add add = {.kern = &m->kern, .lora = lora, .then = done, .ctx = ctx};
+    struct gw_lora_add add = {.arith = &m->arith, .lora = lora, .then = done, .ctx = ctx};
     if (lora != NULL && lora->sites[layer][site].width > 0) {
         add.site = &lora->sites[layer][site];
         add.u = ws->lora_u;
-        add.u_stride = gw_packed_x_stride(m->format, m->cfg.lora_width);
-        struct gw_lora_u u = {&m->kern, m->format, lora->scale, ws->lora_u, add.u_stride};
-        gw_linear(&m->kern, &add.site->a, ws->batch.n_rows, x, x_stride, gw_lora_take_u, &u,
+        add.u_stride = gw_packed_x_stride(m->arith.format, m->cfg.lora_width);
+        struct gw_lora_u u = {&m->arith, lora->scale, ws->lora_u, add.u_stride};
+        gw_linear(&m->arith, &add.site->a, ws->batch.n_rows, x, x_stride, gw_lora_take_u, &u,
                   scratch, ws->pool, thread);
         done = gw_lora_add;
         ctx = &add;
     }
-    gw_linear(&m->kern, w, ws->batch.n_rows, x, x_stride, done, ctx, scratch, ws->pool, thread);
+    gw_linear(&m->arith, w, ws->batch.n_rows, x, x_stride, done, ctx, scratch, ws->pool, thread);
     gw_profile_mark(ws, op, thread);
 }
 
@@ -234,13 +225,13 @@ static void embed(const struct gw_workspace *ws, int thread) {
 static void norm_rows(const struct gw_workspace *ws, const float *weight, const size_t *rows,
                       size_t n, char *x, float *keep, int thread) {
     const struct gw_model *m = ws->model;
-    size_t hidden = m->cfg.hidden, stride = gw_packed_x_stride(m->format, hidden);
+    size_t hidden = m->cfg.hidden, stride = gw_packed_x_stride(m->arith.format, hidden);
     float *row = (float *)(void *)(ws->scratch + (size_t)thread * ws->scratch_bytes);
     for (size_t i; gw_pool_next(ws->pool, thread, n, &i);) {
         const float *h = ws->h + (rows == NULL ? i : rows[i]) * hidden;
         if (keep != NULL) memcpy(keep + i * hidden, h, hidden * sizeof *h);
         m->kern.rmsnorm(row, h, weight, hidden, (float)m->cfg.rms_eps);
-        store_x(&m->kern, m->format, x + i * stride, 0, row, hidden);
+        gw_store_x(&m->arith, x + i * stride, 0, row, hidden);
     }
     gw_profile_mark(ws, GW_OP_NORM, thread);
 }
@@ -273,9 +264,9 @@ static void rotate_and_store(const struct gw_workspace *ws, size_t layer,
     const struct gw_config *c = &m->cfg;
     const struct gw_layer *l = &m->layers[layer];
     size_t hd = c->head_dim, hpk = c->n_heads / c->n_kv_heads, cols = qkv_cols(c);
-    size_t q_stride = gw_packed_x_stride(m->format, c->n_heads * hd);
+    size_t q_stride = gw_packed_x_stride(m->arith.format, c->n_heads * hd);
     float *keys = ws->qkv + (c->n_heads + kv_head) * hd;
-    const size_t half = ws->rope.half, elem = gw_packed_x_elem(m->format);
+    const size_t half = ws->rope.half, elem = gw_x_elem(m->arith.format);
     const float eps = (float)c->rms_eps;
     for (size_t r = run.begin; r < run.end; r++) {
         if (r + ROWS_AHEAD < run.end) prefetch_heads(ws, r + ROWS_AHEAD, kv_head);
@@ -290,7 +281,7 @@ static void rotate_and_store(const struct gw_workspace *ws, size_t layer,
         }
         m->kern.norm_rope(k, false, k, 1, half, l->k_norm, eps, cosines, sines);
         m->kern.norm_rope(ws->q + r * q_stride + kv_head * hpk * hd * elem,
-                          m->format == GW_PANEL_BF16X2, q, hpk, half, l->q_norm, eps, cosines,
+                          m->arith.format == GW_PANEL_BF16X2, q, hpk, half, l->q_norm, eps, cosines,
                           sines);
     }
     for (size_t r = run.begin, n; r < run.end; r += n) {
@@ -298,7 +289,7 @@ static void rotate_and_store(const struct gw_workspace *ws, size_t layer,
         size_t slot = row->position % GW_KV_BLOCK;
         n = GW_MIN(run.end - r, GW_KV_BLOCK - slot);
         const float *k = keys + r * cols;
-        gw_kv_store(&m->kern, gw_kv_layout(ws->kv),
+        gw_kv_store(&m->arith, gw_kv_layout(ws->kv),
                     gw_kv_block(ws->kv, row->blocks[row->position / GW_KV_BLOCK]), layer, kv_head,
                     slot, n, k, k + c->n_kv_heads * hd, cols);
     }
@@ -323,10 +314,10 @@ static void attend(const struct gw_workspace *ws, size_t layer, const struct gw_
     const struct gw_model *m = ws->model;
     const struct gw_config *c = &m->cfg;
     size_t hpk = c->n_heads / c->n_kv_heads;
-    size_t stride = gw_packed_x_stride(m->format, c->n_heads * c->head_dim);
-    size_t at = item.begin * stride + kv_head * hpk * c->head_dim * gw_packed_x_elem(m->format);
+    size_t stride = gw_packed_x_stride(m->arith.format, c->n_heads * c->head_dim);
+    size_t at = item.begin * stride + kv_head * hpk * c->head_dim * gw_x_elem(m->arith.format);
     gw_attention(&(struct gw_attn_args){
-        .kern = &m->kern,
+        .arith = &m->arith,
         .layout = gw_kv_layout(ws->kv),
         .base = gw_kv_base(ws->kv),
         .layer = layer,
@@ -386,14 +377,14 @@ void gw_forward_layer(const struct gw_workspace *ws, size_t index, const struct 
     const struct gw_config *c = &m->cfg;
     const struct gw_layer *l = &m->layers[index];
     const struct gw_batch *b = &ws->batch;
-    size_t x_stride = gw_packed_x_stride(m->format, c->hidden);
-    size_t attn_stride = gw_packed_x_stride(m->format, c->n_heads * c->head_dim);
-    size_t act_stride = gw_packed_x_stride(m->format, c->ffn);
+    size_t x_stride = gw_packed_x_stride(m->arith.format, c->hidden);
+    size_t attn_stride = gw_packed_x_stride(m->arith.format, c->n_heads * c->head_dim);
+    size_t act_stride = gw_packed_x_stride(m->arith.format, c->ffn);
     struct to_float qkv = {&m->kern, ws->qkv, qkv_cols(c), l->qkv_bias, false};
     struct to_float o = {&m->kern, ws->h, c->hidden, l->o_bias, true};
     struct to_float down = {&m->kern, ws->h, c->hidden, l->down_bias, true};
-    struct to_act act = {&m->kern, m->format,       ws->act,        act_stride,
-                         c->ffn,   l->gate_up_bias, saves->gate_up, gw_gate_up_cols(c)};
+    struct to_act act = {&m->arith,       ws->act,        act_stride,        c->ffn,
+                         l->gate_up_bias, saves->gate_up, gw_gate_up_cols(c)};
 
     norm_rows(ws, l->attn_norm, NULL, b->n_rows, ws->x, saves->h_in, thread);
     linear(ws, GW_OP_QKV, index, GW_SITE_QKV, &l->qkv, ws->x, x_stride, done_float, &qkv, thread);

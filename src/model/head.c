@@ -105,7 +105,7 @@ static void finish_row(struct gw_head *h, size_t row) {
 
 void gw_head_run(struct gw_head *h, const char *x, size_t x_stride, size_t n_rows, void *scratch,
                  int thread) {
-    gw_linear(&h->model->kern, &h->model->head, n_rows, x, x_stride, done_block, h, scratch,
+    gw_linear(&h->model->arith, &h->model->head, n_rows, x, x_stride, done_block, h, scratch,
               h->pool, thread);
     for (size_t row; gw_pool_next(h->pool, thread, n_rows, &row);) finish_row(h, row);
 }

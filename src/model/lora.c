@@ -200,7 +200,7 @@ enum gwen_status gw_lora_name_base(struct gw_lora *l, const char *name, struct g
 
 void gw_lora_attach(struct gw_model *m, struct gw_lora *l) {
     m->lora = l;
-    gw_lora_plan(&m->cfg, m->format, &l->opts);
+    gw_lora_plan(&m->cfg, m->arith.format, &l->opts);
     gw_lora_pack(l, &m->kern);
 }
 
@@ -208,7 +208,7 @@ enum gwen_status gw_lora_create(struct gw_model *m, const struct gw_lora_opts *o
                                 struct gwen_err *err) {
     struct gw_lora *l;
     if (opts->r == 0) return gw_fail(err, GWEN_ERR_ARGUMENT, "lora: r must be positive");
-    GW_TRY(gw_lora_allocate(&m->cfg, m->format, opts, &l, err));
+    GW_TRY(gw_lora_allocate(&m->cfg, m->arith.format, opts, &l, err));
     for (size_t i = 0; i < l->params.n; i++) {
         const struct gw_param *p = &l->params.list[i];
         if (strstr(p->name, ".lora_A.") == NULL) continue;
@@ -321,7 +321,7 @@ enum gwen_status gw_lora_check(const struct gw_lora *l, enum gw_panel_format for
 
 enum gwen_status gw_lora_update(struct gw_model *m, const float *values, struct gwen_err *err) {
     struct gw_lora *l = m->lora;
-    GW_TRY(gw_lora_check(l, m->format, values, err));
+    GW_TRY(gw_lora_check(l, m->arith.format, values, err));
     memcpy(l->values, values, l->params.n_floats * sizeof *values);
     gw_lora_pack(l, &m->kern);
     return GWEN_OK;
@@ -400,24 +400,23 @@ void gw_lora_add(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n
     const struct gw_lora_add *d = ctx;
     const struct gw_packed *b = &d->site->b;
     const struct gw_span span = columns_of(d->lora, d->site, n0, n);
-    const size_t elem = gw_packed_x_elem(b->format);
+    const size_t elem = gw_x_elem(b->format);
     /* A sum of its own: going on from c, each of its steps would be rounded like all of Y. */
     float sums[ADD_ROWS][GW_GROUP_COLS];
     for (size_t i = 0, rows; span.begin < span.end && i < m; i += rows) {
         rows = GW_MIN(m - i, (size_t)ADD_ROWS);
-        gw_small_gemm(
-            d->kern, b->format,
-            &(struct gwen_tile){.m = rows,
-                                .nv = (n + GWEN_PANEL - 1) / GWEN_PANEL,
-                                .k = span.end - span.begin,
-                                .x = d->u + (m0 + i) * d->u_stride + span.begin * elem,
-                                .x_stride = d->u_stride,
-                                .w = (const char *)b->data + n0 / GWEN_PANEL * b->panel_stride +
-                                     span.begin * GWEN_PANEL * (b->format == GW_PANEL_F32 ? 4 : 2),
-                                .panel_stride = b->panel_stride,
-                                .c = sums[0],
-                                .c_stride = GW_GROUP_COLS});
-        for (size_t r = 0; r < rows; r++) d->kern->add(c + (i + r) * c_stride, sums[r], n);
+        gw_small_gemm(d->arith, &(struct gwen_tile){
+                                    .m = rows,
+                                    .nv = (n + GWEN_PANEL - 1) / GWEN_PANEL,
+                                    .k = span.end - span.begin,
+                                    .x = d->u + (m0 + i) * d->u_stride + span.begin * elem,
+                                    .x_stride = d->u_stride,
+                                    .w = (const char *)b->data + n0 / GWEN_PANEL * b->panel_stride +
+                                         span.begin * GWEN_PANEL * gw_panel_elem(b->format),
+                                    .panel_stride = b->panel_stride,
+                                    .c = sums[0],
+                                    .c_stride = GW_GROUP_COLS});
+        for (size_t r = 0; r < rows; r++) d->arith->kern->add(c + (i + r) * c_stride, sums[r], n);
     }
     d->then(d->ctx, thread, m0, m, n0, n, c, c_stride);
 }
@@ -429,10 +428,7 @@ void gw_lora_take_u(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_
     for (size_t i = 0; i < m; i++) {
         float *u = c + i * c_stride;
         char *row = d->u + (m0 + i) * d->u_stride;
-        d->kern->scale(u, d->scale, n);
-        if (d->format == GW_PANEL_BF16X2)
-            d->kern->f32_to_bf16((struct gwen_bf16 *)(void *)row + n0, u, n);
-        else
-            memcpy((float *)(void *)row + n0, u, n * sizeof *u);
+        d->arith->kern->scale(u, d->scale, n);
+        gw_store_x(d->arith, row, n0, u, n);
     }
 }

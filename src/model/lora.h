@@ -81,9 +81,8 @@ enum gwen_status gw_lora_create(struct gw_model *model, const struct gw_lora_opt
 enum gwen_status gw_lora_measure(const char *dir, enum gw_panel_format format,
                                  struct gw_config *cfg, struct gwen_err *err);
 /* Reads DIR, for a model of this configuration; it is not packed. */
-enum gwen_status gw_lora_read(const struct gw_config *cfg, enum gw_panel_format format,
-                              const struct gwen_kernels *kern, const char *dir,
-                              struct gw_lora **out, struct gwen_err *err);
+enum gwen_status gw_lora_read(const struct gw_config *cfg, const struct gw_arith *arith,
+                              const char *dir, struct gw_lora **out, struct gwen_err *err);
 /* Reads DIR and puts it on the model, which has none yet. */
 enum gwen_status gw_lora_load(struct gw_model *model, const char *dir, struct gwen_err *err);
 /* Reads an adapter_config.json; layers[cfg->n_layers] is what opts->layers will point to. */
@@ -117,7 +116,7 @@ void gw_lora_merge(const struct gw_lora *lora, const struct gw_params *params, f
 
 /* For the forward and backward passes: U B^T added to a piece of Y, see gw_linear_done. */
 struct gw_lora_add {
-    const struct gwen_kernels *kern;
+    const struct gw_arith *arith;
     const struct gw_lora *lora;
     const struct gw_lora_site *site;
     const char *u; /* operand rows [m][width] */
@@ -129,8 +128,7 @@ void gw_lora_add(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n
                  size_t c_stride);
 /* U (times `scale`) as operand rows. */
 struct gw_lora_u {
-    const struct gwen_kernels *kern;
-    enum gw_panel_format format;
+    const struct gw_arith *arith;
     float scale;
     char *u;
     size_t u_stride;

@@ -185,20 +185,19 @@ static enum gwen_status read_tensor(const struct gwen_kernels *kern,
     return GWEN_OK;
 }
 
-static enum gwen_status read_tensors(const struct gwen_kernels *kern, const char *path,
-                                     enum gw_panel_format format, struct gw_lora *l,
-                                     struct gwen_err *err) {
+static enum gwen_status read_tensors(const struct gw_arith *arith, const char *path,
+                                     struct gw_lora *l, struct gwen_err *err) {
     struct gw_safetensors *st = NULL;
     enum gwen_status status = gw_safetensors_open(path, &st, err);
     for (size_t i = 0; i < l->params.n && status == GWEN_OK; i++)
-        status = read_tensor(kern, st, &l->params.list[i], l->values, err);
+        status = read_tensor(arith->kern, st, &l->params.list[i], l->values, err);
     if (status == GWEN_OK && gw_safetensors_count(st) != l->params.n)
         status =
             gw_fail(err, GWEN_ERR_FORMAT, "%s: %zu tensors, where adapter_config.json asks for %zu",
                     path, gw_safetensors_count(st), l->params.n);
     gw_safetensors_close(st);
     GW_TRY(status);
-    return gw_err_prefix(err, gw_lora_check(l, format, l->values, err), "%s", path);
+    return gw_err_prefix(err, gw_lora_check(l, arith->format, l->values, err), "%s", path);
 }
 
 static char *base_name(struct gw_json_node root) {
@@ -240,9 +239,8 @@ enum gwen_status gw_lora_measure(const char *dir, enum gw_panel_format format,
     return status;
 }
 
-enum gwen_status gw_lora_read(const struct gw_config *cfg, enum gw_panel_format format,
-                              const struct gwen_kernels *kern, const char *dir,
-                              struct gw_lora **out, struct gwen_err *err) {
+enum gwen_status gw_lora_read(const struct gw_config *cfg, const struct gw_arith *arith,
+                              const char *dir, struct gw_lora **out, struct gwen_err *err) {
     struct gw_json_doc doc = {0};
     struct gw_str path = {0};
     struct gw_lora_opts opts;
@@ -250,9 +248,9 @@ enum gwen_status gw_lora_read(const struct gw_config *cfg, enum gw_panel_format 
     bool *layers;
     *out = NULL;
     enum gwen_status status = load_config(dir, cfg, &doc, &layers, &opts, err);
-    if (status == GWEN_OK) status = gw_lora_allocate(cfg, format, &opts, &l, err);
+    if (status == GWEN_OK) status = gw_lora_allocate(cfg, arith->format, &opts, &l, err);
     if (status == GWEN_OK) status = gw_path_join(&path, dir, "adapter_model.safetensors", err);
-    if (status == GWEN_OK) status = read_tensors(kern, path.data, format, l, err);
+    if (status == GWEN_OK) status = read_tensors(arith, path.data, l, err);
     if (status == GWEN_OK) {
         l->base_model = base_name(gw_json_root(&doc));
         *out = l;
@@ -267,7 +265,7 @@ enum gwen_status gw_lora_read(const struct gw_config *cfg, enum gw_panel_format 
 
 enum gwen_status gw_lora_load(struct gw_model *m, const char *dir, struct gwen_err *err) {
     struct gw_lora *l;
-    GW_TRY(gw_lora_read(&m->cfg, m->format, &m->kern, dir, &l, err));
+    GW_TRY(gw_lora_read(&m->cfg, &m->arith, dir, &l, err));
     gw_lora_attach(m, l);
     return GWEN_OK;
 }

@@ -12,15 +12,12 @@ enum gw_dtype gw_model_auto_dtype(enum gw_dtype stored) {
     return stored == GW_DTYPE_F16 ? GW_DTYPE_F16 : GW_DTYPE_BF16;
 }
 
-enum gw_panel_format gw_model_format(enum gw_dtype dtype, const struct gwen_kernels *kern) {
-    if (dtype == GW_DTYPE_F32) return GW_PANEL_F32;
-    if (dtype == GW_DTYPE_F16) return GW_PANEL_F16;
-    return kern->dot_class == GWEN_DOT_NONE ? GW_PANEL_BF16 : GW_PANEL_BF16X2;
-}
-
-const char *gw_numeric_class(enum gw_panel_format format, const struct gwen_kernels *kern) {
-    if (format != GW_PANEL_BF16X2) return "f32-fma";
-    return kern->dot_class == GWEN_DOT_BFDOT ? "bf16-bfdot" : "bf16-vdp";
+struct gw_arith gw_model_arith(enum gw_dtype dtype, const struct gwen_kernels *kern) {
+    const enum gw_panel_format bf16 =
+        kern->dot_class == GWEN_DOT_NONE ? GW_PANEL_BF16 : GW_PANEL_BF16X2;
+    return (struct gw_arith){kern, dtype == GW_DTYPE_F32   ? GW_PANEL_F32
+                                   : dtype == GW_DTYPE_F16 ? GW_PANEL_F16
+                                                           : bf16};
 }
 
 /* --- one reservation for everything: first laid out with base NULL to learn its size -------- */
@@ -103,8 +100,8 @@ static enum gwen_status load_weights(struct gw_model *m, const struct gw_safeten
                                      struct gw_pool *pool, struct gwen_err *err) {
     m->layers = calloc(m->cfg.n_layers, sizeof *m->layers);
     if (m->layers == NULL) return gw_nomem(err, m->cfg.n_layers * sizeof *m->layers, "layers");
-    GW_TRY(gw_mem_map(&m->memory, gw_model_bytes(&m->cfg, m->format), err));
-    lay_out(&m->cfg, m->format, m->memory.data, m);
+    GW_TRY(gw_mem_map(&m->memory, gw_model_bytes(&m->cfg, m->arith.format), err));
+    lay_out(&m->cfg, m->arith.format, m->memory.data, m);
     gw_model_tune(m, &gw_linear_default);
     return gw_pack_model(m, st, pool, err);
 }
@@ -122,7 +119,7 @@ enum gwen_status gw_model_load(const char *dir, const struct gw_model_opts *opts
         gwen_kernels_init(&m->kern, opts->isa_cap);
         m->dtype = opts->dtype != GW_DTYPE_NONE ? opts->dtype
                                                 : gw_model_auto_dtype(gw_safetensors_dtype(st));
-        m->format = gw_model_format(m->dtype, &m->kern);
+        m->arith = gw_model_arith(m->dtype, &m->kern);
         status = load_weights(m, st, pool, err);
         if (status == GWEN_ERR_NUMERIC) status = gw_err_prefix(err, status, "%s", dir);
     }
@@ -133,7 +130,7 @@ enum gwen_status gw_model_load(const char *dir, const struct gw_model_opts *opts
     }
     gw_log(opts->log, GWEN_LOG_DEBUG, "%s: %s, %zu parameters, %s, kernels %s (%s)", dir,
            gw_arch_name(m->cfg.arch), gw_config_n_params(&m->cfg), gw_dtype_torch_name(m->dtype),
-           gwen_isa_name(m->kern.isa), gw_numeric_class(m->format, &m->kern));
+           gwen_isa_name(m->kern.isa), gw_arith_class(&m->arith));
     *out = m;
     return GWEN_OK;
 }

@@ -25,8 +25,8 @@ struct gw_layer {
 struct gw_model {
     struct gw_config cfg;
     enum gw_dtype dtype; /* storage of weights and KV: F32, F16 or BF16 */
-    enum gw_panel_format format;
     struct gwen_kernels kern;
+    struct gw_arith arith; /* of these kernels */
     struct gw_layer *layers;
     float *norm;                    /* [hidden] */
     struct gw_packed embed;         /* [vocab, hidden]; the same panels as head when tied */
@@ -53,11 +53,8 @@ void gw_model_tune(struct gw_model *model, const struct gw_linear_tuning *tuning
 
 /* Storage type that --dtype auto means for a checkpoint of type `stored`. */
 enum gw_dtype gw_model_auto_dtype(enum gw_dtype stored);
-/* Panel format of weights stored as `dtype` with these kernels. */
-enum gw_panel_format gw_model_format(enum gw_dtype dtype, const struct gwen_kernels *kern);
-/* Name of the arithmetic, on which the bits of every result depend: "f32-fma" (float32 and
- * float16 anywhere, bfloat16 without native dot products), "bf16-vdp", "bf16-bfdot". */
-const char *gw_numeric_class(enum gw_panel_format format, const struct gwen_kernels *kern);
+/* The arithmetic of weights stored as `dtype` with these kernels, which must live on. */
+struct gw_arith gw_model_arith(enum gw_dtype dtype, const struct gwen_kernels *kern);
 /* Bytes gw_model_load takes for the packed weights. */
 size_t gw_model_bytes(const struct gw_config *cfg, enum gw_panel_format format);
 

@@ -111,14 +111,14 @@ static const void *convert_row(struct gw_packer *p, const struct gw_tensor *t, s
     const void *in_place = row_in_place(p, t, row, k);
     if (in_place != NULL) return in_place;
     /* 65519.99... still rounds to 65504 */
-    float limit = p->m->format == GW_PANEL_F16 ? nextafterf(65520.0f, 0) : 3.402823466e38f;
+    float limit = p->m->arith.format == GW_PANEL_F16 ? nextafterf(65520.0f, 0) : 3.402823466e38f;
     size_t bad;
     to_float(&p->m->kern, t, row * k, k, row_f32, dst);
     if (!row_fits(row_f32, k, limit, &bad)) {
         fail_value(p, t, row * k + bad, row_f32[bad]);
         return NULL;
     }
-    switch (p->m->format) {
+    switch (p->m->arith.format) {
     case GW_PANEL_F32: memcpy(dst, row_f32, k * sizeof(float)); break;
     case GW_PANEL_F16: p->m->kern.f32_to_f16(dst, row_f32, k); break;
     case GW_PANEL_BF16:

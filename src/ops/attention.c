@@ -6,21 +6,14 @@
 #include <math.h>
 #include <string.h>
 
-static size_t kv_elem(enum gw_panel_format format) { return format == GW_PANEL_F32 ? 4 : 2; }
-
-/* The reduction length of a product in `format`: pairs want an even one. */
-static size_t padded_k(enum gw_panel_format format, size_t k) {
-    return format == GW_PANEL_BF16X2 ? gw_round_up(k, 2) : k;
-}
-
 void gw_kv_layout_init(struct gw_kv_layout *l, enum gw_panel_format format, size_t n_layers,
                        size_t n_kv_heads, size_t head_dim) {
-    size_t elem = kv_elem(format);
+    size_t elem = gw_panel_elem(format);
     l->format = format;
     l->n_layers = n_layers;
     l->n_kv_heads = n_kv_heads;
     l->head_dim = head_dim;
-    l->k_panel_bytes = padded_k(format, head_dim) * GWEN_PANEL * elem;
+    l->k_panel_bytes = gw_padded_k(format, head_dim) * GWEN_PANEL * elem;
     l->v_panel_bytes = (size_t)GW_KV_BLOCK * GWEN_PANEL * elem;
     l->k_bytes = l->k_panel_bytes * (GW_KV_BLOCK / GWEN_PANEL);
     l->v_bytes = l->v_panel_bytes * (gw_round_up(head_dim, GWEN_PANEL) / GWEN_PANEL);
@@ -31,26 +24,25 @@ void gw_kv_layout_init(struct gw_kv_layout *l, enum gw_panel_format format, size
 /* Heads are converted in pieces of this many elements; bytes of a cache line. */
 enum { HEAD_CHUNK = 128, LINE = 64 };
 
-static void to_16(const struct gwen_kernels *kern, enum gw_panel_format format, uint16_t *bits,
-                  const float *x, size_t n) {
-    if (format == GW_PANEL_F16)
-        kern->f32_to_f16((struct gwen_f16 *)(void *)bits, x, n);
+static void to_16(const struct gw_arith *arith, uint16_t *bits, const float *x, size_t n) {
+    if (arith->format == GW_PANEL_F16)
+        arith->kern->f32_to_f16((struct gwen_f16 *)(void *)bits, x, n);
     else
-        kern->f32_to_bf16((struct gwen_bf16 *)(void *)bits, x, n);
+        arith->kern->f32_to_bf16((struct gwen_bf16 *)(void *)bits, x, n);
 }
 
 /* Elements at..at+n of one token's key: one lane of the panel, a column with a stride of 16. */
-static void store_k_lane(const struct gwen_kernels *kern, enum gw_panel_format format, char *panel,
-                         size_t lane, size_t at, size_t n, const float *k) {
+static void store_k_lane(const struct gw_arith *arith, char *panel, size_t lane, size_t at,
+                         size_t n, const float *k) {
     uint16_t bits[HEAD_CHUNK + 1];
-    if (format == GW_PANEL_F32) {
+    if (arith->format == GW_PANEL_F32) {
         float *dst = (float *)(void *)panel + at * GWEN_PANEL + lane;
         for (size_t i = 0; i < n; i++) dst[i * GWEN_PANEL] = k[i];
         return;
     }
-    to_16(kern, format, bits, k, n);
+    to_16(arith, bits, k, n);
     bits[n] = 0;
-    if (format == GW_PANEL_BF16X2) {
+    if (arith->format == GW_PANEL_BF16X2) {
         uint32_t *dst = (uint32_t *)(void *)panel + at / 2 * GWEN_PANEL + lane;
         for (size_t i = 0; i < n; i += 2)
             dst[i / 2 * GWEN_PANEL] = bits[i] | (uint32_t)bits[i + 1] << 16;
@@ -61,24 +53,23 @@ static void store_k_lane(const struct gwen_kernels *kern, enum gw_panel_format f
 }
 
 /* The same elements of 16 tokens: the whole width of the panel, which is what packing does. */
-static void store_k_panel(const struct gwen_kernels *kern, enum gw_panel_format format, char *panel,
-                          size_t at, size_t n, const float *k, size_t stride) {
+static void store_k_panel(const struct gw_arith *arith, char *panel, size_t at, size_t n,
+                          const float *k, size_t stride) {
     uint16_t bits[GWEN_PANEL * HEAD_CHUNK];
-    if (format == GW_PANEL_F32) {
-        kern->pack_32((uint32_t *)(void *)panel + at * GWEN_PANEL,
-                      (const uint32_t *)(const void *)k, stride, GWEN_PANEL, n);
+    if (arith->format == GW_PANEL_F32) {
+        arith->kern->pack_32((uint32_t *)(void *)panel + at * GWEN_PANEL,
+                             (const uint32_t *)(const void *)k, stride, GWEN_PANEL, n);
         return;
     }
-    for (size_t t = 0; t < GWEN_PANEL; t++)
-        to_16(kern, format, bits + t * HEAD_CHUNK, k + t * stride, n);
+    for (size_t t = 0; t < GWEN_PANEL; t++) to_16(arith, bits + t * HEAD_CHUNK, k + t * stride, n);
     uint16_t *dst = (uint16_t *)(void *)panel + at * GWEN_PANEL;
-    if (format == GW_PANEL_BF16X2)
-        kern->pack_16x2(dst, bits, HEAD_CHUNK, GWEN_PANEL, n);
+    if (arith->format == GW_PANEL_BF16X2)
+        arith->kern->pack_16x2(dst, bits, HEAD_CHUNK, GWEN_PANEL, n);
     else
-        kern->pack_16(dst, bits, HEAD_CHUNK, GWEN_PANEL, n);
+        arith->kern->pack_16(dst, bits, HEAD_CHUNK, GWEN_PANEL, n);
 }
 
-static void store_k(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *panels,
+static void store_k(const struct gw_arith *arith, const struct gw_kv_layout *l, char *panels,
                     size_t slot, size_t n, const float *k, size_t stride) {
     for (size_t t = 0, step; t < n; t += step) {
         char *panel = panels + (slot + t) / GWEN_PANEL * l->k_panel_bytes;
@@ -88,41 +79,41 @@ static void store_k(const struct gwen_kernels *kern, const struct gw_kv_layout *
             size_t len = GW_MIN(l->head_dim - at, (size_t)HEAD_CHUNK);
             const float *from = k + t * stride + at;
             if (step == 1)
-                store_k_lane(kern, l->format, panel, lane, at, len, from);
+                store_k_lane(arith, panel, lane, at, len, from);
             else
-                store_k_panel(kern, l->format, panel, at, len, from, stride);
+                store_k_panel(arith, panel, at, len, from, stride);
         }
     }
 }
 
 /* Values of the token in an odd slot, in columns c0.. of one panel of pairs: its partner is there
  * already. */
-static void store_v_odd(const struct gwen_kernels *kern, uint32_t *dst, size_t n, const float *v) {
+static void store_v_odd(const struct gw_arith *arith, uint32_t *dst, size_t n, const float *v) {
     uint16_t bits[GWEN_PANEL] = {0};
-    to_16(kern, GW_PANEL_BF16X2, bits, v, n);
+    to_16(arith, bits, v, n);
     for (size_t i = 0; i < GWEN_PANEL; i++) dst[i] = (dst[i] & 0xFFFF) | (uint32_t)bits[i] << 16;
 }
 
 /* Values as pairs of tokens.  Without a second token an even slot clears its partner: that may be
  * read (with probability 0) before it is filled, and what lies there must be finite. */
-static void store_v_pairs(const struct gwen_kernels *kern, const struct gw_kv_layout *l,
-                          char *panels, size_t slot, size_t n, const float *v, size_t stride) {
+static void store_v_pairs(const struct gw_arith *arith, const struct gw_kv_layout *l, char *panels,
+                          size_t slot, size_t n, const float *v, size_t stride) {
     for (size_t t = 0, step; t < n; t += step) {
         const float *first = v + t * stride;
         char *at = panels + (slot + t) / 2 * GWEN_PANEL * sizeof(uint32_t);
         step = (slot + t) % 2 == 0 && t + 1 < n ? 2 : 1;
         if ((slot + t) % 2 == 0) {
-            kern->zip_bf16((struct gwen_bf16 *)(void *)at, l->v_panel_bytes / 2, first,
-                           step == 2 ? first + stride : NULL, l->head_dim);
+            arith->kern->zip_bf16((struct gwen_bf16 *)(void *)at, l->v_panel_bytes / 2, first,
+                                  step == 2 ? first + stride : NULL, l->head_dim);
             continue;
         }
         for (size_t c = 0; c < l->head_dim; c += GWEN_PANEL, at += l->v_panel_bytes)
-            store_v_odd(kern, (uint32_t *)(void *)at, GW_MIN(l->head_dim - c, (size_t)GWEN_PANEL),
+            store_v_odd(arith, (uint32_t *)(void *)at, GW_MIN(l->head_dim - c, (size_t)GWEN_PANEL),
                         first + c);
     }
 }
 
-static void store_v(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *panels,
+static void store_v(const struct gw_arith *arith, const struct gw_kv_layout *l, char *panels,
                     size_t slot, size_t n, const float *v, size_t stride) {
     for (size_t t = 0; t < n; t++) {
         for (size_t c = 0; c < l->head_dim; c += GWEN_PANEL) {
@@ -133,7 +124,7 @@ static void store_v(const struct gwen_kernels *kern, const struct gw_kv_layout *
             if (l->format == GW_PANEL_F32)
                 memcpy((float *)(void *)panel + at, from, len * sizeof *from);
             else
-                to_16(kern, l->format, (uint16_t *)(void *)panel + at, from, len);
+                to_16(arith, (uint16_t *)(void *)panel + at, from, len);
         }
     }
 }
@@ -151,15 +142,15 @@ void gw_kv_matrices(const struct gw_kv_layout *l, char *block, size_t layer, siz
     v->panel_stride = l->v_panel_bytes;
 }
 
-void gw_kv_store(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *block,
+void gw_kv_store(const struct gw_arith *arith, const struct gw_kv_layout *l, char *block,
                  size_t layer, size_t kv_head, size_t slot, size_t n, const float *k,
                  const float *v, size_t stride) {
     char *head = head_at(l, block, layer, kv_head);
-    store_k(kern, l, head, slot, n, k, stride);
+    store_k(arith, l, head, slot, n, k, stride);
     if (l->format == GW_PANEL_BF16X2)
-        store_v_pairs(kern, l, head + l->k_bytes, slot, n, v, stride);
+        store_v_pairs(arith, l, head + l->k_bytes, slot, n, v, stride);
     else
-        store_v(kern, l, head + l->k_bytes, slot, n, v, stride);
+        store_v(arith, l, head + l->k_bytes, slot, n, v, stride);
 }
 
 void gw_kv_prefetch_slot(const struct gw_kv_layout *l, char *block, size_t layer, size_t kv_head,
@@ -174,7 +165,7 @@ void gw_kv_prefetch_slot(const struct gw_kv_layout *l, char *block, size_t layer
 void gw_kv_copy_layer(const struct gw_kv_layout *l, char *dst, const char *src, size_t layer,
                       size_t used) {
     size_t k_len = (used + GWEN_PANEL - 1) / GWEN_PANEL * l->k_panel_bytes;
-    size_t v_len = gw_round_up(used, 2) * GWEN_PANEL * kv_elem(l->format);
+    size_t v_len = gw_round_up(used, 2) * GWEN_PANEL * gw_panel_elem(l->format);
     for (size_t h = 0; h < l->n_kv_heads; h++) {
         size_t at = layer * l->layer_bytes + h * (l->k_bytes + l->v_bytes);
         memcpy(dst + at, src + at, k_len);
@@ -247,9 +238,9 @@ enum { FEW_ROWS = 8 };
 static void attend_block(const struct gw_attn_args *a, const struct work *w, size_t j, size_t r0,
                          size_t r1, const struct upcoming *next) {
     const struct gw_kv_layout *l = a->layout;
-    const struct gwen_kernels *kern = a->kern;
+    const struct gwen_kernels *kern = a->arith->kern;
     const size_t hpk = a->heads_per_kv, hd = l->head_dim, o_stride = gw_round_up(hd, GWEN_PANEL);
-    const size_t m0 = r0 * hpk, m = (r1 - r0) * hpk, elem = gw_packed_x_elem(l->format);
+    const size_t m0 = r0 * hpk, m = (r1 - r0) * hpk, elem = gw_x_elem(l->format);
     const size_t q_stride = gw_round_up(hd * elem, 4);
     const bool pairs = l->format == GW_PANEL_BF16X2;
     char *block = a->base + (size_t)a->rows[r0].blocks[j] * l->block_bytes;
@@ -265,13 +256,12 @@ static void attend_block(const struct gw_attn_args *a, const struct work *w, siz
     /* A block for a few rows alone comes fastest in one stream from front to back (36 GB/s against
      * 31 with four streams); what is left of the last one is too short for that. */
     const bool in_order = m <= FEW_ROWS && visible > GW_KV_BLOCK / 2;
-    void (*const product)(const struct gwen_kernels *, enum gw_panel_format,
-                          const struct gwen_tile *) =
+    void (*const product)(const struct gw_arith *, const struct gwen_tile *) =
         in_order ? gw_small_gemm_in_order : gw_small_gemm;
     float *s = w->s + m0 * GW_KV_BLOCK, *o = w->o + m0 * o_stride;
     struct gwen_bf16 *p = w->p + m0 * GW_KV_BLOCK;
 
-    product(kern, l->format,
+    product(a->arith,
             &(struct gwen_tile){.m = m,
                                 .nv = n / GWEN_PANEL,
                                 .k = hd,
@@ -296,24 +286,23 @@ static void attend_block(const struct gw_attn_args *a, const struct work *w, siz
                                                .o = j > 0 ? o : NULL,
                                                .o_n = o_stride,
                                                .o_stride = o_stride});
-    product(
-        kern, l->format,
-        &(struct gwen_tile){.m = m,
-                            .nv = o_stride / GWEN_PANEL,
-                            .k = visible,
-                            .x = pairs ? (const void *)p : s,
-                            .x_stride = GW_KV_BLOCK * elem,
-                            .w = v,
-                            .panel_stride = l->v_panel_bytes,
-                            .c = o,
-                            .c_stride = o_stride,
-                            .accumulate = j > 0,
-                            .prefetch = next->v,
-                            .prefetch_lines = lines_of(l->v_panel_bytes, next->used, GW_KV_BLOCK)});
+    product(a->arith, &(struct gwen_tile){.m = m,
+                                          .nv = o_stride / GWEN_PANEL,
+                                          .k = visible,
+                                          .x = pairs ? (const void *)p : s,
+                                          .x_stride = GW_KV_BLOCK * elem,
+                                          .w = v,
+                                          .panel_stride = l->v_panel_bytes,
+                                          .c = o,
+                                          .c_stride = o_stride,
+                                          .accumulate = j > 0,
+                                          .prefetch = next->v,
+                                          .prefetch_lines =
+                                              lines_of(l->v_panel_bytes, next->used, GW_KV_BLOCK)});
 }
 
 static void gather_queries(const struct gw_attn_args *a, const struct work *w) {
-    size_t hd = a->layout->head_dim, elem = gw_packed_x_elem(a->layout->format);
+    size_t hd = a->layout->head_dim, elem = gw_x_elem(a->layout->format);
     size_t stride = gw_round_up(hd * elem, 4);
     for (size_t r = 0; r < a->n_rows; r++)
         for (size_t h = 0; h < a->heads_per_kv; h++) {
@@ -332,12 +321,12 @@ static void write_outputs(const struct gw_attn_args *a, const struct work *w) {
     for (size_t i = 0; i < a->n_rows * a->heads_per_kv; i++) {
         float *o = w->o + i * o_stride;
         size_t r = i / a->heads_per_kv, h = i % a->heads_per_kv;
-        char *dst = a->out + r * a->out_stride + h * hd * gw_packed_x_elem(a->layout->format);
+        char *dst = a->out + r * a->out_stride + h * hd * gw_x_elem(a->layout->format);
         if (a->stats != NULL)
             a->stats[r * a->stats_stride + h] = (struct gw_attn_stats){w->m[i], w->l[i]};
-        a->kern->divide(o, w->l[i], hd);
+        a->arith->kern->divide(o, w->l[i], hd);
         if (a->layout->format == GW_PANEL_BF16X2)
-            a->kern->f32_to_bf16((struct gwen_bf16 *)(void *)dst, o, hd);
+            a->arith->kern->f32_to_bf16((struct gwen_bf16 *)(void *)dst, o, hd);
         else
             memcpy(dst, o, hd * sizeof *o);
     }

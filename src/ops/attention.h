@@ -34,7 +34,7 @@ void gw_kv_layout_init(struct gw_kv_layout *l, enum gw_panel_format format, size
 /* Stores keys and values of n consecutive tokens (head_dim floats each, rows `stride` floats
  * apart) in slots slot.. of the block; slot + n <= GW_KV_BLOCK.  Tokens stored one by one leave
  * the same bytes as tokens stored together. */
-void gw_kv_store(const struct gwen_kernels *kern, const struct gw_kv_layout *l, char *block,
+void gw_kv_store(const struct gw_arith *arith, const struct gw_kv_layout *l, char *block,
                  size_t layer, size_t kv_head, size_t slot, size_t n, const float *k,
                  const float *v, size_t stride);
 
@@ -59,9 +59,9 @@ struct gw_attn_stats {
 };
 
 struct gw_attn_args {
-    const struct gwen_kernels *kern;
-    const struct gw_kv_layout *layout;
-    char *base; /* block b begins at base + b * block_bytes */
+    const struct gw_arith *arith;
+    const struct gw_kv_layout *layout; /* in its format */
+    char *base;                        /* block b begins at base + b * block_bytes */
     size_t layer, kv_head;
     size_t heads_per_kv; /* query heads that share the kv head */
     float scale;         /* 1 / sqrt(head_dim) */

@@ -24,7 +24,7 @@ struct work {
 size_t gw_attn_back_stride(size_t head_dim) { return gw_round_up(head_dim, GWEN_PANEL); }
 
 static size_t row_bytes(enum gw_panel_format format, size_t head_dim) {
-    return gw_round_up(head_dim * gw_packed_x_elem(format), 4);
+    return gw_round_up(head_dim * gw_x_elem(format), 4);
 }
 
 /* Bytes between rows of a transposed operand of m elements. */
@@ -74,28 +74,19 @@ size_t gw_attn_back_scratch_bytes(enum gw_panel_format format, size_t head_dim,
     return carve(NULL, NULL, format, head_dim, heads_per_kv);
 }
 
-/* Floats as operands of `format`. */
-static void to_operand(const struct gwen_kernels *kern, enum gw_panel_format format, char *dst,
-                       const float *src, size_t n) {
-    if (format == GW_PANEL_BF16X2)
-        kern->f32_to_bf16((struct gwen_bf16 *)(void *)dst, src, n);
-    else
-        memcpy(dst, src, n * sizeof *src);
-}
-
 /* Queries, dO, statistics and delta of rows r0.. of the call, n of them. */
 static void gather(const struct gw_attn_back *a, const struct work *w, size_t r0, size_t n) {
-    const struct gwen_kernels *kern = a->kern;
+    const struct gwen_kernels *kern = a->arith->kern;
     const enum gw_panel_format format = a->layout->format;
     const size_t hd = a->layout->head_dim, stride = row_bytes(format, hd);
-    const size_t elem = gw_packed_x_elem(format);
+    const size_t elem = gw_x_elem(format);
     float *o = w->p; /* free until the first block */
     for (size_t i = 0; i < n * a->heads_per_kv; i++) {
         const size_t r = r0 + i / a->heads_per_kv, h = i % a->heads_per_kv;
         const float *d_out = a->d_out + r * a->d_out_stride + h * hd;
         const char *out = a->out + r * a->q_stride + h * hd * elem;
         memcpy(w->q + i * stride, a->q + r * a->q_stride + h * hd * elem, hd * elem);
-        to_operand(kern, format, w->d_o + i * stride, d_out, hd);
+        gw_store_x(a->arith, w->d_o + i * stride, 0, d_out, hd);
         w->max[i] = a->stats[r * a->stats_stride + h].max;
         w->sum[i] = a->stats[r * a->stats_stride + h].sum;
         float sum = 0;
@@ -120,7 +111,7 @@ static void finish_rows(const struct gw_attn_back *a, const struct work *w, size
         const size_t seen = a->position + r0 + i / a->heads_per_kv + 1;
         w->visible[i] = (uint8_t)(seen > begin ? GW_MIN(seen - begin, n) : 0);
     }
-    a->kern->softmax_back(
+    a->arith->kern->softmax_back(
         &(struct gwen_softmax_back){.m = m,
                                     .n = n,
                                     .p = w->p,
@@ -136,35 +127,44 @@ static void finish_rows(const struct gw_attn_back *a, const struct work *w, size
                                     .delta = w->delta});
 }
 
-/* A product of m rows of k elements with n panels, whose result has rows c_stride floats apart. */
-static void product(const struct gwen_kernels *kern, enum gw_panel_format format, size_t m,
-                    size_t n, size_t k, const char *x, size_t x_stride, const void *w,
-                    size_t panel_stride, float *c, size_t c_stride, bool accumulate) {
-    gw_small_gemm(kern, format,
-                  &(struct gwen_tile){.m = m,
-                                      .nv = n,
-                                      .k = k,
-                                      .x = x,
-                                      .x_stride = x_stride,
-                                      .w = w,
-                                      .panel_stride = panel_stride,
-                                      .c = c,
-                                      .c_stride = c_stride,
-                                      .accumulate = accumulate});
+/* What a product is of, and where its sums go. */
+struct operand {
+    const char *at;
+    size_t stride; /* bytes between rows or panels */
+};
+struct sums {
+    float *at;
+    size_t stride; /* floats between rows */
+    bool add;
+};
+
+/* A product of m rows of k elements with n panels. */
+static void product(const struct gw_arith *arith, size_t m, size_t n, size_t k, struct operand rows,
+                    struct operand panels, struct sums to) {
+    gw_small_gemm(arith, &(struct gwen_tile){.m = m,
+                                             .nv = n,
+                                             .k = k,
+                                             .x = rows.at,
+                                             .x_stride = rows.stride,
+                                             .w = panels.at,
+                                             .panel_stride = panels.stride,
+                                             .c = to.at,
+                                             .c_stride = to.stride,
+                                             .accumulate = to.add});
 }
 
 /* Block j of the sequence for rows r0..r0+n of the call. */
 static void block_backward(const struct gw_attn_back *a, const struct work *w,
                            const struct gw_token_pack *over_m, size_t j, size_t r0, size_t n) {
     const struct gw_kv_layout *l = a->layout;
-    const struct gwen_kernels *kern = a->kern;
-    const enum gw_panel_format format = l->format, token = over_m->format;
+    const struct gwen_kernels *kern = a->arith->kern;
+    const enum gw_panel_format format = l->format, token = over_m->arith->format;
     const size_t hd = l->head_dim, hd_panels = gw_attn_back_stride(hd) / GWEN_PANEL;
     const size_t hpk = a->heads_per_kv, m = n * hpk, begin = j * GW_KV_BLOCK;
     const size_t end = a->position + r0 + n; /* the last row sees the positions before it */
     const size_t slots = gw_round_up(GW_MIN(end - begin, (size_t)GW_KV_BLOCK), GWEN_PANEL);
     const size_t q_stride = row_bytes(format, hd), s_panels = slots / GWEN_PANEL;
-    const size_t op_stride = GW_KV_BLOCK * gw_packed_x_elem(format);
+    const size_t op_stride = GW_KV_BLOCK * gw_x_elem(format);
     const size_t k_t_stride = gw_panel_bytes(format, GW_KV_BLOCK);
     const size_t v_t_stride = gw_panel_bytes(format, gw_round_up(hd, GWEN_PANEL));
     const size_t over_stride = gw_panel_bytes(token, over_m->n_padded);
@@ -175,19 +175,21 @@ static void block_backward(const struct gw_attn_back *a, const struct work *w,
     gw_transpose_panels(kern, &k, 0, hd_panels, w->k_t, k_t_stride);
     gw_transpose_panels(kern, &v, 0, s_panels, w->v_t, v_t_stride);
 
-    product(kern, format, m, s_panels, hd, w->q, q_stride, k.data, k.panel_stride, w->p,
-            GW_KV_BLOCK, false);
-    product(kern, format, m, s_panels, hd, w->d_o, q_stride, w->v_t, v_t_stride, w->ds, GW_KV_BLOCK,
-            false);
+    product(a->arith, m, s_panels, hd, (struct operand){w->q, q_stride},
+            (struct operand){k.data, k.panel_stride}, (struct sums){w->p, GW_KV_BLOCK, false});
+    product(a->arith, m, s_panels, hd, (struct operand){w->d_o, q_stride},
+            (struct operand){w->v_t, v_t_stride}, (struct sums){w->ds, GW_KV_BLOCK, false});
     finish_rows(a, w, m, slots, begin, r0);
-    product(kern, format, m, hd_panels, slots, w->ds_op, op_stride, w->k_t, k_t_stride, w->dq,
-            kv_stride, j > 0);
+    product(a->arith, m, hd_panels, slots, (struct operand){w->ds_op, op_stride},
+            (struct operand){w->k_t, k_t_stride}, (struct sums){w->dq, kv_stride, j > 0});
     gw_transpose_tokens(over_m, w->p_op, op_stride, 0, slots, w->p_t, t, 0, 1);
     gw_transpose_tokens(over_m, w->ds_op, op_stride, 0, slots, w->ds_t, t, 0, 1);
-    product(kern, token, slots, hd_panels, over_m->n_padded, w->p_t, t, w->d_o_panels, over_stride,
-            a->dv + j * GW_KV_BLOCK * kv_stride, kv_stride, true);
-    product(kern, token, slots, hd_panels, over_m->n_padded, w->ds_t, t, w->q_panels, over_stride,
-            a->dk + j * GW_KV_BLOCK * kv_stride, kv_stride, true);
+    product(over_m->arith, slots, hd_panels, over_m->n_padded, (struct operand){w->p_t, t},
+            (struct operand){w->d_o_panels, over_stride},
+            (struct sums){a->dv + j * GW_KV_BLOCK * kv_stride, kv_stride, true});
+    product(over_m->arith, slots, hd_panels, over_m->n_padded, (struct operand){w->ds_t, t},
+            (struct operand){w->q_panels, over_stride},
+            (struct sums){a->dk + j * GW_KV_BLOCK * kv_stride, kv_stride, true});
 }
 
 static void write_dq(const struct gw_attn_back *a, const struct work *w, size_t r0, size_t n) {
@@ -198,15 +200,16 @@ static void write_dq(const struct gw_attn_back *a, const struct work *w, size_t 
 }
 
 void gw_attention_backward(const struct gw_attn_back *a) {
-    const enum gw_panel_format format = a->layout->format, token = gw_token_format(format);
+    const struct gw_arith token = gw_token_arith(a->arith);
+    const enum gw_panel_format format = a->layout->format;
     const size_t hd = a->layout->head_dim, stride = row_bytes(format, hd);
     struct work w;
     carve(&w, a->scratch, format, hd, a->heads_per_kv);
     for (size_t r0 = 0, n; r0 < a->n_rows; r0 += n) {
         n = GW_MIN(a->n_rows - r0, (size_t)GW_ATTN_MAX_ROWS);
         const struct gw_span all = {0, n * a->heads_per_kv};
-        const struct gw_token_pack over_m = {a->kern, token, &all, 1,
-                                             gw_padded_tokens(token, &all, 1)};
+        const struct gw_token_pack over_m = {&token, &all, 1,
+                                             gw_padded_tokens(token.format, &all, 1)};
         gather(a, &w, r0, n);
         gw_pack_tokens(&over_m, w.q, stride, 0, hd, w.q_panels, 0, 1);
         gw_pack_tokens(&over_m, w.d_o, stride, 0, hd, w.d_o_panels, 0, 1);

@@ -14,9 +14,9 @@
 
 /* Consecutive rows of one sequence and the heads of one kv head. */
 struct gw_attn_back {
-    const struct gwen_kernels *kern;
-    const struct gw_kv_layout *layout;
-    char *base; /* block b begins at base + b * block_bytes */
+    const struct gw_arith *arith;
+    const struct gw_kv_layout *layout; /* in its format */
+    char *base;                        /* block b begins at base + b * block_bytes */
     size_t layer, kv_head, heads_per_kv;
     float scale;
     const uint32_t *blocks; /* of the sequence */

@@ -54,14 +54,8 @@ bool gw_linear_tuning_valid(const struct gw_linear_tuning *t) {
 }
 
 /* --- layout --------------------------------------------------------------------------------- */
-static size_t elem_bytes(enum gw_panel_format format) { return format == GW_PANEL_F32 ? 4 : 2; }
-
-static size_t padded_k(enum gw_panel_format format, size_t k) {
-    return format == GW_PANEL_BF16X2 ? gw_round_up(k, 2) : k;
-}
-
 size_t gw_panel_bytes(enum gw_panel_format format, size_t k) {
-    return gw_round_up(padded_k(format, k) * GWEN_PANEL * elem_bytes(format), LINE);
+    return gw_round_up(gw_padded_k(format, k) * GWEN_PANEL * gw_panel_elem(format), LINE);
 }
 
 size_t gw_packed_bytes(enum gw_panel_format format, size_t n, size_t k) {
@@ -79,10 +73,8 @@ void gw_packed_init(struct gw_packed *p, enum gw_panel_format format, size_t n, 
                             .tuning = &gw_linear_default};
 }
 
-size_t gw_packed_x_elem(enum gw_panel_format format) { return format == GW_PANEL_BF16X2 ? 2 : 4; }
-
 size_t gw_packed_x_stride(enum gw_panel_format format, size_t k) {
-    size_t bytes = gw_round_up(padded_k(format, k) * gw_packed_x_elem(format), LINE);
+    size_t bytes = gw_round_up(gw_padded_k(format, k) * gw_x_elem(format), LINE);
     /* Rows a power of two apart would fall into the same sets of the L1 cache. */
     return bytes % 1024 == 0 ? bytes + LINE : bytes;
 }
@@ -96,7 +88,7 @@ void gw_packed_set_panel(const struct gwen_kernels *kern, struct gw_packed *p, s
         uint32_t u32[GWEN_PANEL * PACK_K];
         uint16_t u16[GWEN_PANEL * PACK_K];
     } piece;
-    const size_t elem = elem_bytes(p->format);
+    const size_t elem = gw_panel_elem(p->format);
     char *dst = (char *)p->data + panel * p->panel_stride, *end = dst + p->panel_stride;
     for (size_t k0 = 0; k0 < p->k; k0 += PACK_K) {
         const size_t k = GW_MIN((size_t)PACK_K, p->k - k0);
@@ -116,7 +108,7 @@ void gw_packed_set_panel(const struct gwen_kernels *kern, struct gw_packed *p, s
             break;
         default: kern->pack_16((uint16_t *)(void *)dst, piece.u16, PACK_K, GWEN_PANEL, k); break;
         }
-        dst += padded_k(p->format, k) * GWEN_PANEL * elem;
+        dst += gw_padded_k(p->format, k) * GWEN_PANEL * elem;
     }
     memset(dst, 0, (size_t)(end - dst));
 }
@@ -155,7 +147,7 @@ void gw_packed_get_panel(const struct gwen_kernels *kern, const struct gw_packed
         /* A pair is 32 bits, and the panel a matrix of them. */
         kern->transpose_32((uint32_t *)(void *)out, stride / 2,
                            (const uint32_t *)(const void *)data, GWEN_PANEL,
-                           padded_k(p->format, p->k) / 2, GWEN_PANEL);
+                           gw_padded_k(p->format, p->k) / 2, GWEN_PANEL);
         return;
     }
     for (size_t j = 0; j < GWEN_PANEL; j++)
@@ -174,9 +166,9 @@ struct micro {
     struct gw_linear_cut cut; /* for the rows at hand */
 };
 
-static struct micro micro_of(const struct gwen_kernels *kern, enum gw_panel_format format,
-                             struct gw_linear_cut cut) {
-    switch (format) {
+static struct micro micro_of(const struct gw_arith *arith, struct gw_linear_cut cut) {
+    const struct gwen_kernels *kern = arith->kern;
+    switch (arith->format) {
     case GW_PANEL_F32: return (struct micro){kern->gemm_f32, kern->tile_f32, 4, 4, 64, cut};
     case GW_PANEL_F16: return (struct micro){kern->gemm_f16, kern->tile_f16, 4, 2, 32, cut};
     case GW_PANEL_BF16: return (struct micro){kern->gemm_bf16, kern->tile_bf16, 4, 2, 32, cut};
@@ -302,7 +294,7 @@ static void run_group(const struct micro *micro, const struct gw_packed *w, size
         const char *following = chunk + 1 < n_chunks ? panels : next;
         const struct gwen_tile block = {
             .m = m1 - m0,
-            .k = padded_k(w->format, w->k),
+            .k = gw_padded_k(w->format, w->k),
             .nv = GW_MIN((size_t)GW_GROUP_PANELS, w->n_panels - g * GW_GROUP_PANELS),
             .x = (const char *)x + m0 * x_stride,
             .x_stride = x_stride,
@@ -332,10 +324,10 @@ static void read_ahead(const struct gw_packed *then, const struct gw_pool *pool,
             __builtin_prefetch(panels + p * then->panel_stride + at, 0, 2);
 }
 
-void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_t m, const void *x,
+void gw_linear(const struct gw_arith *arith, const struct gw_packed *w, size_t m, const void *x,
                size_t x_stride, gw_linear_done *done, void *ctx, void *scratch,
                struct gw_pool *pool, int thread) {
-    const struct micro micro = micro_of(kern, w->format, w->tuning->ranges[gw_linear_range(m)]);
+    const struct micro micro = micro_of(arith, w->tuning->ranges[gw_linear_range(m)]);
     const size_t n_groups = (w->n_panels + GW_GROUP_PANELS - 1) / GW_GROUP_PANELS;
     size_t begin, end; /* this thread's share, which it goes through in order */
     gw_pool_share(pool, thread, n_groups, &begin, &end);
@@ -348,21 +340,19 @@ void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_
     }
 }
 
-static void small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
-                       const struct gwen_tile *all, struct gw_linear_cut cut) {
+static void small_gemm(const struct gw_arith *arith, const struct gwen_tile *all,
+                       struct gw_linear_cut cut) {
     if (all->m == 0 || all->nv == 0) return;
-    const struct micro micro = micro_of(kern, format, cut);
+    const struct micro micro = micro_of(arith, cut);
     struct gwen_tile padded = *all;
-    padded.k = padded_k(format, all->k);
+    padded.k = gw_padded_k(arith->format, all->k);
     run_block(&micro, &padded);
 }
 
-void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
-                   const struct gwen_tile *all) {
-    small_gemm(kern, format, all, (struct gw_linear_cut){0});
+void gw_small_gemm(const struct gw_arith *arith, const struct gwen_tile *all) {
+    small_gemm(arith, all, (struct gw_linear_cut){0});
 }
 
-void gw_small_gemm_in_order(const struct gwen_kernels *kern, enum gw_panel_format format,
-                            const struct gwen_tile *all) {
-    small_gemm(kern, format, all, (struct gw_linear_cut){.panels = 1});
+void gw_small_gemm_in_order(const struct gw_arith *arith, const struct gwen_tile *all) {
+    small_gemm(arith, all, (struct gw_linear_cut){.panels = 1});
 }

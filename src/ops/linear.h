@@ -9,9 +9,7 @@
 #define GW_LINEAR_H
 
 #include "base/pool.h"
-#include "gwen_simd.h"
-
-enum gw_panel_format { GW_PANEL_F32, GW_PANEL_F16, GW_PANEL_BF16, GW_PANEL_BF16X2 };
+#include "ops/arith.h"
 
 enum {
     GW_GROUP_PANELS = 4,                         /* panels that one thread works on at a time */
@@ -78,10 +76,8 @@ void gw_packed_get_16(const struct gw_packed *p, size_t row, size_t first, size_
 void gw_packed_get_panel(const struct gwen_kernels *kern, const struct gw_packed *p, size_t panel,
                          uint16_t *out, size_t stride);
 
-/* Bytes of one activation (4 or 2), and a good distance between rows of k of them: a multiple of
- * 64 bytes, no power of two.  BF16X2 with odd k reads one element more, which must be finite (its
- * weight is 0). */
-size_t gw_packed_x_elem(enum gw_panel_format format);
+/* A good distance in bytes between rows of k activations: a multiple of 64, no power of two. BF16X2
+ * with odd k reads one element more, which must be finite (its weight is 0). */
 size_t gw_packed_x_stride(enum gw_panel_format format, size_t k);
 
 /* Called with a finished piece of Y: rows m0..m0+m, columns n0..n0+n (n <= 64, past the logical
@@ -92,18 +88,16 @@ typedef void gw_linear_done(void *ctx, int thread, size_t m0, size_t m, size_t n
 /* Y = X W^T for m rows of X, x_stride bytes apart, K-blocked: an operation of the pool's current
  * run, whose units are groups of columns (gw_pool_next); when it returns, all of Y is done.  Each
  * element is one fma chain over K, whatever m, the tiles or the threads. `scratch` is this thread's
- * own, gw_linear_scratch_bytes() long, 64-byte aligned. */
-void gw_linear(const struct gwen_kernels *kern, const struct gw_packed *w, size_t m, const void *x,
+ * own, gw_linear_scratch_bytes() long, 64-byte aligned.  *w is in the arithmetic's format. */
+void gw_linear(const struct gw_arith *arith, const struct gw_packed *w, size_t m, const void *x,
                size_t x_stride, gw_linear_done *done, void *ctx, void *scratch,
                struct gw_pool *pool, int thread);
 size_t gw_linear_scratch_bytes(void);
 
 /* The micro-kernels over one small product without threads or blocking (attention's QK and PV):
  * all->c[m][nv*16] (+)= x[m][k] w, of any m, nv and k; all->prefetch is spread evenly over it. */
-void gw_small_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
-                   const struct gwen_tile *all);
+void gw_small_gemm(const struct gw_arith *arith, const struct gwen_tile *all);
 /* The same panel after panel: reads memory from front to back, but computes more slowly. */
-void gw_small_gemm_in_order(const struct gwen_kernels *kern, enum gw_panel_format format,
-                            const struct gwen_tile *all);
+void gw_small_gemm_in_order(const struct gw_arith *arith, const struct gwen_tile *all);
 
 #endif

@@ -13,12 +13,6 @@ enum {
     STEP_ROWS = 12       /* rows after which more is asked for: a whole number of tiles */
 };
 
-enum gw_panel_format gw_token_format(enum gw_panel_format format) {
-    return format == GW_PANEL_BF16X2 ? GW_PANEL_BF16X2 : GW_PANEL_F32;
-}
-
-static size_t weight_bytes(enum gw_panel_format format) { return format == GW_PANEL_F32 ? 4 : 2; }
-
 /* Pieces of memory, `stride` apart, whose lines are asked for little by little. */
 struct prefetch {
     const char *at;
@@ -42,8 +36,8 @@ static size_t lines_of(const struct prefetch *a) {
 
 /* A product by a few rows at a time, between which `lines` of *ahead are asked for, all in equal
  * shares; all->prefetch is spread likewise. */
-static void paced_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
-                       const struct gwen_tile *all, struct prefetch *ahead, size_t lines) {
+static void paced_gemm(const struct gw_arith *arith, const struct gwen_tile *all,
+                       struct prefetch *ahead, size_t lines) {
     const size_t n = (all->m + STEP_ROWS - 1) / STEP_ROWS;
     for (size_t i = 0; i < n; i++) {
         const size_t row = all->m * i / n, line = all->prefetch_lines * i / n;
@@ -54,7 +48,7 @@ static void paced_gemm(const struct gwen_kernels *kern, enum gw_panel_format for
         part.prefetch_lines = all->prefetch_lines * (i + 1) / n - line;
         if (all->prefetch != NULL) part.prefetch = (const char *)all->prefetch + line * LINE;
         ask(ahead, lines * (i + 1) / n - lines * i / n);
-        gw_small_gemm(kern, format, &part);
+        gw_small_gemm(arith, &part);
     }
 }
 
@@ -104,7 +98,7 @@ static void transpose_pairs(const struct gwen_kernels *kern, const struct gw_pac
 
 void gw_transpose_panels(const struct gwen_kernels *kern, const struct gw_packed *w, size_t k0,
                          size_t n_panels, void *dst, size_t dst_stride) {
-    const size_t rows_bytes = (size_t)GWEN_PANEL * GWEN_PANEL * weight_bytes(w->format);
+    const size_t rows_bytes = (size_t)GWEN_PANEL * GWEN_PANEL * gw_panel_elem(w->format);
     for (size_t p = 0; p < w->n_panels; p++) {
         const char *panel = (const char *)w->data + p * w->panel_stride;
         char *to = (char *)dst + p * rows_bytes;
@@ -123,7 +117,7 @@ void gw_transpose_panels(const struct gwen_kernels *kern, const struct gw_packed
 
 /* Rows of W in a block of the reduction. */
 static size_t dx_block(enum gw_panel_format format) {
-    return BLOCK_BYTES / (GWEN_PANEL * weight_bytes(format));
+    return BLOCK_BYTES / (GWEN_PANEL * gw_panel_elem(format));
 }
 
 static size_t dx_results_bytes(void) { return (size_t)DX_ROWS * GW_GROUP_COLS * sizeof(float); }
@@ -143,7 +137,7 @@ static struct gw_packed rows_of(const struct gw_packed *w, size_t n0, size_t ste
 
 /* What is transposed of these rows for a group of columns. */
 static struct prefetch dx_ahead(const struct gw_packed *rows, size_t k0, size_t cols) {
-    const size_t col_bytes = GWEN_PANEL * weight_bytes(rows->format);
+    const size_t col_bytes = GWEN_PANEL * gw_panel_elem(rows->format);
     return (struct prefetch){.at = (const char *)rows->data + k0 * col_bytes,
                              .piece_bytes = cols * col_bytes,
                              .stride = rows->panel_stride,
@@ -165,18 +159,18 @@ static void dx_piece(const struct gw_linear_dx *a, size_t m0, size_t m1, size_t 
                                       .nv = n_panels,
                                       .k = rows.n,
                                       .x = (const char *)a->dy + m0 * a->dy_stride +
-                                           n0 * gw_packed_x_elem(w->format),
+                                           n0 * gw_x_elem(w->format),
                                       .x_stride = a->dy_stride,
                                       .w = panels,
                                       .panel_stride = BLOCK_BYTES,
                                       .c = c,
                                       .c_stride = GW_GROUP_COLS,
                                       .accumulate = a->start != NULL || n0 > 0};
-        gw_transpose_panels(a->kern, &rows, k0, n_panels, panels, BLOCK_BYTES);
+        gw_transpose_panels(a->arith->kern, &rows, k0, n_panels, panels, BLOCK_BYTES);
         /* The next block, or else the first one of the columns that follow. */
         const struct gw_packed next = rows_of(w, n0 + step < w->n ? n0 + step : 0, step);
         struct prefetch ahead = dx_ahead(&next, n0 + step < w->n ? k0 : k0 + cols, cols);
-        paced_gemm(a->kern, w->format, &all, &ahead, lines_of(&ahead));
+        paced_gemm(a->arith, &all, &ahead, lines_of(&ahead));
     }
 }
 
@@ -196,13 +190,9 @@ void gw_linear_dx(const struct gw_linear_dx *a, gw_linear_done *done, void *ctx,
 
 /* --- dW ------------------------------------------------------------------------------------- */
 
-static size_t padded(enum gw_panel_format format, size_t n) {
-    return format == GW_PANEL_BF16X2 ? gw_round_up(n, 2) : n;
-}
-
 size_t gw_padded_tokens(enum gw_panel_format format, const struct gw_span *spans, size_t n_spans) {
     size_t n = 0;
-    for (size_t i = 0; i < n_spans; i++) n += padded(format, spans[i].end - spans[i].begin);
+    for (size_t i = 0; i < n_spans; i++) n += gw_padded_k(format, spans[i].end - spans[i].begin);
     return n;
 }
 
@@ -215,18 +205,19 @@ static void zip_rows(const struct gw_token_pack *p, const char *x, size_t x_stri
     const uint16_t *a = (const uint16_t *)(const void *)(x + r * x_stride) + c0;
     const uint16_t *b = zeros;
     if (r + 1 < span.end) b = (const uint16_t *)(const void *)(x + (r + 1) * x_stride) + c0;
-    p->kern->zip_16(to, a, b, n);
+    p->arith->kern->zip_16(to, a, b, n);
 }
 
 /* Up to 4 panels side by side, columns c0..c0+n of x: a row's piece of them is whole lines. */
 static void pack_group(const struct gw_token_pack *p, const char *x, size_t x_stride, size_t c0,
                        size_t n, char *panels, size_t stride) {
-    const size_t line = GWEN_PANEL * sizeof(uint32_t), step = p->format == GW_PANEL_BF16X2 ? 2 : 1;
+    const size_t line = GWEN_PANEL * sizeof(uint32_t),
+                 step = p->arith->format == GW_PANEL_BF16X2 ? 2 : 1;
     uint32_t row[GW_GROUP_COLS] = {0};
     size_t at = 0;
     for (size_t s = 0; s < p->n_spans; s++)
         for (size_t r = p->spans[s].begin; r < p->spans[s].end; r += step, at += line) {
-            if (p->format == GW_PANEL_BF16X2)
+            if (p->arith->format == GW_PANEL_BF16X2)
                 zip_rows(p, x, x_stride, p->spans[s], r, c0, n, row);
             else
                 memcpy(row, (const float *)(const void *)(x + r * x_stride) + c0,
@@ -238,7 +229,7 @@ static void pack_group(const struct gw_token_pack *p, const char *x, size_t x_st
 
 void gw_pack_tokens(const struct gw_token_pack *p, const char *x, size_t x_stride, size_t c0,
                     size_t n_cols, char *panels, int thread, int n_threads) {
-    const size_t stride = gw_panel_bytes(p->format, p->n_padded);
+    const size_t stride = gw_panel_bytes(p->arith->format, p->n_padded);
     size_t begin, end;
     gw_share((n_cols + GW_GROUP_COLS - 1) / GW_GROUP_COLS, thread, n_threads, &begin, &end);
     for (size_t i = begin; i < end; i++)
@@ -257,14 +248,14 @@ static void transpose_span(const struct gw_token_pack *p, const char *x, size_t 
         size_t pairs = 0;
         for (; pairs < PIECE_PAIRS && r + 2 * pairs < span.end; pairs++)
             zip_rows(p, x, x_stride, span, r + 2 * pairs, c0, n, piece[pairs]);
-        p->kern->transpose_32((uint32_t *)(void *)out, out_stride / sizeof(uint32_t), piece[0],
-                              GW_GROUP_COLS, pairs, n);
+        p->arith->kern->transpose_32((uint32_t *)(void *)out, out_stride / sizeof(uint32_t),
+                                     piece[0], GW_GROUP_COLS, pairs, n);
     }
 }
 
 void gw_transpose_tokens(const struct gw_token_pack *p, const char *x, size_t x_stride, size_t c0,
                          size_t n_cols, char *out, size_t out_stride, int thread, int n_threads) {
-    const size_t elem = gw_packed_x_elem(p->format);
+    const size_t elem = gw_x_elem(p->arith->format);
     size_t begin, end;
     gw_share((n_cols + GWEN_PANEL - 1) / GWEN_PANEL, thread, n_threads, &begin, &end);
     begin = GW_MIN(begin * GWEN_PANEL, n_cols);
@@ -274,14 +265,14 @@ void gw_transpose_tokens(const struct gw_token_pack *p, const char *x, size_t x_
         n = GW_MIN((size_t)GW_GROUP_COLS, end - c);
         for (size_t s = 0; s < p->n_spans; s++) {
             const struct gw_span span = p->spans[s];
-            if (p->format == GW_PANEL_BF16X2)
+            if (p->arith->format == GW_PANEL_BF16X2)
                 transpose_span(p, x, x_stride, span, c0 + c, n, to, out_stride);
             else
-                p->kern->transpose_32((uint32_t *)(void *)to, out_stride / sizeof(uint32_t),
-                                      (const uint32_t *)(const void *)(x + span.begin * x_stride) +
-                                          c0 + c,
-                                      x_stride / sizeof(uint32_t), span.end - span.begin, n);
-            to += padded(p->format, span.end - span.begin) * elem;
+                p->arith->kern->transpose_32(
+                    (uint32_t *)(void *)to, out_stride / sizeof(uint32_t),
+                    (const uint32_t *)(const void *)(x + span.begin * x_stride) + c0 + c,
+                    x_stride / sizeof(uint32_t), span.end - span.begin, n);
+            to += gw_padded_k(p->arith->format, span.end - span.begin) * elem;
         }
     }
 }
@@ -292,8 +283,9 @@ static void dw_piece(const struct gw_linear_dw *a, size_t n0, size_t n1, size_t 
                      float *scratch) {
     const size_t k0 = group * GW_GROUP_COLS, cols = GW_MIN((size_t)GW_GROUP_COLS, a->k - k0);
     const size_t n_panels = (cols + GWEN_PANEL - 1) / GWEN_PANEL;
-    const size_t stride = gw_panel_bytes(a->format, a->n_padded), m = n1 - n0;
-    const size_t row_bytes = GWEN_PANEL * weight_bytes(a->format), step = BLOCK_BYTES / row_bytes;
+    const size_t stride = gw_panel_bytes(a->arith->format, a->n_padded), m = n1 - n0;
+    const size_t row_bytes = GWEN_PANEL * gw_panel_elem(a->arith->format),
+                 step = BLOCK_BYTES / row_bytes;
     const bool whole = cols % GWEN_PANEL == 0;
     const char *panels = a->x_panels + group * GW_GROUP_PANELS * stride;
     float *dw = a->dw + n0 * a->dw_stride + k0, *c = whole ? dw : scratch;
@@ -308,12 +300,12 @@ static void dw_piece(const struct gw_linear_dw *a, size_t n0, size_t n1, size_t 
                                  .stride = c_stride * sizeof *c,
                                  .n_pieces = t0 == 0 ? m : 0};
         ask(&ahead, STEP_ROWS * GW_GROUP_COLS * sizeof *c / LINE);
-        paced_gemm(a->kern, a->format,
+        paced_gemm(a->arith,
                    &(struct gwen_tile){
                        .m = m,
                        .nv = n_panels,
                        .k = k,
-                       .x = a->dy_t + n0 * a->dy_t_stride + t0 * gw_packed_x_elem(a->format),
+                       .x = a->dy_t + n0 * a->dy_t_stride + t0 * gw_x_elem(a->arith->format),
                        .x_stride = a->dy_t_stride,
                        .w = panels + t0 * row_bytes,
                        .panel_stride = stride,

@@ -18,13 +18,10 @@
 
 #include "ops/linear.h"
 
-/* The format of products in which both sides are activations of a model in `format`. */
-enum gw_panel_format gw_token_format(enum gw_panel_format format);
-
 /* --- dX ------------------------------------------------------------------------------------- */
 
 struct gw_linear_dx {
-    const struct gwen_kernels *kern;
+    const struct gw_arith *arith;
     const struct gw_packed *w;
     size_t m;
     const void *dy; /* [m][n] operand; with BF16X2 and n odd one element more, finite */
@@ -49,9 +46,8 @@ void gw_transpose_panels(const struct gwen_kernels *kern, const struct gw_packed
 
 /* Rows of activations as the reduction of a product. */
 struct gw_token_pack {
-    const struct gwen_kernels *kern;
-    enum gw_panel_format format; /* gw_token_format() */
-    const struct gw_span *spans; /* of rows, in the order they are added */
+    const struct gw_arith *arith; /* gw_token_arith() */
+    const struct gw_span *spans;  /* of rows, in the order they are added */
     size_t n_spans;
     size_t n_padded; /* gw_padded_tokens(): the length of the reduction */
 };
@@ -70,8 +66,7 @@ void gw_transpose_tokens(const struct gw_token_pack *p, const char *x, size_t x_
                          size_t n_cols, char *out, size_t out_stride, int thread, int n_threads);
 
 struct gw_linear_dw {
-    const struct gwen_kernels *kern;
-    enum gw_panel_format format;
+    const struct gw_arith *arith; /* gw_token_arith() */
     size_t n, k, n_padded;
     const char *dy_t; /* [n] rows of n_padded elements */
     size_t dy_t_stride;

@@ -83,9 +83,9 @@ static double flops_thread(void *ctx, size_t round, int thread, int n_threads) {
     return w->peak(w->n);
 }
 
-double gw_peak_flops(const struct gwen_kernels *kern, enum gw_panel_format format,
-                     struct gw_pool *pool, double seconds) {
-    struct flops_work w = {format == GW_PANEL_BF16X2 ? kern->peak_dot : kern->peak_f32, 1000};
+double gw_peak_flops(const struct gw_arith *arith, struct gw_pool *pool, double seconds) {
+    struct flops_work w = {
+        arith->format == GW_PANEL_BF16X2 ? arith->kern->peak_dot : arith->kern->peak_f32, 1000};
     if (w.peak == NULL) return 0;
     for (double took = 0; took < 2e-3; w.n *= 2) { /* as many rounds as take 2 to 4 ms */
         const uint64_t start = gw_now_ns();
@@ -98,11 +98,10 @@ double gw_peak_flops(const struct gwen_kernels *kern, enum gw_panel_format forma
 /* --- reading -------------------------------------------------------------------------------- */
 /* The buffer is read one slice after another: a slice is what a measurement takes. */
 struct read_work {
-    const struct gwen_kernels *kern;
+    const struct gw_arith *arith;
     struct gw_pool *pool;
     char *data;
     size_t group_bytes, slice_groups, n_slices;
-    enum gw_panel_format format;
     const float *x;
     char *scratch;  /* gw_linear_scratch_bytes() for each thread */
     uint64_t *sums; /* a line for each thread, so that the reading is not for nothing */
@@ -180,9 +179,9 @@ static double read_product(void *ctx, size_t round, int thread, int n_threads) {
     struct gw_packed packed;
     uint64_t *done = &w->sums[(size_t)thread * LINE / sizeof *done], before = *done;
     (void)n_threads;
-    gw_packed_init(&packed, w->format, w->slice_groups * GW_GROUP_COLS, K, slice(w, round));
-    gw_linear(w->kern, &packed, 1, w->x, gw_packed_x_stride(w->format, K), count_groups, w->sums,
-              w->scratch + (size_t)thread * gw_linear_scratch_bytes(), w->pool, thread);
+    gw_packed_init(&packed, w->arith->format, w->slice_groups * GW_GROUP_COLS, K, slice(w, round));
+    gw_linear(w->arith, &packed, 1, w->x, gw_packed_x_stride(w->arith->format, K), count_groups,
+              w->sums, w->scratch + (size_t)thread * gw_linear_scratch_bytes(), w->pool, thread);
     return (double)((*done - before) * w->group_bytes);
 }
 
@@ -194,8 +193,8 @@ static double touch(void *ctx, size_t round, int thread, int n_threads) {
     return 0;
 }
 
-static bool has_format(const struct gwen_kernels *kern, enum gw_panel_format format) {
-    return format != GW_PANEL_BF16X2 || kern->gemm_bf16dot != NULL;
+static bool has_format(const struct gw_arith *arith) {
+    return arith->format != GW_PANEL_BF16X2 || arith->kern->gemm_bf16dot != NULL;
 }
 
 /* Measures every pattern, in slices that take about 4 ms. */
@@ -215,7 +214,7 @@ static void read_patterns(struct read_work *w, struct gw_pool *pool, size_t n_gr
     const double slices = (double)out->bytes / (rough * 4e-3);
     cut(w, n_groups, slices < 1 ? 1 : (size_t)(slices < most ? slices : most));
     for (size_t i = 0; i < GW_ARRAY_LEN(patterns); i++) {
-        if (patterns[i].work == read_product && !has_format(w->kern, w->format)) continue;
+        if (patterns[i].work == read_product && !has_format(w->arith)) continue;
         const double each = seconds / (double)GW_ARRAY_LEN(patterns);
         const struct rates rate = measure(pool, patterns[i].work, w, each);
         if (rate.best <= out->bytes_s) continue;
@@ -225,14 +224,13 @@ static void read_patterns(struct read_work *w, struct gw_pool *pool, size_t n_gr
     }
 }
 
-enum gwen_status gw_peak_read(const struct gwen_kernels *kern, enum gw_panel_format format,
-                              struct gw_pool *pool, size_t max_bytes, double seconds,
-                              struct gw_read_peak *out, struct gwen_err *err) {
+enum gwen_status gw_peak_read(const struct gw_arith *arith, struct gw_pool *pool, size_t max_bytes,
+                              double seconds, struct gw_read_peak *out, struct gwen_err *err) {
     const size_t least = (size_t)16 << 20, most = (size_t)1 << 30;
-    const size_t group = GW_GROUP_PANELS * gw_panel_bytes(format, K);
+    const size_t group = GW_GROUP_PANELS * gw_panel_bytes(arith->format, K);
     const size_t n_threads = (size_t)gw_pool_threads(pool);
     const size_t scratch_bytes = n_threads * gw_linear_scratch_bytes();
-    const size_t extra = scratch_bytes + n_threads * LINE + gw_packed_x_stride(format, K);
+    const size_t extra = scratch_bytes + n_threads * LINE + gw_packed_x_stride(arith->format, K);
     if (max_bytes < least + extra)
         return gw_fail(err, GWEN_ERR_NOMEM,
                        "measuring the read bandwidth needs %zu MiB of memory, %zu MiB are left",
@@ -246,11 +244,10 @@ enum gwen_status gw_peak_read(const struct gwen_kernels *kern, enum gw_panel_for
         gw_mem_unmap(&buffer);
         return status;
     }
-    struct read_work w = {.kern = kern,
+    struct read_work w = {.arith = arith,
                           .pool = pool,
                           .data = buffer.data,
                           .group_bytes = group,
-                          .format = format,
                           .scratch = rest.data};
     w.sums = (uint64_t *)(void *)(w.scratch + scratch_bytes);
     w.x = (const float *)(const void *)((char *)w.sums + n_threads * LINE);

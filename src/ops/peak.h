@@ -8,11 +8,10 @@
 #include "base/pool.h"
 #include "ops/linear.h"
 
-/* Flops per second (2 per multiply-add) of the instructions that multiply panels of `format`, in
+/* Flops per second (2 per multiply-add) of the instructions that multiply panels of its format, in
  * registers alone, on all threads of the pool together; the best of several measurements that
  * take about `seconds` in all.  0 where the kernels do not have the format. */
-double gw_peak_flops(const struct gwen_kernels *kern, enum gw_panel_format format,
-                     struct gw_pool *pool, double seconds);
+double gw_peak_flops(const struct gw_arith *arith, struct gw_pool *pool, double seconds);
 
 struct gw_read_peak {
     double bytes_s;      /* all threads together, in the best few milliseconds */
@@ -23,11 +22,10 @@ struct gw_read_peak {
 };
 
 /* Bytes per second that all threads of the pool together read from memory: the best of several
- * patterns, the product of one row with panels of `format` (if the kernels have it) among them.
+ * patterns, the product of one row with panels of its format (if the kernels have it) among them.
  * Uses up to max_bytes of memory, at most 1 GiB; below 512 MiB caches begin to help, and below
  * 16 MiB it fails (GWEN_ERR_NOMEM).  Takes about `seconds`. */
-enum gwen_status gw_peak_read(const struct gwen_kernels *kern, enum gw_panel_format format,
-                              struct gw_pool *pool, size_t max_bytes, double seconds,
-                              struct gw_read_peak *out, struct gwen_err *err);
+enum gwen_status gw_peak_read(const struct gw_arith *arith, struct gw_pool *pool, size_t max_bytes,
+                              double seconds, struct gw_read_peak *out, struct gwen_err *err);
 
 #endif

@@ -115,12 +115,12 @@ void gwen_model_get_info(const struct gwen_model *m, struct gwen_model_info *inf
         .ffn_size = c->ffn,
         .max_context = c->max_position_embeddings,
         .n_params = gw_config_n_params(c),
-        .weight_bytes = gw_model_bytes(c, m->model->format),
+        .weight_bytes = gw_model_bytes(c, m->model->arith.format),
         .threads = gw_pool_threads(m->pool),
         .has_tokenizer = m->tokenizer != NULL,
         .dtype = from_dtype(m->model->dtype),
         .isa = gwen_isa_name(m->model->kern.isa),
-        .numeric_class = gw_numeric_class(m->model->format, &m->model->kern),
+        .numeric_class = gw_arith_class(&m->model->arith),
     };
     memcpy(info, &i, GW_MIN(info->struct_size, sizeof i));
 }
@@ -173,7 +173,7 @@ enum gwen_status gwen_decode(const struct gwen_model *m, const int32_t *ids, siz
 /* Refuses work that does not fit beside the weights: samples, or sequences to be scored. */
 static enum gwen_status check_memory(const struct gwen_model *m, size_t kv, size_t scratch,
                                      bool sampling, struct gwen_err *err) {
-    uint64_t weights = gw_model_bytes(&m->model->cfg, m->model->format), budget;
+    uint64_t weights = gw_model_bytes(&m->model->cfg, m->model->arith.format), budget;
     if (m->max_memory > 0) {
         budget = m->max_memory > weights ? m->max_memory - weights : 0;
     } else {
@@ -211,7 +211,8 @@ enum gwen_status gwen_score(struct gwen_model *m, struct gwen_sequence *sequence
                                .n_blocks = 2 * gw_kv_blocks_for(longest) + SCORE_ROWS / GW_KV_BLOCK,
                                .temperature = temperature,
                                .budget = watch_memory(m)};
-    gw_scorer_bytes(&m->model->cfg, m->model->format, &o, gw_pool_threads(m->pool), &kv, &scratch);
+    gw_scorer_bytes(&m->model->cfg, m->model->arith.format, &o, gw_pool_threads(m->pool), &kv,
+                    &scratch);
     enum gwen_status status = check_memory(m, kv, scratch, false, err);
     struct gw_scorer *scorer = NULL;
     if (status == GWEN_OK) status = gw_scorer_create(m->model, m->pool, &o, &scorer, err);
@@ -288,7 +289,8 @@ static enum gwen_status run_sampling(struct gwen_model *m, struct sampling *s,
                                .budget = watch_memory(m)};
     o.slots = GW_MIN(o.slots, s->n_prompts * s->o.group);
     o.n_blocks = gw_engine_good_blocks(o.slots, s->o.group, longest, s->o.max_tokens);
-    gw_engine_bytes(&m->model->cfg, m->model->format, &o, gw_pool_threads(m->pool), &kv, &scratch);
+    gw_engine_bytes(&m->model->cfg, m->model->arith.format, &o, gw_pool_threads(m->pool), &kv,
+                    &scratch);
     GW_TRY(check_memory(m, kv, scratch, true, err));
     struct gw_engine *engine;
     GW_TRY(gw_engine_create(m->model, m->pool, &o, &engine, err));

@@ -15,9 +15,8 @@
 /* What the steps of a layer share. */
 struct step {
     struct gw_trainer *t;
-    const struct gwen_kernels *kern;
+    const struct gw_arith *arith;
     const struct gw_config *c;
-    enum gw_panel_format format;
     size_t layer;
     enum gw_recompute again;
     const struct gw_layer *l;
@@ -42,23 +41,23 @@ static float *grad(const struct step *s, enum gw_tensor_kind kind) {
 
 /* Rows of floats as operands; ends with a barrier. */
 static void to_operands(const struct step *s, const float *x, size_t n, char *out) {
-    const size_t stride = gw_packed_x_stride(s->format, n);
+    const size_t stride = gw_packed_x_stride(s->arith->format, n);
     struct gw_span mine;
     my_rows(s, &mine);
     for (size_t r = mine.begin; r < mine.end; r++)
-        gw_store_operand(s->kern, s->format, out + r * stride, 0, x + r * n, n);
+        gw_store_x(s->arith, out + r * stride, 0, x + r * n, n);
     barrier(s);
 }
 
 /* ws->x = norm(h) for all rows, as the forward pass had it; ends with a barrier. */
 static void norm_again(const struct step *s, const float *h, const float *weight) {
-    const size_t hidden = s->c->hidden, stride = gw_packed_x_stride(s->format, hidden);
+    const size_t hidden = s->c->hidden, stride = gw_packed_x_stride(s->arith->format, hidden);
     float *row = gw_trainer_scratch(s->t, s->thread);
     struct gw_span mine;
     my_rows(s, &mine);
     for (size_t r = mine.begin; r < mine.end; r++) {
-        s->kern->rmsnorm(row, h + r * hidden, weight, hidden, (float)s->c->rms_eps);
-        gw_store_operand(s->kern, s->format, s->t->ws->x + r * stride, 0, row, hidden);
+        s->arith->kern->rmsnorm(row, h + r * hidden, weight, hidden, (float)s->c->rms_eps);
+        gw_store_x(s->arith, s->t->ws->x + r * stride, 0, row, hidden);
     }
     barrier(s);
 }
@@ -92,26 +91,25 @@ static const struct gw_lora_site *site_of(const struct step *s, enum gw_site sit
 }
 
 static size_t u_stride(const struct step *s) {
-    return gw_packed_x_stride(s->format, s->c->lora_width);
+    return gw_packed_x_stride(s->arith->format, s->c->lora_width);
 }
 
 /* U = scale x A^T again, for all rows. */
 static void u_again(const struct step *s, const struct gw_lora_site *site, const char *x,
                     size_t x_stride) {
     const size_t r0 = s->rows.begin, stride = u_stride(s);
-    struct gw_lora_u to = {s->kern, s->format, s->t->model->lora->scale, s->t->lora_u + r0 * stride,
-                           stride};
-    gw_linear(s->kern, &site->a, s->rows.end - r0, x + r0 * x_stride, x_stride, gw_lora_take_u, &to,
-              gw_trainer_scratch(s->t, s->thread), s->t->pool, s->thread);
+    struct gw_lora_u to = {s->arith, s->t->model->lora->scale, s->t->lora_u + r0 * stride, stride};
+    gw_linear(s->arith, &site->a, s->rows.end - r0, x + r0 * x_stride, x_stride, gw_lora_take_u,
+              &to, gw_trainer_scratch(s->t, s->thread), s->t->pool, s->thread);
 }
 
 /* y = x W^T + bias (and the adapter's part) again, for all rows. */
 static void product_again(const struct step *s, enum gw_site which, const struct gw_packed *w,
                           const float *bias, float *y, size_t y_stride) {
-    const size_t x_stride = gw_packed_x_stride(s->format, w->k), r0 = s->rows.begin;
+    const size_t x_stride = gw_packed_x_stride(s->arith->format, w->k), r0 = s->rows.begin;
     const struct gw_lora_site *site = site_of(s, which);
-    struct to_rows to = {s->kern, y + r0 * y_stride, y_stride, bias};
-    struct gw_lora_add add = {.kern = s->kern,
+    struct to_rows to = {s->arith->kern, y + r0 * y_stride, y_stride, bias};
+    struct gw_lora_add add = {.arith = s->arith,
                               .lora = s->t->model->lora,
                               .site = site,
                               .u = s->t->lora_u + r0 * u_stride(s),
@@ -119,7 +117,7 @@ static void product_again(const struct step *s, enum gw_site which, const struct
                               .then = done_rows,
                               .ctx = &to};
     if (site != NULL) u_again(s, site, s->t->ws->x, x_stride);
-    gw_linear(s->kern, w, s->rows.end - r0, s->t->ws->x + r0 * x_stride, x_stride,
+    gw_linear(s->arith, w, s->rows.end - r0, s->t->ws->x + r0 * x_stride, x_stride,
               site != NULL ? gw_lora_add : done_rows, site != NULL ? (void *)&add : (void *)&to,
               gw_trainer_scratch(s->t, s->thread), s->t->pool, s->thread);
 }
@@ -128,7 +126,7 @@ static void product_again(const struct step *s, enum gw_site which, const struct
 static void plain_dx(const struct step *s, const struct gw_packed *w, const char *dy,
                      size_t dy_stride, const float *start, gw_linear_done *done, void *ctx) {
     const size_t r0 = s->rows.begin;
-    const struct gw_linear_dx a = {.kern = s->kern,
+    const struct gw_linear_dx a = {.arith = s->arith,
                                    .w = w,
                                    .m = s->rows.end - r0,
                                    .dy = dy + r0 * dy_stride,
@@ -150,9 +148,8 @@ static void dx_product(const struct step *s, enum gw_site which, const struct gw
         return;
     }
     const size_t r0 = s->rows.begin, stride = u_stride(s);
-    struct gw_lora_u du = {s->kern, s->format, t->model->lora->scale, t->lora_du + r0 * stride,
-                           stride};
-    struct to_rows to = {s->kern, t->lora_dx + r0 * w->k, w->k, NULL};
+    struct gw_lora_u du = {s->arith, t->model->lora->scale, t->lora_du + r0 * stride, stride};
+    struct to_rows to = {s->arith->kern, t->lora_dx + r0 * w->k, w->k, NULL};
     plain_dx(s, &site->b, dy, dy_stride, NULL, gw_lora_take_u, &du);
     plain_dx(s, w, dy, dy_stride, NULL, done_rows, &to);
     plain_dx(s, &site->a, t->lora_du, stride, t->lora_dx, done, ctx);
@@ -160,17 +157,16 @@ static void dx_product(const struct step *s, enum gw_site which, const struct gw
 
 static void dx_rows(const struct step *s, enum gw_site which, const struct gw_packed *w,
                     const char *dy, size_t dy_stride, float *dx) {
-    struct to_rows to = {s->kern, dx + s->rows.begin * w->k, w->k, NULL};
+    struct to_rows to = {s->arith->kern, dx + s->rows.begin * w->k, w->k, NULL};
     dx_product(s, which, w, dy, dy_stride, done_rows, &to);
 }
 
 void gw_backward_dw(const struct gw_trainer *t, const struct gw_backward_dw *a, int thread,
                     int n_threads) {
-    const struct gwen_kernels *kern = &t->model->kern;
-    const enum gw_panel_format format = gw_token_format(t->model->format);
-    const struct gw_token_pack pack = {kern, format, a->spans, a->n_spans,
-                                       gw_padded_tokens(format, a->spans, a->n_spans)};
-    const size_t t_stride = gw_packed_x_stride(format, t->max_padded);
+    const struct gw_arith arith = gw_token_arith(&t->model->arith);
+    const struct gw_token_pack pack = {&arith, a->spans, a->n_spans,
+                                       gw_padded_tokens(arith.format, a->spans, a->n_spans)};
+    const size_t t_stride = gw_packed_x_stride(arith.format, t->max_padded);
     const size_t first = a->halves.begin, n_halves = a->halves.end - first;
     const size_t n = a->alternate ? n_halves * a->n : a->n;
     gw_pack_tokens(&pack, a->x, a->x_stride, 0, a->k, t->x_panels, thread, n_threads);
@@ -189,8 +185,7 @@ void gw_backward_dw(const struct gw_trainer *t, const struct gw_backward_dw *a, 
     }
     gw_pool_barrier(t->pool);
     gw_train_mark(t, GW_TRAIN_PACK, thread);
-    const struct gw_linear_dw dw = {.kern = kern,
-                                    .format = format,
+    const struct gw_linear_dw dw = {.arith = &arith,
                                     .n = n,
                                     .k = a->k,
                                     .n_padded = pack.n_padded,
@@ -215,13 +210,13 @@ static void add_bias_grad(const struct step *s, const char *dy, size_t dy_stride
             for (size_t at = begin, len; at < end; at += len) {
                 float values[GW_GROUP_COLS];
                 len = GW_MIN(end - at, (size_t)GW_GROUP_COLS);
-                if (s->format == GW_PANEL_BF16X2)
-                    s->kern->bf16_to_f32(
+                if (s->arith->format == GW_PANEL_BF16X2)
+                    s->arith->kern->bf16_to_f32(
                         values, (const struct gwen_bf16 *)(const void *)row + c0 + at, len);
                 else
                     memcpy(values, (const float *)(const void *)row + c0 + at,
                            len * sizeof *values);
-                s->kern->add(dbias + at, values, len);
+                s->arith->kern->add(dbias + at, values, len);
             }
         }
 }
@@ -250,7 +245,7 @@ static void lora_grad(const struct step *s, const struct gw_lora_site *site, con
         a.n = p->rows;
         a.alternate = up || p->module == GW_LORA_GATE;
         a.halves = (struct gw_span){up ? 1 : 0, up ? 2 : 1};
-        a.x = t->lora_u + p->col0 * gw_packed_x_elem(s->format);
+        a.x = t->lora_u + p->col0 * gw_x_elem(s->arith->format);
         a.x_stride = u_stride(s);
         a.k = t->model->lora->opts.r;
         a.dw = t->grads + p->b_offset;
@@ -332,8 +327,9 @@ static void norm_backward(const struct step *s, const float *h, const float *wei
     struct gw_span mine;
     my_rows(s, &mine);
     for (size_t r = mine.begin; r < mine.end; r++)
-        t->inv[r] = s->kern->rmsnorm_back(t->dh + r * hidden, t->dx + r * hidden, h + r * hidden,
-                                          weight, hidden, (float)s->c->rms_eps);
+        t->inv[r] =
+            s->arith->kern->rmsnorm_back(t->dh + r * hidden, t->dx + r * hidden, h + r * hidden,
+                                         weight, hidden, (float)s->c->rms_eps);
     barrier(s);
     if (t->model->lora != NULL) return;
     gw_backward_norm_weight(t, grad(s, kind), hidden, 1, t->dx, hidden, h, hidden, t->inv, 1,
@@ -356,28 +352,30 @@ static void done_gate_up(void *ctx, int thread, size_t m0, size_t m, size_t n0, 
     const struct step *s = d->s;
     const size_t cols = gw_gate_up_cols(s->c);
     (void)thread;
-    const bool bf16 = s->format == GW_PANEL_BF16X2;
-    s->kern->swiglu_back(d->out + (d->r0 + m0) * d->out_stride + 2 * n0 * (bf16 ? 2 : 4),
-                         d->out_stride, bf16, c, c_stride,
-                         s->v.gate_up + (d->r0 + m0) * cols + 2 * n0, cols, m, n);
+    const bool bf16 = s->arith->format == GW_PANEL_BF16X2;
+    s->arith->kern->swiglu_back(
+        d->out + (d->r0 + m0) * d->out_stride + 2 * n0 * gw_x_elem(s->arith->format), d->out_stride,
+        bf16, c, c_stride, s->v.gate_up + (d->r0 + m0) * cols + 2 * n0, cols, m, n);
 }
 
 /* ws->act = silu(gate) * up again; ends with a barrier. */
 static void act_again(const struct step *s) {
-    const size_t cols = gw_gate_up_cols(s->c), stride = gw_packed_x_stride(s->format, s->c->ffn);
+    const size_t cols = gw_gate_up_cols(s->c),
+                 stride = gw_packed_x_stride(s->arith->format, s->c->ffn);
     struct gw_span mine;
     my_rows(s, &mine);
-    s->kern->swiglu(s->t->ws->act + mine.begin * stride, stride, s->format == GW_PANEL_BF16X2,
-                    s->v.gate_up + mine.begin * cols, cols, mine.end - mine.begin, s->c->ffn);
+    s->arith->kern->swiglu(s->t->ws->act + mine.begin * stride, stride,
+                           s->arith->format == GW_PANEL_BF16X2, s->v.gate_up + mine.begin * cols,
+                           cols, mine.end - mine.begin, s->c->ffn);
     barrier(s);
 }
 
 static void mlp_backward(const struct step *s) {
     struct gw_trainer *t = s->t;
     const size_t hidden = s->c->hidden, ffn = s->c->ffn, cols = gw_gate_up_cols(s->c);
-    const size_t x_stride = gw_packed_x_stride(s->format, hidden);
-    const size_t act_stride = gw_packed_x_stride(s->format, ffn);
-    const size_t wide_stride = gw_packed_x_stride(s->format, cols);
+    const size_t x_stride = gw_packed_x_stride(s->arith->format, hidden);
+    const size_t act_stride = gw_packed_x_stride(s->arith->format, ffn);
+    const size_t wide_stride = gw_packed_x_stride(s->arith->format, cols);
     to_operands(s, t->dh, hidden, t->dy);
     norm_again(s, s->v.h_mid, s->l->mlp_norm);
     if (s->again == GW_RECOMPUTE_ATTN)
@@ -403,14 +401,14 @@ static void mlp_backward(const struct step *s) {
 static void queries_again(const struct step *s) {
     const struct gw_workspace *ws = s->t->ws;
     const size_t half = ws->rope.half, cols = gw_qkv_cols(s->c);
-    const size_t stride = gw_packed_x_stride(s->format, s->c->n_heads * s->c->head_dim);
+    const size_t stride = gw_packed_x_stride(s->arith->format, s->c->n_heads * s->c->head_dim);
     struct gw_span mine;
     my_rows(s, &mine);
     for (size_t r = mine.begin; r < mine.end; r++) {
         const size_t at = ws->batch.rows[r - s->rows.begin].position * half;
-        s->kern->norm_rope(ws->q + r * stride, s->format == GW_PANEL_BF16X2, s->v.qkv + r * cols,
-                           s->c->n_heads, half, s->l->q_norm, (float)s->c->rms_eps,
-                           ws->rope.cosines + at, ws->rope.sines + at);
+        s->arith->kern->norm_rope(ws->q + r * stride, s->arith->format == GW_PANEL_BF16X2,
+                                  s->v.qkv + r * cols, s->c->n_heads, half, s->l->q_norm,
+                                  (float)s->c->rms_eps, ws->rope.cosines + at, ws->rope.sines + at);
     }
     barrier(s);
 }
@@ -426,11 +424,11 @@ static void attend_back(const struct step *s, const struct gw_train_seg *seg, si
     const struct gw_trainer *t = s->t;
     const struct gw_config *c = s->c;
     const size_t hpk = c->n_heads / c->n_kv_heads, width = hpk * c->head_dim;
-    const size_t stride = gw_packed_x_stride(s->format, c->n_heads * c->head_dim);
+    const size_t stride = gw_packed_x_stride(s->arith->format, c->n_heads * c->head_dim);
     const size_t r0 = seg->rows.begin;
-    const size_t at = r0 * stride + kv_head * width * gw_packed_x_elem(s->format);
+    const size_t at = r0 * stride + kv_head * width * gw_x_elem(s->arith->format);
     gw_attention_backward(
-        &(struct gw_attn_back){.kern = s->kern,
+        &(struct gw_attn_back){.arith = s->arith,
                                .layout = gw_kv_layout(t->kv),
                                .base = gw_kv_base(t->kv),
                                .layer = s->layer,
@@ -528,17 +526,17 @@ static void row_back(const struct step *s, size_t r, char *out) {
     struct gw_trainer *t = s->t;
     const struct gw_config *c = s->c;
     const size_t hd = c->head_dim, q = c->n_heads * hd, n_qk = c->n_heads + c->n_kv_heads;
-    const size_t half = t->ws->rope.half, elem = gw_packed_x_elem(s->format);
+    const size_t half = t->ws->rope.half, elem = gw_x_elem(s->arith->format);
     const size_t at = t->ws->batch.rows[r - s->rows.begin].position * half;
     const float *raw = s->v.qkv + r * gw_qkv_cols(c), eps = (float)c->rms_eps;
     float *d = t->d_qkv + r * gw_qkv_cols(c), *inv = t->inv + r * n_qk;
-    const bool bf16 = s->format == GW_PANEL_BF16X2;
-    s->kern->norm_rope_back(out, bf16, d, raw, c->n_heads, half, s->l->q_norm, eps,
-                            t->ws->rope.cosines + at, t->ws->rope.sines + at, inv);
-    s->kern->norm_rope_back(out + q * elem, bf16, d + q, raw + q, c->n_kv_heads, half, s->l->k_norm,
-                            eps, t->ws->rope.cosines + at, t->ws->rope.sines + at,
-                            inv + c->n_heads);
-    gw_store_operand(s->kern, s->format, out, n_qk * hd, d + n_qk * hd, c->n_kv_heads * hd);
+    const bool bf16 = s->arith->format == GW_PANEL_BF16X2;
+    s->arith->kern->norm_rope_back(out, bf16, d, raw, c->n_heads, half, s->l->q_norm, eps,
+                                   t->ws->rope.cosines + at, t->ws->rope.sines + at, inv);
+    s->arith->kern->norm_rope_back(out + q * elem, bf16, d + q, raw + q, c->n_kv_heads, half,
+                                   s->l->k_norm, eps, t->ws->rope.cosines + at,
+                                   t->ws->rope.sines + at, inv + c->n_heads);
+    gw_store_x(s->arith, out, n_qk * hd, d + n_qk * hd, c->n_kv_heads * hd);
 }
 
 /* d_wide = gradient of the products q|k|v, from d_qkv; ends with a barrier. */
@@ -546,7 +544,7 @@ static void heads_back(const struct step *s) {
     struct gw_trainer *t = s->t;
     const struct gw_config *c = s->c;
     const size_t hd = c->head_dim, cols = gw_qkv_cols(c), n_qk = c->n_heads + c->n_kv_heads;
-    const size_t stride = gw_packed_x_stride(s->format, cols);
+    const size_t stride = gw_packed_x_stride(s->arith->format, cols);
     struct gw_span mine;
     my_rows(s, &mine);
     for (size_t r = mine.begin; r < mine.end; r++) row_back(s, r, t->d_wide + r * stride);
@@ -565,9 +563,9 @@ static void attention_backward(const struct step *s) {
     struct gw_trainer *t = s->t;
     const struct gw_config *c = s->c;
     const size_t hidden = c->hidden, width = c->n_heads * c->head_dim, cols = gw_qkv_cols(c);
-    const size_t x_stride = gw_packed_x_stride(s->format, hidden);
-    const size_t attn_stride = gw_packed_x_stride(s->format, width);
-    const size_t wide_stride = gw_packed_x_stride(s->format, cols);
+    const size_t x_stride = gw_packed_x_stride(s->arith->format, hidden);
+    const size_t attn_stride = gw_packed_x_stride(s->arith->format, width);
+    const size_t wide_stride = gw_packed_x_stride(s->arith->format, cols);
     to_operands(s, t->dh, hidden, t->dy);
     mark(s, GW_TRAIN_AGAIN);
     dx_rows(s, GW_SITE_O, &s->l->o, t->dy, x_stride, t->d_attn);
@@ -605,7 +603,8 @@ static void layer_again(struct step *s) {
     struct gw_saves from_first_row = s->v;
     from_first_row.h_in = NULL;
     from_first_row.qkv += r0 * gw_qkv_cols(s->c);
-    from_first_row.attn += r0 * gw_packed_x_stride(s->format, s->c->n_heads * s->c->head_dim);
+    from_first_row.attn +=
+        r0 * gw_packed_x_stride(s->arith->format, s->c->n_heads * s->c->head_dim);
     from_first_row.stats += r0 * s->c->n_heads;
     from_first_row.h_mid += r0 * hidden;
     from_first_row.gate_up += r0 * gw_gate_up_cols(s->c);
@@ -615,9 +614,8 @@ static void layer_again(struct step *s) {
 void gw_backward_layer(struct gw_trainer *t, size_t layer, int thread, int n_threads) {
     const struct gw_saves *kept = &t->saves[layer];
     struct step s = {.t = t,
-                     .kern = &t->model->kern,
+                     .arith = &t->model->arith,
                      .c = &t->model->cfg,
-                     .format = t->model->format,
                      .layer = layer,
                      .again = gw_recompute_of(&t->opts, layer),
                      .l = &t->model->layers[layer],

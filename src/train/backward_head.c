@@ -23,22 +23,22 @@ static void done_logits(void *ctx, int thread, size_t m0, size_t m, size_t n0, s
                         size_t c_stride) {
     const struct chunk *k = ctx;
     const struct gw_trainer *t = k->t;
-    const bool bf16 = t->model->format == GW_PANEL_BF16X2;
+    const bool bf16 = t->model->arith.format == GW_PANEL_BF16X2;
     (void)thread;
-    t->model->kern.logprob_back(
-        &(struct gwen_logprob_back){.m = m,
-                                    .n = n,
-                                    .z = c,
-                                    .z_stride = c_stride,
-                                    .dz = t->d_wide + m0 * k->stride + n0 * (bf16 ? 2 : 4),
-                                    .dz_stride = k->stride,
-                                    .bf16 = bf16,
-                                    .temperature = (float)t->opts.temperature,
-                                    .max = t->out_max + m0,
-                                    .p = t->out_p + m0,
-                                    .w = t->out_dlogprob + m0,
-                                    .target = t->out_targets + m0,
-                                    .first = (int32_t)(k->v0 + n0)});
+    t->model->kern.logprob_back(&(struct gwen_logprob_back){
+        .m = m,
+        .n = n,
+        .z = c,
+        .z_stride = c_stride,
+        .dz = t->d_wide + m0 * k->stride + n0 * gw_x_elem(t->model->arith.format),
+        .dz_stride = k->stride,
+        .bf16 = bf16,
+        .temperature = (float)t->opts.temperature,
+        .max = t->out_max + m0,
+        .p = t->out_p + m0,
+        .w = t->out_dlogprob + m0,
+        .target = t->out_targets + m0,
+        .first = (int32_t)(k->v0 + n0)});
 }
 
 struct to_sums {
@@ -56,17 +56,17 @@ static void done_sums(void *ctx, int thread, size_t m0, size_t m, size_t n0, siz
 
 static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_threads) {
     const struct gw_model *m = t->model;
-    const size_t hidden = m->cfg.hidden, x_stride = gw_packed_x_stride(m->format, hidden);
+    const size_t hidden = m->cfg.hidden, x_stride = gw_packed_x_stride(m->arith.format, hidden);
     const size_t n = GW_MIN(t->vocab_chunk, m->cfg.vocab_size - v0);
-    struct chunk chunk = {t, v0, gw_packed_x_stride(m->format, t->vocab_chunk)};
+    struct chunk chunk = {t, v0, gw_packed_x_stride(m->arith.format, t->vocab_chunk)};
     struct gw_packed w;
-    gw_packed_init(&w, m->format, n, hidden,
+    gw_packed_init(&w, m->arith.format, n, hidden,
                    (char *)m->head.data + v0 / GWEN_PANEL * m->head.panel_stride);
-    gw_linear(&m->kern, &w, t->n_out, t->ws->head_x, x_stride, done_logits, &chunk,
+    gw_linear(&m->arith, &w, t->n_out, t->ws->head_x, x_stride, done_logits, &chunk,
               gw_trainer_scratch(t, thread), t->pool, thread);
     gw_train_mark(t, GW_TRAIN_HEAD_Z, thread);
     struct to_sums to = {t->dx, hidden};
-    const struct gw_linear_dx dx = {.kern = &m->kern,
+    const struct gw_linear_dx dx = {.arith = &m->arith,
                                     .w = &w,
                                     .m = t->n_out,
                                     .dy = t->d_wide,

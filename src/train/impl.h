@@ -97,9 +97,6 @@ struct gw_trainer {
 
 /* Columns of the packed q|k|v. */
 size_t gw_qkv_cols(const struct gw_config *c);
-/* n floats as operands at element `at` of a row. */
-void gw_store_operand(const struct gwen_kernels *kern, enum gw_panel_format format, char *row,
-                      size_t at, const float *values, size_t n);
 /* This thread's scratch. */
 void *gw_trainer_scratch(const struct gw_trainer *t, int thread);
 size_t gw_trainer_vocab_chunk(const struct gw_config *c);

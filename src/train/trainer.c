@@ -14,14 +14,6 @@ size_t gw_qkv_cols(const struct gw_config *c) {
     return (c->n_heads + 2 * c->n_kv_heads) * c->head_dim;
 }
 
-void gw_store_operand(const struct gwen_kernels *kern, enum gw_panel_format format, char *row,
-                      size_t at, const float *values, size_t n) {
-    if (format == GW_PANEL_BF16X2)
-        kern->f32_to_bf16((struct gwen_bf16 *)(void *)row + at, values, n);
-    else
-        memcpy((float *)(void *)row + at, values, n * sizeof *values);
-}
-
 void *gw_trainer_scratch(const struct gw_trainer *t, int thread) {
     return t->scratch + (size_t)thread * t->scratch_bytes;
 }
@@ -165,7 +157,7 @@ void gw_trainer_bytes(const struct gw_config *c, enum gw_panel_format f,
 
 static enum gwen_status create_memory(struct gw_trainer *t, struct gwen_err *err) {
     const struct gw_config *c = &t->model->cfg;
-    const enum gw_panel_format f = t->model->format;
+    const enum gw_panel_format f = t->model->arith.format;
     const int n_threads = gw_pool_threads(t->pool);
     struct carver k = {0};
     lay_out_activations(&k, c, f, &t->opts, NULL);
@@ -187,7 +179,7 @@ static enum gwen_status create_parts(struct gw_trainer *t, struct gwen_err *err)
     t->window = calloc(c->n_layers, sizeof *t->window);
     if (t->saves == NULL || t->window == NULL)
         return gw_nomem(err, 2 * c->n_layers * sizeof *t->saves, "the trainer");
-    gw_kv_layout_init(&layout, t->model->format, c->n_layers, c->n_kv_heads, c->head_dim);
+    gw_kv_layout_init(&layout, t->model->arith.format, c->n_layers, c->n_kv_heads, c->head_dim);
     if (t->model->lora == NULL) GW_TRY(gw_params_of_model(c, &t->model_params, err));
     t->params = t->model->lora != NULL ? &t->model->lora->params : &t->model_params;
     GW_TRY(create_memory(t, err));
@@ -215,7 +207,7 @@ enum gwen_status gw_trainer_create(const struct gw_model *model, struct gw_pool 
     t->model = model;
     t->pool = pool;
     t->opts = *opts;
-    t->scratch_bytes = scratch_bytes(&model->cfg, model->format, opts);
+    t->scratch_bytes = scratch_bytes(&model->cfg, model->arith.format, opts);
     t->acc_floats = acc_floats(&model->cfg, opts);
     t->max_padded = gw_most_padded_tokens(opts->max_rows, max_segs(opts));
     t->vocab_chunk = gw_trainer_vocab_chunk(&model->cfg);
@@ -273,7 +265,7 @@ static float *row_of(float *rows, size_t row, size_t width) {
 /* Has the forward pass keep what it computes from row `row` of the pass on. */
 static void keep_from(struct gw_trainer *t, size_t row) {
     const struct gw_config *c = &t->model->cfg;
-    const size_t stride = gw_packed_x_stride(t->model->format, c->n_heads * c->head_dim);
+    const size_t stride = gw_packed_x_stride(t->model->arith.format, c->n_heads * c->head_dim);
     t->ws->saves = t->backward ? t->window : NULL;
     for (size_t i = 0; i < c->n_layers; i++) {
         const struct gw_saves *s = &t->saves[i];
@@ -332,7 +324,7 @@ static void take_rows(struct gw_trainer *t, size_t first, size_t n) {
 }
 
 static void run_head(struct gw_trainer *t, int thread) {
-    const size_t x_stride = gw_packed_x_stride(t->model->format, t->model->cfg.hidden);
+    const size_t x_stride = gw_packed_x_stride(t->model->arith.format, t->model->cfg.hidden);
     for (size_t i = 0, n; i < t->n_out; i += n) {
         n = GW_MIN(t->head->max_rows, t->n_out - i);
         if (thread == 0) set_targets(t, i, n);

@@ -107,7 +107,7 @@ static void forward_region(void *ctx, int thread, int n_threads) {
 static enum gwen_status run_traced(const struct subject *s, struct gw_kv *kv,
                                    struct gw_workspace *ws, struct trace *t, struct gwen_err *err) {
     const struct gw_model *m = s->model.model;
-    size_t n = s->row_lengths[0], stride = gw_packed_x_stride(m->format, t->hidden);
+    size_t n = s->row_lengths[0], stride = gw_packed_x_stride(m->arith.format, t->hidden);
     struct gw_seq seq = {.blocks = calloc(gw_kv_max_blocks(kv), sizeof *seq.blocks)};
     if (seq.blocks == NULL) return gw_nomem(err, gw_kv_max_blocks(kv), "a sequence");
     enum gwen_status status = gw_kv_extend(kv, &seq, n, err);
@@ -135,7 +135,8 @@ static enum gwen_status check_hidden(struct subject *s, struct gwen_err *err) {
     if (hidden.shape[0] != c->n_layers + 2 || hidden.shape[1] != n || hidden.shape[2] != c->hidden)
         return gw_fail(err, GWEN_ERR_FORMAT, "hidden: unexpected shape");
     struct gw_kv_layout layout;
-    gw_kv_layout_init(&layout, s->model.model->format, c->n_layers, c->n_kv_heads, c->head_dim);
+    gw_kv_layout_init(&layout, s->model.model->arith.format, c->n_layers, c->n_kv_heads,
+                      c->head_dim);
     size_t blocks = gw_kv_blocks_for(n);
     struct trace t = {.h = calloc(count, sizeof *t.h), .hidden = c->hidden};
     struct gw_kv *kv = NULL;

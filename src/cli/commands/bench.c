@@ -103,12 +103,12 @@ static size_t most_bytes(const struct bench *b, bool decode) {
     size_t most = 0;
     for (size_t i = 0; i < prompt->n; i++) {
         if (!decode)
-            most = GW_MAX(most, gw_bench_prefill_bytes(&b->rt.cfg, b->rt.format, prompt->items[i],
-                                                       b->rt.n_threads));
+            most = GW_MAX(most, gw_bench_prefill_bytes(&b->rt.cfg, b->rt.arith.format,
+                                                       prompt->items[i], b->rt.n_threads));
         for (size_t j = 0; decode && j < batch->n; j++) {
             struct gw_bench_decode_opts o = decode_opts(b, batch->items[j], prompt->items[i]);
-            most =
-                GW_MAX(most, gw_bench_decode_bytes(&b->rt.cfg, b->rt.format, &o, b->rt.n_threads));
+            most = GW_MAX(
+                most, gw_bench_decode_bytes(&b->rt.cfg, b->rt.arith.format, &o, b->rt.n_threads));
         }
     }
     return most;
@@ -188,8 +188,7 @@ static enum gwen_status decode_once(struct bench *b, struct gw_cli *cli,
 
 static enum gwen_status lasting_bandwidth(struct bench *b, double *bytes_s, struct gwen_err *err) {
     struct gw_read_peak read;
-    GW_TRY(gw_peak_read(&b->rt.kern, b->rt.format, b->rt.pool, b->rt.budget / 4, READ_SECONDS,
-                        &read, err));
+    GW_TRY(gw_peak_read(&b->rt.arith, b->rt.pool, b->rt.budget / 4, READ_SECONDS, &read, err));
     *bytes_s = read.mean_bytes_s;
     return GWEN_OK;
 }
@@ -343,11 +342,10 @@ static enum gwen_status bench_rollout(struct bench *b, struct gw_cli *cli, struc
 /* One product y[m][n] = x[m][k] W^T, beside the peak before and after it. */
 static enum gwen_status gemm_once(struct bench *b, struct gw_cli *cli, size_t m, size_t n, size_t k,
                                   struct gw_str *s, struct gwen_err *err) {
-    double flops, peak = gw_peak_flops(&b->rt.kern, b->rt.format, b->rt.pool, PEAK_SECONDS);
-    GW_TRY(
-        gw_bench_gemm(&b->rt.kern, b->rt.format, b->rt.pool, m, n, k, GEMM_SECONDS, &flops, err));
+    double flops, peak = gw_peak_flops(&b->rt.arith, b->rt.pool, PEAK_SECONDS);
+    GW_TRY(gw_bench_gemm(&b->rt.arith, b->rt.pool, m, n, k, GEMM_SECONDS, &flops, err));
     /* Of a noisy machine's peak, the best that was seen counts. */
-    double after = gw_peak_flops(&b->rt.kern, b->rt.format, b->rt.pool, PEAK_SECONDS);
+    double after = gw_peak_flops(&b->rt.arith, b->rt.pool, PEAK_SECONDS);
     peak = GW_MAX(GW_MAX(peak, after), flops);
     if (cli->common.json) {
         gw_bench_put_common(s, &b->rt, "gemm");
@@ -409,7 +407,7 @@ static enum gwen_status bench(struct bench *b, struct gw_cli *cli, const char *w
         GW_TRY(gw_runtime_find(&b->rt, err));
     } else {
         b->rt.dtype = cli->common.dtype != GW_DTYPE_NONE ? cli->common.dtype : GW_DTYPE_BF16;
-        b->rt.format = gw_model_format(b->rt.dtype, &b->rt.kern);
+        b->rt.arith = gw_model_arith(b->rt.dtype, &b->rt.kern);
     }
     if (strcmp(what, "gemm") == 0) return bench_gemm(b, cli, err);
     if (strcmp(what, "membw") == 0) return bench_membw(b, cli, err);

@@ -37,14 +37,14 @@ void gw_bench_put_op(struct gw_str *s, const struct gw_runtime *rt, const struct
 }
 
 double gw_bench_measure_peak(struct gw_runtime *rt) {
-    return gw_peak_flops(&rt->kern, rt->format, rt->pool, PEAK_SECONDS);
+    return gw_peak_flops(&rt->arith, rt->pool, PEAK_SECONDS);
 }
 
 enum gwen_status gw_bench_measure_limits(struct gw_runtime *rt, struct gw_limits *limits,
                                          struct gwen_err *err) {
     struct gw_read_peak read;
     limits->flops_s = gw_bench_measure_peak(rt);
-    GW_TRY(gw_peak_read(&rt->kern, rt->format, rt->pool, rt->budget / 4, READ_SECONDS, &read, err));
+    GW_TRY(gw_peak_read(&rt->arith, rt->pool, rt->budget / 4, READ_SECONDS, &read, err));
     limits->bytes_s = read.bytes_s;
     gw_log(&rt->cli->log, GWEN_LOG_DEBUG,
            "peak %.0f GFLOP/s, reading %.1f GB/s (%s, %zu MiB, huge pages %s) on %d threads",

@@ -29,7 +29,7 @@ static struct gw_bench_train_opts options(const struct gw_bench_train_cli *b,
 static size_t bytes_of(const struct gw_runtime *rt, const struct gw_bench_train_opts *o) {
     const struct gw_trainer_opts trainer = gw_bench_train_trainer(o);
     struct gw_trainer_bytes b;
-    gw_trainer_bytes(&rt->cfg, rt->format, &trainer, rt->n_threads, &b);
+    gw_trainer_bytes(&rt->cfg, rt->arith.format, &trainer, rt->n_threads, &b);
     return b.activations + b.scratch + b.kv + b.gradients;
 }
 

@@ -170,7 +170,7 @@ static enum gwen_status info(struct gw_runtime *rt, struct gw_cli *cli, struct i
     } else {
         rt->dtype = gw_model_auto_dtype(cli->common.dtype);
         if (cli->common.dtype != GW_DTYPE_NONE) rt->dtype = cli->common.dtype;
-        rt->format = gw_model_format(rt->dtype, &rt->kern);
+        rt->arith = gw_model_arith(rt->dtype, &rt->kern);
     }
     struct gw_str s = {0};
     if (cli->common.json) {

@@ -137,7 +137,7 @@ static enum gwen_status plan_rollout(struct train *s, const struct gw_train_work
     step.n_tokens = s->prompts.n_tokens / s->prompts.n * step.n;
     GW_TRY(gw_train_plan(&least, work, rt->budget, &small, err));
     gw_plan_make(&small, &taken);
-    base.other = taken.total - gw_plan_weights(&rt->cfg, rt->format);
+    base.other = taken.total - gw_plan_weights(&rt->cfg, rt->arith.format);
     if (s->batch == 0) gw_runtime_speed(rt, &speed);
     struct gw_rollout_opts opts = s->rollout;
     if (s->eval_path != NULL) {
@@ -163,7 +163,7 @@ static enum gwen_status load_reference(struct train *s, struct gw_plan_options *
         .dtype = rt->dtype, .isa_cap = rt->cli->common.isa_cap, .log = &rt->cli->log};
     if (!plan->reference) return GWEN_OK;
     if (plan->scorer.frozen && adapter != NULL) {
-        GW_TRY(gw_lora_read(&rt->cfg, rt->format, &rt->kern, adapter, &s->reference_lora, err));
+        GW_TRY(gw_lora_read(&rt->cfg, &rt->arith, adapter, &s->reference_lora, err));
         gw_lora_pack(s->reference_lora, &rt->kern);
         plan->scorer.lora = s->reference_lora;
     }

@@ -64,7 +64,7 @@ static enum gwen_status make_judge(struct gw_train_judge *j, struct gwen_err *er
         .eos = j->eos,
         .n_eos = gw_generation_eos(own ? &j->generation : &rt->generation, cfg, j->eos),
         .plan = {.cfg = cfg,
-                 .format = own ? gw_model_format(j->dtype, &rt->kern) : rt->format,
+                 .format = own ? gw_model_arith(j->dtype, &rt->kern).format : rt->arith.format,
                  .n_threads = rt->n_threads,
                  .scorer = {.budget = &rt->watch.budget,
                             .frozen = !own && j->training->config.use_peft}},

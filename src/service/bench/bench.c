@@ -94,7 +94,7 @@ static enum gwen_status bench_open(struct bench *b, const struct shape *shape) {
     if (b->max_len > c->max_position_embeddings)
         return gw_fail(b->err, GWEN_ERR_ARGUMENT, "%zu tokens exceed the model's context of %zu",
                        b->max_len, c->max_position_embeddings);
-    gw_kv_layout_init(&layout, b->model->format, c->n_layers, c->n_kv_heads, c->head_dim);
+    gw_kv_layout_init(&layout, b->model->arith.format, c->n_layers, c->n_kv_heads, c->head_dim);
     b->n_seqs = n_seqs;
     b->seqs = calloc(n_seqs, sizeof *b->seqs);
     b->tables = calloc(n_seqs * blocks, sizeof *b->tables);
@@ -119,8 +119,9 @@ static void run_head(struct bench *b, int thread) {
         b->head->target[i] = -1;
     }
     gw_pool_barrier(b->pool);
-    gw_head_run(b->head, ws->head_x, gw_packed_x_stride(b->model->format, b->model->cfg.hidden),
-                ws->batch.n_out, ws->scratch + (size_t)thread * ws->scratch_bytes, thread);
+    gw_head_run(b->head, ws->head_x,
+                gw_packed_x_stride(b->model->arith.format, b->model->cfg.hidden), ws->batch.n_out,
+                ws->scratch + (size_t)thread * ws->scratch_bytes, thread);
     gw_profile_mark(ws, GW_OP_HEAD, thread);
 }
 
@@ -327,7 +328,7 @@ void gw_op_cost(const struct gw_model *m, enum gw_op op, size_t n_rows, size_t n
                 double context, double kv_tokens, double *flops, double *bytes) {
     const struct gw_config *c = &m->cfg;
     const struct gw_layer *l = &m->layers[0];
-    double layers = (double)c->n_layers, elem = m->format == GW_PANEL_F32 ? 4 : 2;
+    double layers = (double)c->n_layers, elem = (double)gw_panel_elem(m->arith.format);
     *flops = *bytes = 0;
     switch (op) {
     case GW_OP_QKV: linear_cost(&l->qkv, n_rows, flops, bytes); break;

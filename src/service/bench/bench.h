@@ -57,9 +57,9 @@ void gw_op_cost(const struct gw_model *model, enum gw_op op, size_t n_rows, size
 
 /* Flops per second of Y = X W^T through gw_linear on all threads of the pool, best of several
  * repetitions that together take at least `seconds`. */
-enum gwen_status gw_bench_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
-                               struct gw_pool *pool, size_t m, size_t n, size_t k, double seconds,
-                               double *flops_s, struct gwen_err *err);
+enum gwen_status gw_bench_gemm(const struct gw_arith *arith, struct gw_pool *pool, size_t m,
+                               size_t n, size_t k, double seconds, double *flops_s,
+                               struct gwen_err *err);
 
 struct gw_bench_rollout_opts {
     size_t prompts, group, prompt_tokens, max_tokens;

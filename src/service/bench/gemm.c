@@ -9,7 +9,7 @@
 enum { BEST_OF = 5 };
 
 struct gemm {
-    const struct gwen_kernels *kern;
+    const struct gw_arith *arith;
     struct gw_pool *pool;
     struct gw_packed w;
     size_t m, x_stride, scratch_bytes, repeat;
@@ -38,7 +38,7 @@ static void gemm_region(void *ctx, int thread, int n_threads) {
     struct gemm *g = ctx;
     (void)n_threads;
     for (size_t i = 0; i < g->repeat; i++)
-        gw_linear(g->kern, &g->w, g->m, g->x, g->x_stride, done, g,
+        gw_linear(g->arith, &g->w, g->m, g->x, g->x_stride, done, g,
                   g->scratch + (size_t)thread * g->scratch_bytes, g->pool, thread);
 }
 
@@ -49,20 +49,20 @@ static double seconds_of(struct gemm *g, size_t repeat) {
     return gw_seconds_since(start);
 }
 
-enum gwen_status gw_bench_gemm(const struct gwen_kernels *kern, enum gw_panel_format format,
-                               struct gw_pool *pool, size_t m, size_t n, size_t k, double seconds,
-                               double *flops_s, struct gwen_err *err) {
-    struct gemm g = {.kern = kern, .pool = pool, .m = m};
+enum gwen_status gw_bench_gemm(const struct gw_arith *arith, struct gw_pool *pool, size_t m,
+                               size_t n, size_t k, double seconds, double *flops_s,
+                               struct gwen_err *err) {
+    struct gemm g = {.arith = arith, .pool = pool, .m = m};
     struct gw_mem memory;
-    size_t w_bytes = gw_round_up(gw_packed_bytes(format, n, k), 4096);
+    size_t w_bytes = gw_round_up(gw_packed_bytes(arith->format, n, k), 4096);
     size_t x_bytes, y_bytes = gw_round_up(m * n * sizeof(float), 4096);
-    g.x_stride = gw_packed_x_stride(format, k);
+    g.x_stride = gw_packed_x_stride(arith->format, k);
     g.scratch_bytes = gw_round_up(gw_linear_scratch_bytes(), 4096);
     x_bytes = gw_round_up(m * g.x_stride, 4096);
     GW_TRY(gw_mem_map(&memory,
                       w_bytes + x_bytes + y_bytes + g.scratch_bytes * (size_t)gw_pool_threads(pool),
                       err));
-    gw_packed_init(&g.w, format, n, k, memory.data);
+    gw_packed_init(&g.w, arith->format, n, k, memory.data);
     g.x = (char *)memory.data + w_bytes;
     g.y = (float *)(void *)(g.x + x_bytes);
     g.scratch = (char *)g.y + y_bytes;

@@ -11,7 +11,7 @@ enum gwen_status gw_judge_make_frame(struct gw_judge *j, struct gwen_err *err) {
     const struct gw_judge_opts *o = &j->opts;
     const struct gw_scorer_opts *scorer = &o->plan.scorer;
     const struct gw_lora *lora = scorer->frozen ? scorer->lora : j->model->lora;
-    const char *class = gw_numeric_class(j->model->format, &j->model->kern);
+    const char *class = gw_arith_class(&j->model->arith);
     const bool generates = o->mode == GW_JUDGE_GENERATE;
     uint64_t model;
     struct gw_ids probe = {0};

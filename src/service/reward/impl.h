@@ -39,7 +39,7 @@ double gw_reward_exact(void *state, const json_t *meta, const struct gw_reward_i
 
 /* --- format.c ------------------------------------------------------------------------------- */
 
-    double gw_reward_think(void *state, const json_t *meta, const struct gw_reward_input *in);
+double gw_reward_think(void *state, const json_t *meta, const struct gw_reward_input *in);
 enum gwen_status gw_tags_open(const char *argument, void **state, struct gwen_err *err);
 void gw_tags_close(void *state);
 double gw_reward_tags(void *state, const json_t *meta, const struct gw_reward_input *in);

@@ -20,10 +20,9 @@ static const double PEAK_SECONDS = 0.03, READ_SECONDS = 0.08;
 
 /* Per core: 2 x Zen 5 gave 130 (AVX2), 260 (AVX-512) and 520 (VDPBF16PS) GFLOP/s; reading 40 GB/s
  * with one core, 48 with two. */
-static void assume_peaks(struct gw_speed *s, const struct gwen_kernels *kern,
-                         enum gw_panel_format format, int n_threads) {
+static void assume_peaks(struct gw_speed *s, const struct gw_arith *arith, int n_threads) {
     double gflops = 4;
-    switch (kern->isa) {
+    switch (arith->kern->isa) {
     case GWEN_ISA_AVX2: gflops = 130; break;
     case GWEN_ISA_AVX512:
     case GWEN_ISA_AVX512BF16: gflops = 260; break;
@@ -33,18 +32,18 @@ static void assume_peaks(struct gw_speed *s, const struct gwen_kernels *kern,
     case GWEN_ISA_REF:
     case GWEN_ISA_COUNT: break;
     }
-    if (format == GW_PANEL_BF16X2 && kern->isa != GWEN_ISA_REF) gflops *= 2;
+    if (arith->format == GW_PANEL_BF16X2 && arith->kern->isa != GWEN_ISA_REF) gflops *= 2;
     s->flops_s = gflops * 1e9 * n_threads;
     s->bytes_s = (30 + 10 * (double)GW_MIN(n_threads, 32)) * 1e9;
 }
 
-void gw_speed_assume(const struct gw_plan_options *o, const struct gwen_kernels *kern,
+void gw_speed_assume(const struct gw_plan_options *o, const struct gw_arith *arith,
                      struct gw_speed *s) {
     const struct gw_config *c = o->cfg;
-    const struct gwen_tile_shape *tile = o->format == GW_PANEL_F32    ? &kern->tile_f32
-                                         : o->format == GW_PANEL_F16  ? &kern->tile_f16
-                                         : o->format == GW_PANEL_BF16 ? &kern->tile_bf16
-                                                                      : &kern->tile_bf16dot;
+    const struct gwen_tile_shape *tile = o->format == GW_PANEL_F32    ? &arith->kern->tile_f32
+                                         : o->format == GW_PANEL_F16  ? &arith->kern->tile_f16
+                                         : o->format == GW_PANEL_BF16 ? &arith->kern->tile_bf16
+                                                                      : &arith->kern->tile_bf16dot;
     struct gw_kv_layout layout;
     gw_kv_layout_init(&layout, o->format, c->n_layers, c->n_kv_heads, c->head_dim);
     *s = (struct gw_speed){
@@ -56,18 +55,17 @@ void gw_speed_assume(const struct gw_plan_options *o, const struct gwen_kernels 
         .kv_token_bytes = (double)gw_kv_bytes(&layout, 1) / GW_KV_BLOCK,
         .attn_flops = 4.0 * (double)(c->n_layers * c->n_heads * c->head_dim),
     };
-    assume_peaks(s, kern, o->format, o->n_threads);
+    assume_peaks(s, arith, o->n_threads);
 }
 
-void gw_speed_measure(struct gw_speed *s, const struct gwen_kernels *kern,
-                      enum gw_panel_format format, struct gw_pool *pool, size_t max_bytes) {
+void gw_speed_measure(struct gw_speed *s, const struct gw_arith *arith, struct gw_pool *pool,
+                      size_t max_bytes) {
     const size_t most = (size_t)192 << 20;
     struct gw_read_peak read;
     if (s->weight_bytes < WORTH_MEASURING) return;
-    if (gw_peak_read(kern, format, pool, GW_MIN(max_bytes, most), READ_SECONDS, &read, NULL) !=
-        GWEN_OK)
+    if (gw_peak_read(arith, pool, GW_MIN(max_bytes, most), READ_SECONDS, &read, NULL) != GWEN_OK)
         return;
-    const double flops = gw_peak_flops(kern, format, pool, PEAK_SECONDS);
+    const double flops = gw_peak_flops(arith, pool, PEAK_SECONDS);
     if (!(flops > 0) || !(read.bytes_s > 0)) return;
     s->flops_s = flops;
     s->bytes_s = read.bytes_s;

@@ -49,13 +49,13 @@ struct gw_step {
 };
 
 /* A roofline of assumed peaks. */
-void gw_speed_assume(const struct gw_plan_options *plan, const struct gwen_kernels *kern,
+void gw_speed_assume(const struct gw_plan_options *plan, const struct gw_arith *arith,
                      struct gw_speed *speed);
 /* Measures the peaks, in less than 0.3 s; takes at most max_bytes meanwhile.  Leaves *speed as it
  * is where too little memory is left, or the model is so small that measuring would take longer
  * than it can gain. */
-void gw_speed_measure(struct gw_speed *speed, const struct gwen_kernels *kern,
-                      enum gw_panel_format format, struct gw_pool *pool, size_t max_bytes);
+void gw_speed_measure(struct gw_speed *speed, const struct gw_arith *arith, struct gw_pool *pool,
+                      size_t max_bytes);
 /* Steps from now on take what *curve (at least two points) says. */
 void gw_speed_set_curve(struct gw_speed *speed, const struct gw_speed_curve *curve);
 

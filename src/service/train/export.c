@@ -119,7 +119,8 @@ static enum gwen_status open_sources(struct merging *m, struct gwen_err *err) {
     const struct gw_export_opts *o = m->opts;
     gwen_kernels_init(&m->kern, o->isa_cap);
     GW_TRY(gw_config_load(o->model_dir, &m->cfg, err));
-    GW_TRY(gw_lora_read(&m->cfg, GW_PANEL_F32, &m->kern, o->adapter_dir, &m->lora, err));
+    GW_TRY(gw_lora_read(&m->cfg, &(struct gw_arith){&m->kern, GW_PANEL_F32}, o->adapter_dir,
+                        &m->lora, err));
     GW_TRY(gw_safetensors_open(o->model_dir, &m->st, err));
     gw_progress_init(&m->progress, o->progress, o->progress_user, "export", "parameters",
                      gw_config_n_params(&m->cfg));

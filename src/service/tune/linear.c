@@ -35,7 +35,7 @@ static void pass_region(void *ctx, int thread, int n_threads) {
         const struct gw_layer *l = &p->model->layers[i % p->n_layers];
         const struct gw_packed *const all[] = {&l->qkv, &l->o, &l->gate_up, &l->down};
         for (size_t j = 0; j < GW_ARRAY_LEN(all); j++)
-            gw_linear(&p->model->kern, all[j], p->m, p->x, p->x_stride, ignore, NULL, scratch,
+            gw_linear(&p->model->arith, all[j], p->m, p->x, p->x_stride, ignore, NULL, scratch,
                       p->pool, thread);
     }
 }
@@ -142,7 +142,7 @@ enum gwen_status gw_tune_linear(struct gw_tune *tune, size_t max_rows, double se
     const size_t k = GW_MAX(GW_MAX(c->hidden, c->ffn), c->n_heads * c->head_dim);
     struct pass p = {.model = model, .pool = tune->pool};
     struct gw_mem memory;
-    p.x_stride = gw_packed_x_stride(model->format, k);
+    p.x_stride = gw_packed_x_stride(model->arith.format, k);
     p.scratch_bytes = gw_round_up(gw_linear_scratch_bytes(), 4096);
     p.n_layers = GW_MIN(PASS_BYTES / layer_bytes(&model->layers[0]) + 1, c->n_layers);
     const size_t x_bytes = gw_round_up(rows_of(GW_LINEAR_RANGES - 1, max_rows) * p.x_stride, 4096);

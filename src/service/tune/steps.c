@@ -67,7 +67,7 @@ static enum gwen_status allocate(struct gw_steps *s, struct gwen_err *err) {
     if (s->seqs == NULL || s->tables == NULL || s->tokens == NULL || s->scratch == NULL)
         return gw_nomem(err, n.n_seqs * n.blocks_each * sizeof *s->tables, "measuring steps");
     for (size_t i = 0; i < n.n_seqs; i++) s->seqs[i].blocks = s->tables + i * n.blocks_each;
-    gw_kv_layout_init(&layout, s->model->format, c->n_layers, c->n_kv_heads, c->head_dim);
+    gw_kv_layout_init(&layout, s->model->arith.format, c->n_layers, c->n_kv_heads, c->head_dim);
     GW_TRY(gw_kv_create(&layout, n.n_blocks, n.blocks_each, &s->kv, err));
     GW_TRY(gw_workspace_create(s->model, s->kv, s->pool, n.max_rows, s->o.rows,
                                s->o.prompt_tokens + s->o.own_tokens, &s->ws, err));
@@ -141,7 +141,7 @@ static void steps_region(void *ctx, int thread, int n_threads) {
     struct gw_steps *s = ctx;
     const struct gw_sampling sampling = GW_SAMPLING_INIT;
     const size_t vocab = s->model->cfg.vocab_size;
-    const size_t stride = gw_packed_x_stride(s->model->format, s->model->cfg.hidden);
+    const size_t stride = gw_packed_x_stride(s->model->arith.format, s->model->cfg.hidden);
     char *scratch = s->scratch + (size_t)thread * gw_sampler_scratch_bytes(vocab);
     for (size_t step = 0; step < s->repeat; step++) {
         if (thread == 0) compose(s);

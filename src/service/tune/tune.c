@@ -100,9 +100,9 @@ static void measure_peaks(struct gw_tune *t) {
     struct gw_read_peak read;
     const double share = m->memory.bytes < SMALL_MODEL ? 0.02 : GW_MIN(0.25, t->opts->seconds / 50);
     const size_t bytes = m->memory.bytes < SMALL_MODEL ? PEAK_BYTES / 8 : PEAK_BYTES;
-    r->flops_s = gw_peak_flops(&m->kern, m->format, t->pool, share / 4);
-    if (gw_peak_read(&m->kern, m->format, t->pool, GW_MIN(bytes, t->free_bytes), share, &read,
-                     NULL) == GWEN_OK)
+    r->flops_s = gw_peak_flops(&m->arith, t->pool, share / 4);
+    if (gw_peak_read(&m->arith, t->pool, GW_MIN(bytes, t->free_bytes), share, &read, NULL) ==
+        GWEN_OK)
         r->bytes_s = read.bytes_s;
     if (!(r->flops_s > 0 && r->bytes_s > 0)) return;
     r->speed.flops_s = r->flops_s;
@@ -331,7 +331,7 @@ enum gwen_status gw_tune_run(const struct gw_tune_opts *o, struct gw_tune_result
     GW_TRY(
         gw_rollout_plan(&o->base, NULL, o->prompts, o->rollout, 1, o->budget_bytes, &least, err));
     t.free_bytes = o->budget_bytes - gw_model_bytes(o->base.cfg, o->base.format) - o->base.other;
-    gw_speed_assume(&o->base, &o->model->kern, &r->speed);
+    gw_speed_assume(&o->base, &o->model->arith, &r->speed);
     gw_progress_init(&t.progress, o->progress, o->progress_user, "tune", "s",
                      (uint64_t)ceil(GW_MAX(o->seconds, 1)));
     enum gwen_status status = work(&t, err);

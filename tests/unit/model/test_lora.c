@@ -58,7 +58,7 @@ static void plans_are_what_is_taken(void **state) {
         const struct gw_train_config c = config(modules[i / 2], i % 2 ? "1" : NULL);
         struct gw_model *m = load(GW_DTYPE_BF16, NULL, pool);
         struct gw_config plan = m->cfg;
-        check(gw_adapter_plan(&c, m->format, &plan, &err), &err);
+        check(gw_adapter_plan(&c, m->arith.format, &plan, &err), &err);
         check(gw_adapter_create(&c, m, &err), &err);
         const struct gw_lora *l = m->lora;
         assert_int_equal(plan.lora_width, m->cfg.lora_width);
@@ -176,7 +176,7 @@ static void frozen_scorers_are_the_reference(void **state) {
     assert_memory_equal(a, b, sizeof a);
     assert_memory_not_equal(a, with, sizeof a);
     /* The adapter as it was, while the model's own moves on. */
-    check(gw_lora_read(&m->cfg, m->format, &m->kern, ADAPTER, &other, &err), &err);
+    check(gw_lora_read(&m->cfg, &m->arith, ADAPTER, &other, &err), &err);
     gw_lora_pack(other, &m->kern);
     uint64_t before, after;
     check(gw_model_fingerprint(m, m->lora, pool, &before, &err), &err);

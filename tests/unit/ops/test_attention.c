@@ -55,6 +55,7 @@ static double expected(size_t r, size_t head, size_t i) {
 
 static void attends_as_a_plain_softmax(void **state) {
     struct gwen_kernels kern;
+    const struct gw_arith arith = {&kern, GW_PANEL_F32};
     struct gw_kv_layout l;
     struct gw_attn_row rows[N_ROWS];
     uint32_t *tables[N_ROWS], next = 1;
@@ -71,13 +72,13 @@ static void attends_as_a_plain_softmax(void **state) {
         tables[r] = malloc(blocks * sizeof *tables[r]);
         for (size_t b = 0; b < blocks; b++) {
             tables[r][b] = r == 1 && b == 0 ? tables[0][0] : next++;
-            gw_kv_store(&kern, &l, base + tables[r][b] * l.block_bytes, LAYER, KV_HEAD, 0,
+            gw_kv_store(&arith, &l, base + tables[r][b] * l.block_bytes, LAYER, KV_HEAD, 0,
                         GW_MIN(n - b * GW_KV_BLOCK, (size_t)GW_KV_BLOCK), keys[r][b * GW_KV_BLOCK],
                         values[r][b * GW_KV_BLOCK], HEAD_DIM);
         }
         rows[r] = (struct gw_attn_row){tables[r], POSITIONS[r]};
     }
-    struct gw_attn_args a = {.kern = &kern,
+    struct gw_attn_args a = {.arith = &arith,
                              .layout = &l,
                              .base = base,
                              .layer = LAYER,

@@ -85,7 +85,7 @@ static void make(struct problem *p, enum gw_panel_format format, size_t m, size_
     p->x_values = zeroed(m * k * sizeof(float));
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < k; j++) {
-            const size_t size = gw_packed_x_elem(format);
+            const size_t size = gw_x_elem(format);
             void *to = (char *)p->x + i * p->x_stride + j * size;
             p->x_values[i * k + j] =
                 write_weight(size == 4 ? GW_PANEL_F32 : GW_PANEL_BF16, to, small_number());
@@ -124,7 +124,7 @@ static void keep(void *ctx, int thread, size_t m0, size_t m, size_t n0, size_t n
 static void multiply_region(void *ctx, int thread, int n_threads) {
     struct problem *p = ctx;
     (void)n_threads;
-    gw_linear(&kern, &p->w, p->m, p->x, p->x_stride, keep, p,
+    gw_linear(&(struct gw_arith){&kern, p->w.format}, &p->w, p->m, p->x, p->x_stride, keep, p,
               (char *)p->scratch + (size_t)thread * gw_linear_scratch_bytes(), p->pool, thread);
 }
 
@@ -289,12 +289,14 @@ static void test_small_gemm(void **state) {
                                      .c_stride = columns + 3,
                                      .prefetch = p.panels,
                                      .prefetch_lines = m % 3};
-            (m % 2 == 0 ? gw_small_gemm_in_order : gw_small_gemm)(&kern, FORMATS[f], &part);
+            (m % 2 == 0 ? gw_small_gemm_in_order
+                        : gw_small_gemm)(&(struct gw_arith){&kern, FORMATS[f]}, &part);
             part.k = rest;
-            part.x = (const char *)p.x + half * gw_packed_x_elem(FORMATS[f]);
+            part.x = (const char *)p.x + half * gw_x_elem(FORMATS[f]);
             part.w = (const char *)p.panels + half * w_row;
             part.accumulate = true;
-            (m % 2 == 0 ? gw_small_gemm_in_order : gw_small_gemm)(&kern, FORMATS[f], &part);
+            (m % 2 == 0 ? gw_small_gemm_in_order
+                        : gw_small_gemm)(&(struct gw_arith){&kern, FORMATS[f]}, &part);
             for (size_t i = 0; i < m; i++)
                 assert_memory_equal(&c[i * (columns + 3)], &p.y[i * columns],
                                     columns * sizeof(float));
@@ -342,8 +344,8 @@ static void test_strides(void **state) {
         for (size_t k = 1; k < 5000; k += 37) {
             const size_t stride = gw_packed_x_stride(FORMATS[f], k);
             assert_int_equal(stride % 64, 0);
-            assert_true(stride >= k * gw_packed_x_elem(FORMATS[f]));
-            assert_true(stride <= k * gw_packed_x_elem(FORMATS[f]) + 128);
+            assert_true(stride >= k * gw_x_elem(FORMATS[f]));
+            assert_true(stride <= k * gw_x_elem(FORMATS[f]) + 128);
             assert_int_not_equal(stride % 1024, 0);
         }
     }

@@ -13,8 +13,8 @@ static struct gwen_kernels kern;
 
 static void test_flops(void **state) {
     struct gw_pool *pool = *state;
-    assert_true(gw_peak_flops(&kern, GW_PANEL_F32, pool, 0.02) > 1e6);
-    const double dot = gw_peak_flops(&kern, GW_PANEL_BF16X2, pool, 0.02);
+    assert_true(gw_peak_flops(&(struct gw_arith){&kern, GW_PANEL_F32}, pool, 0.02) > 1e6);
+    const double dot = gw_peak_flops(&(struct gw_arith){&kern, GW_PANEL_BF16X2}, pool, 0.02);
     if (kern.dot_class == GWEN_DOT_NONE)
         assert_true(dot == 0);
     else
@@ -28,7 +28,9 @@ static void test_read(void **state) {
     for (size_t i = 0; i < GW_ARRAY_LEN(formats); i++) {
         struct gw_read_peak peak;
         const size_t budget = (size_t)24 << 20;
-        assert_int_equal(gw_peak_read(&kern, formats[i], pool, budget, 0.02, &peak, &err), GWEN_OK);
+        assert_int_equal(
+            gw_peak_read(&(struct gw_arith){&kern, formats[i]}, pool, budget, 0.02, &peak, &err),
+            GWEN_OK);
         assert_true(peak.bytes_s > 1e6);
         assert_in_range(peak.bytes, (size_t)15 << 20, budget);
         assert_true(strlen(peak.pattern) > 0);
@@ -39,7 +41,8 @@ static void test_too_little_memory(void **state) {
     struct gw_pool *pool = *state;
     struct gw_read_peak peak;
     struct gwen_err err;
-    assert_int_equal(gw_peak_read(&kern, GW_PANEL_F32, pool, (size_t)8 << 20, 0.02, &peak, &err),
+    assert_int_equal(gw_peak_read(&(struct gw_arith){&kern, GW_PANEL_F32}, pool, (size_t)8 << 20,
+                                  0.02, &peak, &err),
                      GWEN_ERR_NOMEM);
     assert_non_null(strstr(err.message, "bandwidth"));
 }

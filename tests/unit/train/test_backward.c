@@ -21,6 +21,7 @@
 enum { MOST = 1024 };
 static const double STEP = 1e-6;
 static struct gwen_kernels kern;
+static const struct gw_arith arith = {&kern, GW_PANEL_F32};
 
 static float draw(void) {
     static uint32_t state = 3;
@@ -256,18 +257,17 @@ static void test_linear(void **state) {
     void *panels = aligned(gw_packed_bytes(GW_PANEL_F32, N, K));
     pack_weights(&packed, panels, w, N, K);
     const struct gw_linear_dx a = {
-        .kern = &kern, .w = &packed, .m = M, .dy = dy, .dy_stride = N * sizeof(float)};
+        .arith = &arith, .w = &packed, .m = M, .dy = dy, .dy_stride = N * sizeof(float)};
     run_products(&a, dx, NULL);
     expect_slopes("linear, x", linear, &l, l.x, dx, M * K);
 
     const struct gw_span spans[] = {{4, 9}, {0, 4}};
-    const struct gw_token_pack pack = {&kern, GW_PANEL_F32, spans, 2, M};
+    const struct gw_token_pack pack = {&arith, spans, 2, M};
     char *x_panels = aligned((K + 15) / 16 * gw_panel_bytes(GW_PANEL_F32, M));
     char *dy_t = aligned(N * 64);
     gw_pack_tokens(&pack, (const char *)x, K * sizeof(float), 0, K, x_panels, 0, 1);
     gw_transpose_tokens(&pack, (const char *)dy, N * sizeof(float), 0, N, dy_t, 64, 0, 1);
-    const struct gw_linear_dw b = {.kern = &kern,
-                                   .format = GW_PANEL_F32,
+    const struct gw_linear_dw b = {.arith = &arith,
                                    .n = N,
                                    .k = K,
                                    .n_padded = M,
@@ -297,7 +297,7 @@ static void test_linear_is_one_chain(void **state) {
     fill(dy, ROWS * WIDE), fill(w, WIDE * DEEP), fill(x, ROWS * DEEP), fill(dw, WIDE * DEEP);
     pack_weights(&packed, panels, w, WIDE, DEEP);
     const struct gw_span all = {0, ROWS};
-    const struct gw_token_pack pack = {&kern, GW_PANEL_F32, &all, 1, ROWS};
+    const struct gw_token_pack pack = {&arith, &all, 1, ROWS};
     gw_pack_tokens(&pack, (const char *)x, DEEP * sizeof *x, 0, DEEP, x_panels, 0, 1);
     gw_transpose_tokens(&pack, (const char *)dy, WIDE * sizeof *dy, 0, WIDE, (char *)dy_t,
                         ROWS * sizeof *dy_t, 0, 1);
@@ -305,10 +305,9 @@ static void test_linear_is_one_chain(void **state) {
     memcpy(want, dw, WIDE * DEEP * sizeof *want);
     run_products(
         &(struct gw_linear_dx){
-            .kern = &kern, .w = &packed, .m = ROWS, .dy = dy, .dy_stride = WIDE * sizeof *dy},
+            .arith = &arith, .w = &packed, .m = ROWS, .dy = dy, .dy_stride = WIDE * sizeof *dy},
         dx,
-        &(struct gw_linear_dw){.kern = &kern,
-                               .format = GW_PANEL_F32,
+        &(struct gw_linear_dw){.arith = &arith,
                                .n = WIDE,
                                .k = DEEP,
                                .n_padded = ROWS,
@@ -387,12 +386,12 @@ static void test_attention(void **state) {
     widen(a.v, v, TOKENS * HEAD_DIM), widen(a.d, d, ROWS * Q);
     gw_kv_layout_init(&l, GW_PANEL_F32, 1, 1, HEAD_DIM);
     char *base = aligned(2 * l.block_bytes);
-    gw_kv_store(&kern, &l, base + l.block_bytes, 0, 0, 0, GW_KV_BLOCK, k, v, HEAD_DIM);
-    gw_kv_store(&kern, &l, base, 0, 0, 0, TOKENS - GW_KV_BLOCK, k + GW_KV_BLOCK * HEAD_DIM,
+    gw_kv_store(&arith, &l, base + l.block_bytes, 0, 0, 0, GW_KV_BLOCK, k, v, HEAD_DIM);
+    gw_kv_store(&arith, &l, base, 0, 0, 0, TOKENS - GW_KV_BLOCK, k + GW_KV_BLOCK * HEAD_DIM,
                 v + GW_KV_BLOCK * HEAD_DIM, HEAD_DIM);
     for (size_t r = 0; r < ROWS; r++) rows[r] = (struct gw_attn_row){blocks, FIRST + r};
     void *scratch = aligned(gw_attn_scratch_bytes(HEAD_DIM, HEADS));
-    gw_attention(&(struct gw_attn_args){.kern = &kern,
+    gw_attention(&(struct gw_attn_args){.arith = &arith,
                                         .layout = &l,
                                         .base = base,
                                         .heads_per_kv = HEADS,
@@ -411,7 +410,7 @@ static void test_attention(void **state) {
     const size_t stride = gw_attn_back_stride(HEAD_DIM);
     float *sums[2];
     for (size_t i = 0; i < 2; i++) sums[i] = aligned(2 * GW_KV_BLOCK * stride * sizeof(float));
-    gw_attention_backward(&(struct gw_attn_back){.kern = &kern,
+    gw_attention_backward(&(struct gw_attn_back){.arith = &arith,
                                                  .layout = &l,
                                                  .base = base,
                                                  .heads_per_kv = HEADS,

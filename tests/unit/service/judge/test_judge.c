@@ -72,7 +72,7 @@ static struct gw_judge_opts options(struct world *w, enum gw_judge_mode mode) {
         .now = &w->now,
         .mode = mode,
         .max_tokens = 5,
-        .plan = {.cfg = &w->cfg, .format = w->model->format, .n_threads = 2},
+        .plan = {.cfg = &w->cfg, .format = w->model->arith.format, .n_threads = 2},
         .budget_bytes = SIZE_MAX,
         .load = load,
         .load_ctx = w};

@@ -136,7 +136,7 @@ static void run(const struct gw_rollout_opts *o, const struct gw_rollout_sink *s
     struct gw_rollout_plan plan;
     struct gw_rollout *r = NULL;
     const struct gw_plan_options base = {
-        .cfg = &model->cfg, .format = model->format, .n_threads = 2};
+        .cfg = &model->cfg, .format = model->arith.format, .n_threads = 2};
     if (gw_rollout_plan(&base, NULL, p, o, batch, SIZE_MAX, &plan, &err) != GWEN_OK ||
         gw_rollout_create(model, pool, tokenizer, o, &plan, &r, &err) != GWEN_OK ||
         gw_rollout_run(r, p, sink, NULL, &err) != GWEN_OK)
@@ -301,7 +301,7 @@ static void conversations_remember_their_turns(void **state) {
     const struct gw_rollout_opts o = {
         .groups = 1, .sampling = GW_SAMPLING_INIT, .seed = 8, .stream = GW_STREAM_ROLLOUT};
     const struct gw_plan_options base = {
-        .cfg = &model->cfg, .format = model->format, .n_threads = 2};
+        .cfg = &model->cfg, .format = model->arith.format, .n_threads = 2};
     const struct gw_talk_listener listener = {&h, hear_text, hear_answer, hear_progress, &h};
     po.system = "S";
     assert_int_equal(gw_talk_plan(&base, &o, 200, 12, SIZE_MAX, &plan, &err), GWEN_OK);

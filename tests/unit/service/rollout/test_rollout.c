@@ -112,7 +112,7 @@ static enum gwen_status on_sample(void *ctx, const struct gw_rollout_sample *s,
     if (r->n < GW_ARRAY_LEN(r->finished)) r->finished[r->n] = index;
     r->n++;
     if (r->n == r->fail_after) return gw_fail(err, GWEN_ERR_IO, "the disk is full");
-    gw_rollout_put_row(&row, s, gw_numeric_class(r->model->format, &r->model->kern));
+    gw_rollout_put_row(&row, s, gw_arith_class(&r->model->arith));
     enum gwen_status status = gw_ordered_put(r->ordered, index, row.data, row.len, err);
     gw_str_free(&row);
     return status;
@@ -134,8 +134,9 @@ static enum gwen_status run(const struct machine *m, const struct gw_prompts *p,
                             struct gwen_err *err) {
     struct gw_rollout_plan plan;
     struct gw_rollout *rollout;
-    const struct gw_plan_options base = {
-        .cfg = &m->model->cfg, .format = m->model->format, .n_threads = gw_pool_threads(m->pool)};
+    const struct gw_plan_options base = {.cfg = &m->model->cfg,
+                                         .format = m->model->arith.format,
+                                         .n_threads = gw_pool_threads(m->pool)};
     if (gw_rollout_plan(&base, NULL, p, o, batch, SIZE_MAX, &plan, err) != GWEN_OK)
         fail_msg("%s", err->message);
     if (gw_rollout_create(m->model, m->pool, NULL, o, &plan, &rollout, err) != GWEN_OK)
@@ -366,7 +367,7 @@ static void skipped_samples_are_left_out(void **state) {
     struct gw_rollout_plan plan;
     struct gw_rollout *rollout;
     const struct gw_plan_options base = {
-        .cfg = &f.m.model->cfg, .format = f.m.model->format, .n_threads = 2};
+        .cfg = &f.m.model->cfg, .format = f.m.model->arith.format, .n_threads = 2};
     assert_int_equal(gw_rollout_plan(&base, NULL, &f.p, &o, 4, SIZE_MAX, &plan, &err), GWEN_OK);
     assert_int_equal(gw_rollout_create(f.m.model, f.m.pool, NULL, &o, &plan, &rollout, &err),
                      GWEN_OK);
@@ -544,7 +545,7 @@ static void samples_follow_the_models_distribution(void **state) {
         .rows = &f.p.rows[3], .n = 1, .cap = 1, .n_tokens = 12, .max_prompt = 12, .max_tokens = 1};
     f.p.rows[3].max_tokens = 1;
     const struct gw_plan_options base = {
-        .cfg = &f.m.model->cfg, .format = f.m.model->format, .n_threads = 2};
+        .cfg = &f.m.model->cfg, .format = f.m.model->arith.format, .n_threads = 2};
     assert_int_equal(gw_rollout_plan(&base, NULL, &one, &o, 16, SIZE_MAX, &plan, &err), GWEN_OK);
     assert_int_equal(gw_rollout_create(f.m.model, f.m.pool, NULL, &o, &plan, &rollout, &err),
                      GWEN_OK);
@@ -583,9 +584,9 @@ static void plans_obey_the_budget(void **state) {
     struct gw_plan made;
     open_fixture(&f);
     const struct gw_plan_options base = {
-        .cfg = &f.m.model->cfg, .format = f.m.model->format, .n_threads = 2};
+        .cfg = &f.m.model->cfg, .format = f.m.model->arith.format, .n_threads = 2};
     struct gw_speed speed;
-    gw_speed_assume(&base, &f.m.model->kern, &speed);
+    gw_speed_assume(&base, &f.m.model->arith, &speed);
     assert_int_equal(gw_rollout_plan(&base, &speed, &f.p, &o, 0, SIZE_MAX, &plan, &err), GWEN_OK);
     assert_in_range(plan.options.engine.slots, 1, N_PROMPTS * GROUPS);
     assert_non_null(strstr(plan.why, "auto"));
@@ -631,8 +632,8 @@ static void tuned_rows_give_way_to_memory(void **state) {
     struct gw_plan made;
     open_fixture(&f);
     struct gw_plan_options base = {
-        .cfg = &f.m.model->cfg, .format = f.m.model->format, .n_threads = 2};
-    gw_speed_assume(&base, &f.m.model->kern, &speed);
+        .cfg = &f.m.model->cfg, .format = f.m.model->arith.format, .n_threads = 2};
+    gw_speed_assume(&base, &f.m.model->arith, &speed);
     for (size_t b = 0; b < GW_ARRAY_LEN(batches); b++) {
         size_t refused = 0, last = 0, halved = 0;
         base.engine.prefill_rows = 1000;

@@ -56,7 +56,7 @@ static int teardown(void **state) {
 
 static struct gw_plan_options plan_base(void) {
     return (struct gw_plan_options){
-        .cfg = &m.model->cfg, .format = m.model->format, .n_threads = 2};
+        .cfg = &m.model->cfg, .format = m.model->arith.format, .n_threads = 2};
 }
 
 /* Every step takes a second, whatever it does. */
@@ -224,7 +224,7 @@ static void rooflines_grow(void **state) {
     struct gw_speed s;
     assert_int_equal(gw_config_preset("qwen3-0.6b", &c, &err), GWEN_OK);
     base.cfg = &c;
-    gw_speed_assume(&base, &m.model->kern, &s);
+    gw_speed_assume(&base, &m.model->arith, &s);
     assert_int_equal(s.source, GW_SPEED_ASSUMED);
     assert_true(seconds_at(&s, 64, 100, 100, 0) > seconds_at(&s, 1, 100, 100, 0));
     assert_true(seconds_at(&s, 64, 100, 1000, 0) > seconds_at(&s, 64, 100, 100, 0));
@@ -232,11 +232,11 @@ static void rooflines_grow(void **state) {
     /* A small model is not worth measuring for; a large one is. */
     struct gw_speed small = s;
     small.weight_bytes = 1e6;
-    gw_speed_measure(&small, &m.model->kern, m.model->format, m.pool, SIZE_MAX);
+    gw_speed_measure(&small, &m.model->arith, m.pool, SIZE_MAX);
     assert_int_equal(small.source, GW_SPEED_ASSUMED);
-    gw_speed_measure(&s, &m.model->kern, m.model->format, m.pool, 1 << 20);
+    gw_speed_measure(&s, &m.model->arith, m.pool, 1 << 20);
     assert_int_equal(s.source, GW_SPEED_ASSUMED); /* no memory to measure in */
-    gw_speed_measure(&s, &m.model->kern, m.model->format, m.pool, (size_t)64 << 20);
+    gw_speed_measure(&s, &m.model->arith, m.pool, (size_t)64 << 20);
     assert_int_equal(s.source, GW_SPEED_PEAKS);
     assert_true(s.flops_s > 0 && s.bytes_s > 0);
 }
@@ -283,7 +283,7 @@ static void steps_can_be_timed(void **state) {
         const struct gw_steps_opts *o = &shapes[i];
         struct gw_steps *s;
         assert_int_equal(gw_steps_open(m.model, m.pool, o, &s, &err), GWEN_OK);
-        assert_true(gw_steps_bytes(&m.model->cfg, m.model->format, o, 2) > 0);
+        assert_true(gw_steps_bytes(&m.model->cfg, m.model->arith.format, o, 2) > 0);
         assert_true(gw_steps_time(s, o->rows, o->own_tokens, o->prefill, 2) > 0);
         assert_true(gw_steps_time(s, 1, 1, 0, 1) > 0);
         gw_steps_close(s);
