@@ -33,6 +33,12 @@ enum gwen_status gw_fail(struct gwen_err *err, enum gwen_status status, const ch
     return status;
 }
 
+enum gwen_status gw_sys_fail(struct gwen_err *err, const char *what, const char *path, int number) {
+    char text[128];
+    return gw_fail(err, GWEN_ERR_IO, "cannot %s %s: %s", what, path,
+                   strerror_r(number, text, sizeof text));
+}
+
 /* Appends those of `from`, whose text now stands `by` bytes further on, to err's knobs; what the
  * message no longer holds is left out. */
 static void add_knobs(struct gwen_err *err, const struct gwen_err_knob *from, size_t by) {

@@ -21,6 +21,9 @@
 enum gwen_status gw_fail(struct gwen_err *err, enum gwen_status status, const char *fmt, ...)
     GW_PRINTF(3, 4);
 
+/* A call of the system that failed with `number` (an errno): "cannot WHAT PATH: ...". */
+enum gwen_status gw_sys_fail(struct gwen_err *err, const char *what, const char *path, int number);
+
 /* Puts "prefix: " before the message already in *err (which may be NULL), the error of a call that
  * gave `status`; returns `status`.  Does nothing with GWEN_OK, so that callers write
  * `return gw_err_prefix(err, read_row(row, err), "%s", path)`. */

@@ -43,12 +43,6 @@ uint64_t gw_checksum(const void *bytes, size_t len) {
     return sum;
 }
 
-static enum gwen_status fail(struct gwen_err *err, const char *verb, const char *path) {
-    char text[128];
-    return gw_fail(err, GWEN_ERR_IO, "cannot %s %s: %s", verb, path,
-                   strerror_r(errno, text, sizeof text));
-}
-
 /* Fills the piece but at the end of the file; *len is what it holds. */
 static bool read_piece(int fd, char *piece, size_t most, size_t *len) {
     for (*len = 0; *len < most;) {
@@ -68,7 +62,7 @@ static enum gwen_status sum_up(int fd, const char *path, uint64_t most, uint64_t
     size_t len = PIECE;
     for (*bytes = *sum = 0; status == GWEN_OK && *bytes < most && len == PIECE; *bytes += len) {
         if (!read_piece(fd, piece, (size_t)GW_MIN(most - *bytes, (uint64_t)PIECE), &len))
-            status = fail(err, "read", path);
+            status = gw_sys_fail(err, "read", path, errno);
         else if (len > 0)
             *sum = add_piece(*sum, piece, len);
     }
@@ -81,10 +75,10 @@ enum gwen_status gw_file_checksum(const char *path, uint64_t most, uint64_t *byt
     struct stat st;
     *bytes = *sum = 0;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return fail(err, "read", path);
+    if (fd < 0) return gw_sys_fail(err, "read", path, errno);
     enum gwen_status status = GWEN_OK;
     if (fstat(fd, &st) != 0)
-        status = fail(err, "look at", path);
+        status = gw_sys_fail(err, "look at", path, errno);
     else if (!S_ISREG(st.st_mode))
         status = gw_fail(err, GWEN_ERR_IO, "cannot read %s: no regular file", path);
     if (status == GWEN_OK) status = sum_up(fd, path, most, bytes, sum, err);

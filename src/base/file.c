@@ -16,12 +16,6 @@
 
 enum { GW_OUT_BUFFER = 1 << 17, GW_READ_CHUNK = 1 << 16 };
 
-static enum gwen_status sys_fail(struct gwen_err *err, const char *verb, const char *path, int no) {
-    char text[128];
-    return gw_fail(err, GWEN_ERR_IO, "cannot %s %s: %s", verb, path,
-                   strerror_r(no, text, sizeof text));
-}
-
 static int open_retry(const char *path, int flags, mode_t mode) {
     int fd;
     do fd = open(path, flags | O_CLOEXEC, mode);
@@ -55,11 +49,11 @@ static bool sync_fd(int fd) { return fsync(fd) == 0 || errno == EINVAL || errno 
 static enum gwen_status open_for_reading(const char *path, int *fd, struct stat *st,
                                          struct gwen_err *err) {
     *fd = open_retry(path, O_RDONLY, 0);
-    if (*fd < 0) return sys_fail(err, "open", path, errno);
+    if (*fd < 0) return gw_sys_fail(err, "open", path, errno);
     int no = fstat(*fd, st) != 0 ? errno : S_ISDIR(st->st_mode) ? EISDIR : 0;
     if (no == 0) return GWEN_OK;
     close(*fd);
-    return sys_fail(err, "read", path, no);
+    return gw_sys_fail(err, "read", path, no);
 }
 
 static enum gwen_status too_big(struct gwen_err *err, const char *path, size_t max_bytes) {
@@ -84,7 +78,7 @@ enum gwen_status gw_file_read(const char *path, size_t max_bytes, struct gw_str 
             break;
         }
         ssize_t n = read_retry(fd, out->data + out->len, want);
-        if (n < 0) status = sys_fail(err, "read", path, errno);
+        if (n < 0) status = gw_sys_fail(err, "read", path, errno);
         if (n <= 0) break;
         out->len += (size_t)n;
         out->data[out->len] = 0;
@@ -115,7 +109,7 @@ enum gwen_status gw_file_copy(const char *from, const char *to, struct gwen_err 
     char buf[GW_READ_CHUNK];
     while (status == GWEN_OK) {
         ssize_t n = read_retry(fd, buf, sizeof buf);
-        if (n < 0) status = sys_fail(err, "read", from, errno);
+        if (n < 0) status = gw_sys_fail(err, "read", from, errno);
         if (n <= 0) break;
         status = gw_out_write(out, buf, (size_t)n, err);
     }
@@ -145,7 +139,7 @@ enum gwen_status gw_map_open(const char *path, struct gw_map *map, struct gwen_e
         size_t size = (size_t)st.st_size;
         void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
-            status = sys_fail(err, "map", path, errno);
+            status = gw_sys_fail(err, "map", path, errno);
         else
             *map = (struct gw_map){.data = p, .size = size, .base = p, .base_size = size};
     }
@@ -157,7 +151,7 @@ static enum gwen_status read_exactly(int fd, const char *path, unsigned char *p,
                                      struct gwen_err *err) {
     while (len > 0) {
         ssize_t n = read_retry(fd, p, GW_MIN(len, (size_t)1 << 30));
-        if (n < 0) return sys_fail(err, "read", path, errno);
+        if (n < 0) return gw_sys_fail(err, "read", path, errno);
         if (n == 0) return gw_fail(err, GWEN_ERR_IO, "%s: became shorter while it was read", path);
         p += n;
         len -= (size_t)n;
@@ -229,11 +223,11 @@ static size_t folder_len(const char *path) { return (size_t)(gw_path_base(path) 
 static enum gwen_status out_create(struct gw_out *out, struct gwen_err *err) {
     struct stat st;
     if (stat(out->path, &st) == 0 && S_ISDIR(st.st_mode))
-        return sys_fail(err, "write", out->path, EISDIR);
+        return gw_sys_fail(err, "write", out->path, EISDIR);
     out->direct = stat(out->path, &st) == 0 && !S_ISREG(st.st_mode);
     if (out->direct) {
         out->fd = open_retry(out->path, O_WRONLY, 0);
-        return out->fd >= 0 ? GWEN_OK : sys_fail(err, "write", out->path, errno);
+        return out->fd >= 0 ? GWEN_OK : gw_sys_fail(err, "write", out->path, errno);
     }
     size_t dir = folder_len(out->path), cap = dir + 64;
     out->tmp = malloc(cap);
@@ -244,7 +238,7 @@ static enum gwen_status out_create(struct gw_out *out, struct gwen_err *err) {
         if (out->fd >= 0) return GWEN_OK;
         if (errno != EEXIST) break;
     }
-    return sys_fail(err, "create a file for", out->path, errno);
+    return gw_sys_fail(err, "create a file for", out->path, errno);
 }
 
 enum gwen_status gw_out_open(const char *path, struct gw_out **result, struct gwen_err *err) {
@@ -268,14 +262,14 @@ enum gwen_status gw_out_open(const char *path, struct gw_out **result, struct gw
 static enum gwen_status out_flush(struct gw_out *out, struct gwen_err *err) {
     size_t n = out->fill;
     out->fill = 0;
-    return write_all(out->fd, out->buf, n) ? GWEN_OK : sys_fail(err, "write", out->path, errno);
+    return write_all(out->fd, out->buf, n) ? GWEN_OK : gw_sys_fail(err, "write", out->path, errno);
 }
 
 enum gwen_status gw_out_write(struct gw_out *out, const void *bytes, size_t len,
                               struct gwen_err *err) {
     if (len > sizeof out->buf - out->fill) GW_TRY(out_flush(out, err));
     if (len >= sizeof out->buf) {
-        if (!write_all(out->fd, bytes, len)) return sys_fail(err, "write", out->path, errno);
+        if (!write_all(out->fd, bytes, len)) return gw_sys_fail(err, "write", out->path, errno);
     } else if (len > 0) {
         memcpy(out->buf + out->fill, bytes, len);
         out->fill += len;
@@ -289,7 +283,7 @@ static enum gwen_status sync_folder(const char *path, struct gwen_err *err) {
     if (dir == NULL) return gw_nomem(err, len, "a file name");
     int fd = open_retry(dir, O_RDONLY | O_DIRECTORY, 0);
     bool ok = fd >= 0 && sync_fd(fd);
-    enum gwen_status status = ok ? GWEN_OK : sys_fail(err, "sync the folder of", path, errno);
+    enum gwen_status status = ok ? GWEN_OK : gw_sys_fail(err, "sync the folder of", path, errno);
     if (fd >= 0) close(fd);
     free(dir);
     return status;
@@ -297,15 +291,15 @@ static enum gwen_status sync_folder(const char *path, struct gwen_err *err) {
 
 enum gwen_status gw_out_commit(struct gw_out *out, struct gwen_err *err) {
     enum gwen_status status = out_flush(out, err);
-    if (status == GWEN_OK && !sync_fd(out->fd)) status = sys_fail(err, "sync", out->path, errno);
+    if (status == GWEN_OK && !sync_fd(out->fd)) status = gw_sys_fail(err, "sync", out->path, errno);
     if (status == GWEN_OK && close(out->fd) != 0) {
-        status = sys_fail(err, "close", out->path, errno);
+        status = gw_sys_fail(err, "close", out->path, errno);
         out->fd = -1; /* closed all the same */
     } else if (status == GWEN_OK) {
         out->fd = -1;
     }
     if (status == GWEN_OK && !out->direct && rename(out->tmp, out->path) != 0)
-        status = sys_fail(err, "rename a file to", out->path, errno);
+        status = gw_sys_fail(err, "rename a file to", out->path, errno);
     if (status != GWEN_OK) {
         gw_out_abort(out);
         return status;
@@ -343,13 +337,13 @@ enum gwen_status gw_dir_make(const char *path, struct gwen_err *err) {
         *p = 0;
         /* EEXIST may also mean a file: then the next mkdir, or the check below, says so */
         if (p != copy && mkdir(copy, 0777) != 0 && errno != EEXIST)
-            status = sys_fail(err, "make folder", copy, errno);
+            status = gw_sys_fail(err, "make folder", copy, errno);
         *p = was;
         if (was == 0) break;
     }
     free(copy);
     if (status == GWEN_OK && !gw_dir_exists(path))
-        return sys_fail(err, "make folder", path, *path == 0 ? ENOENT : ENOTDIR);
+        return gw_sys_fail(err, "make folder", path, *path == 0 ? ENOENT : ENOTDIR);
     return status;
 }
 

@@ -43,11 +43,8 @@ enum gwen_status gw_lines_open_fd(int fd, const char *name, size_t max_line, str
 enum gwen_status gw_lines_open(const char *path, size_t max_line, struct gw_lines **out,
                                struct gwen_err *err) {
     *out = NULL;
-    char text[128];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return gw_fail(err, GWEN_ERR_IO, "cannot open %s: %s", path,
-                       strerror_r(errno, text, sizeof text));
+    if (fd < 0) return gw_sys_fail(err, "open", path, errno);
     enum gwen_status status = gw_lines_open_fd(fd, path, max_line, out, err);
     if (status == GWEN_OK)
         (*out)->owned = true;
@@ -82,12 +79,9 @@ static enum gwen_status lines_fill(struct gw_lines *r, struct gwen_err *err) {
         r->cap = cap;
     }
     ssize_t n = read(r->fd, r->buf + r->end, r->cap - 1 - r->end);
-    char text[128];
     if (n < 0 && errno == EINTR)
         return gw_fail(err, GWEN_ERR_CANCELLED, "%s: interrupted while waiting", r->name);
-    if (n < 0)
-        return gw_fail(err, GWEN_ERR_IO, "cannot read %s: %s", r->name,
-                       strerror_r(errno, text, sizeof text));
+    if (n < 0) return gw_sys_fail(err, "read", r->name, errno);
     r->at_end = n == 0;
     r->end += (size_t)n;
     return GWEN_OK;

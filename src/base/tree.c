@@ -10,12 +10,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static enum gwen_status sys_fail(struct gwen_err *err, const char *verb, const char *path, int no) {
-    char text[128];
-    return gw_fail(err, GWEN_ERR_IO, "cannot %s %s: %s", verb, path,
-                   strerror_r(no, text, sizeof text));
-}
-
 /* Some file systems have no fsync for some kinds of file; that is not a loss of data. */
 static bool sync_fd(int fd) { return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP; }
 
@@ -77,22 +71,22 @@ static bool remove_folder(int dir, const char *name) {
 
 enum gwen_status gw_tree_sync(const char *path, struct gwen_err *err) {
     static const struct visitor v = {sync_file, sync_folder};
-    return visit(&v, AT_FDCWD, path, 0) ? GWEN_OK : sys_fail(err, "sync", path, errno);
+    return visit(&v, AT_FDCWD, path, 0) ? GWEN_OK : gw_sys_fail(err, "sync", path, errno);
 }
 
 enum gwen_status gw_tree_remove(const char *path, struct gwen_err *err) {
     static const struct visitor v = {remove_file, remove_folder};
     if (visit(&v, AT_FDCWD, path, 0) || errno == ENOENT) return GWEN_OK;
-    return sys_fail(err, "remove", path, errno);
+    return gw_sys_fail(err, "remove", path, errno);
 }
 
 enum gwen_status gw_dir_sync(const char *path, struct gwen_err *err) {
-    return sync_folder(AT_FDCWD, path) ? GWEN_OK : sys_fail(err, "sync", path, errno);
+    return sync_folder(AT_FDCWD, path) ? GWEN_OK : gw_sys_fail(err, "sync", path, errno);
 }
 
 enum gwen_status gw_dir_free_bytes(const char *path, uint64_t *bytes, struct gwen_err *err) {
     struct statvfs fs;
-    if (statvfs(path, &fs) != 0) return sys_fail(err, "look at the disk of", path, errno);
+    if (statvfs(path, &fs) != 0) return gw_sys_fail(err, "look at the disk of", path, errno);
     if (__builtin_mul_overflow((uint64_t)fs.f_bavail, (uint64_t)fs.f_frsize, bytes))
         *bytes = UINT64_MAX;
     return GWEN_OK;

@@ -43,10 +43,8 @@ enum gwen_status gw_logits_open(const char *path, size_t vocab_size, struct gw_l
     if (f->fd >= 0) unlink(name.data);
     gw_str_free(&name);
     if (f->fd < 0) {
-        char text[128];
         gw_logits_abort(f);
-        return gw_fail(err, GWEN_ERR_IO, "cannot write %s: %s", path,
-                       strerror_r(error, text, sizeof text));
+        return gw_sys_fail(err, "write", path, error);
     }
     *out = f;
     return GWEN_OK;
@@ -100,9 +98,7 @@ void gw_logits_put(struct gw_logits_file *f, size_t index, size_t position, cons
 }
 
 static enum gwen_status io_error(const struct gw_logits_file *f, struct gwen_err *err) {
-    char text[128];
-    return gw_fail(err, GWEN_ERR_IO, "cannot write %s: %s", f->path,
-                   strerror_r(f->error, text, sizeof text));
+    return gw_sys_fail(err, "write", f->path, f->error);
 }
 
 /* gw_tensor_fill */

@@ -28,20 +28,13 @@ struct gw_metrics_log {
     struct gw_str buffer;
 };
 
-static enum gwen_status sys_fail(struct gwen_err *err, const char *what, const char *path,
-                                 int number) {
-    char text[128];
-    return gw_fail(err, GWEN_ERR_IO, "cannot %s %s: %s", what, path,
-                   strerror_r(number, text, sizeof text));
-}
-
 /* --- cutting back --------------------------------------------------------------------------- */
 
 static enum gwen_status cut_file(const char *path, uint64_t len, struct gwen_err *err) {
     struct stat st;
-    if (stat(path, &st) != 0) return sys_fail(err, "look at", path, errno);
+    if (stat(path, &st) != 0) return gw_sys_fail(err, "look at", path, errno);
     if ((uint64_t)st.st_size == len) return GWEN_OK;
-    return truncate(path, (off_t)len) == 0 ? GWEN_OK : sys_fail(err, "cut", path, errno);
+    return truncate(path, (off_t)len) == 0 ? GWEN_OK : gw_sys_fail(err, "cut", path, errno);
 }
 
 /* The step of a row. */
@@ -100,7 +93,7 @@ static enum gwen_status open_log(struct log_file *f, const char *dir, const char
     struct stat st;
     GW_TRY(gw_path_join(&f->path, dir, name, err));
     f->fd = open(f->path.data, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (f->fd < 0 || fstat(f->fd, &st) != 0) return sys_fail(err, "write", f->path.data, errno);
+    if (f->fd < 0 || fstat(f->fd, &st) != 0) return gw_sys_fail(err, "write", f->path.data, errno);
     f->end = (uint64_t)st.st_size;
     if (resume || f->end == 0) return GWEN_OK;
     return gw_fail(err, GWEN_ERR_ARGUMENT,
@@ -120,7 +113,7 @@ static enum gwen_status append(struct log_file *f, const struct gw_str *s, struc
             /* If this fails too, the torn end is cut off when the run is resumed. */
             int ignored = ftruncate(f->fd, (off_t)f->end);
             (void)ignored;
-            return sys_fail(err, "write", f->path.data, number);
+            return gw_sys_fail(err, "write", f->path.data, number);
         }
         done += (size_t)n;
     }
@@ -177,7 +170,7 @@ enum gwen_status gw_metrics_log_sync(struct gw_metrics_log *log, struct gwen_err
     const struct log_file *files[] = {&log->rows, &log->events};
     for (size_t i = 0; i < GW_ARRAY_LEN(files); i++)
         if (fdatasync(files[i]->fd) != 0 && errno != EINVAL && errno != ENOSYS)
-            return sys_fail(err, "sync", files[i]->path.data, errno);
+            return gw_sys_fail(err, "sync", files[i]->path.data, errno);
     return GWEN_OK;
 }
 

@@ -101,10 +101,7 @@ static enum gwen_status mend(const char *path, const struct gw_metrics_was *was,
     struct stat st;
     bool same;
     if (stat(path, &st) != 0) {
-        char text[128];
-        if (errno != ENOENT)
-            return gw_fail(err, GWEN_ERR_IO, "cannot look at %s: %s", path,
-                           strerror_r(errno, text, sizeof text));
+        if (errno != ENOENT) return gw_sys_fail(err, "look at", path, errno);
         if (was->keep > 0)
             gw_log(log, GWEN_LOG_WARNING, "%s is gone: its rows begin again after step %" PRIu64,
                    path, was->keep);

@@ -38,13 +38,6 @@ struct gw_rollout_file {
     struct row_at *rows; /* [n_prompts * groups] */
 };
 
-static enum gwen_status sys_fail(struct gwen_err *err, const char *what, const char *path,
-                                 int number) {
-    char text[128];
-    return gw_fail(err, GWEN_ERR_IO, "cannot %s %s: %s", what, path,
-                   strerror_r(number, text, sizeof text));
-}
-
 /* --- writing -------------------------------------------------------------------------------- */
 
 /* Appends at the end, wholly or not at all. */
@@ -59,7 +52,7 @@ static enum gwen_status append_bytes(struct gw_rollout_file *f, const char *byte
             /* If this fails too, the torn line is dropped when the file is resumed. */
             int ignored = ftruncate(f->fd, (off_t)f->end);
             (void)ignored;
-            return sys_fail(err, "write", f->part, number);
+            return gw_sys_fail(err, "write", f->part, number);
         }
         done += (size_t)n;
     }
@@ -72,7 +65,7 @@ static enum gwen_status sync_part(struct gw_rollout_file *f, struct gwen_err *er
     f->synced_ns = gw_now_ns();
     if (!f->dirty) return GWEN_OK;
     if (fdatasync(f->fd) != 0 && errno != EINVAL && errno != ENOSYS)
-        return sys_fail(err, "sync", f->part, errno);
+        return gw_sys_fail(err, "sync", f->part, errno);
     f->dirty = false;
     return GWEN_OK;
 }
@@ -233,7 +226,7 @@ static enum gwen_status read_part(struct gw_rollout_file *f, uint64_t size,
     gw_lines_close(lines);
     if (status != GWEN_OK) return status;
     if (f->end < size && ftruncate(f->fd, (off_t)f->end) != 0)
-        return sys_fail(err, "shorten", f->part, errno);
+        return gw_sys_fail(err, "shorten", f->part, errno);
     return f->end > 0 ? GWEN_OK : write_header(f, fields, n, err);
 }
 
@@ -241,7 +234,7 @@ static enum gwen_status resume(struct gw_rollout_file *f, const struct gw_part_f
                                size_t n, const struct gw_log *log, struct gwen_err *err) {
     struct stat st;
     size_t damaged = 0;
-    if (fstat(f->fd, &st) != 0) return sys_fail(err, "look at", f->part, errno);
+    if (fstat(f->fd, &st) != 0) return gw_sys_fail(err, "look at", f->part, errno);
     uint64_t size = (uint64_t)st.st_size;
     GW_TRY(read_part(f, size, fields, n, &damaged, err));
     gw_log(log, GWEN_LOG_INFO, "%s: %zu of %zu samples are there", f->part, f->count,
@@ -275,14 +268,14 @@ static enum gwen_status open_part(struct gw_rollout_file *f, enum gw_part_mode m
                        f->part, gw_knob(GW_KNOB_RESUME), gw_knob(GW_KNOB_OVERWRITE));
     if (f->fd < 0 && errno == ELOOP)
         return gw_fail(err, GWEN_ERR_IO, "%s is a symbolic link, which is not followed", f->part);
-    if (f->fd < 0) return sys_fail(err, "create", f->part, errno);
-    if (fstat(f->fd, &st) != 0) return sys_fail(err, "look at", f->part, errno);
+    if (f->fd < 0) return gw_sys_fail(err, "create", f->part, errno);
+    if (fstat(f->fd, &st) != 0) return gw_sys_fail(err, "look at", f->part, errno);
     if (!S_ISREG(st.st_mode)) return gw_fail(err, GWEN_ERR_IO, "%s is no regular file", f->part);
     /* Some network file systems have no locks: then two runs are the user's affair. */
     if (flock(f->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         return gw_fail(err, GWEN_ERR_IO, "%s is being written by another run", f->part);
     if (mode == GW_PART_OVERWRITE && ftruncate(f->fd, 0) != 0)
-        return sys_fail(err, "empty", f->part, errno);
+        return gw_sys_fail(err, "empty", f->part, errno);
     return GWEN_OK;
 }
 
@@ -305,7 +298,7 @@ enum gwen_status gw_rollout_file_open(const char *path, enum gw_part_mode mode,
     enum gwen_status status = f->path == NULL || f->part == NULL || f->rows == NULL
                                   ? gw_nomem(err, n * sizeof *f->rows, path)
                                   : GWEN_OK;
-    if (status == GWEN_OK && gw_dir_exists(path)) status = sys_fail(err, "write", path, EISDIR);
+    if (status == GWEN_OK && gw_dir_exists(path)) status = gw_sys_fail(err, "write", path, EISDIR);
     if (status == GWEN_OK) {
         snprintf(f->part, part_len, "%s.part", path);
         status = open_part(f, mode, err);
@@ -345,7 +338,7 @@ static enum gwen_status read_row(const struct gw_rollout_file *f, const struct r
         ssize_t n = pread(f->fd, row->data + row->len, (size_t)at->len - row->len,
                           (off_t)(at->offset + row->len));
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return sys_fail(err, "read", f->part, errno);
+        if (n < 0) return gw_sys_fail(err, "read", f->part, errno);
         if (n == 0)
             return gw_fail(err, GWEN_ERR_IO, "%s: became shorter while it was read", f->part);
         row->len += (size_t)n;
@@ -378,6 +371,6 @@ enum gwen_status gw_rollout_file_finish(struct gw_rollout_file *f, struct gwen_e
         return status;
     }
     GW_TRY(gw_out_commit(out, err));
-    if (unlink(f->part) != 0) return sys_fail(err, "remove", f->part, errno);
+    if (unlink(f->part) != 0) return gw_sys_fail(err, "remove", f->part, errno);
     return GWEN_OK;
 }

@@ -19,12 +19,6 @@ static const char STATE[] = "state.json";
 /* Version 2 had no checksums. */
 enum { MAX_STATE = 16 << 20, VERSION = 3, VERSION_UNSUMMED = 2 };
 
-static enum gwen_status sys_fail(struct gwen_err *err, const char *verb, const char *path, int no) {
-    char text[128];
-    return gw_fail(err, GWEN_ERR_IO, "cannot %s %s: %s", verb, path,
-                   strerror_r(no, text, sizeof text));
-}
-
 /* --- state.json ----------------------------------------------------------------------------- */
 
 void gw_train_state_free(struct gw_train_state *s) {
@@ -204,7 +198,7 @@ static enum gwen_status check_file(const struct gw_row *row, const char *path, c
     GW_TRY(gw_path_join(&file, path, name, err));
     enum gwen_status status = GWEN_OK;
     if (stat(file.data, &st) != 0)
-        status = sys_fail(err, "look at", file.data, errno);
+        status = gw_sys_fail(err, "look at", file.data, errno);
     else if ((uint64_t)st.st_size != bytes)
         status = gw_fail(err, GWEN_ERR_FORMAT,
                          "%s: is damaged: it has %" PRIu64 " bytes instead of %" PRIu64, file.data,
@@ -238,7 +232,7 @@ static enum gwen_status check_unsummed(const char *path, struct gwen_err *err) {
     struct stat st;
     enum gwen_status status = gw_path_join(&file, path, "optimizer.safetensors", err);
     if (status == GWEN_OK && stat(file.data, &st) != 0)
-        status = sys_fail(err, "look at", file.data, errno);
+        status = gw_sys_fail(err, "look at", file.data, errno);
     gw_str_free(&file);
     return status;
 }
@@ -289,7 +283,7 @@ static enum gwen_status each_entry(const char *dir,
                                    void *ctx, struct gwen_err *err) {
     DIR *d = opendir(dir);
     enum gwen_status status = GWEN_OK;
-    if (d == NULL) return sys_fail(err, "read the folder", dir, errno);
+    if (d == NULL) return gw_sys_fail(err, "read the folder", dir, errno);
     for (const struct dirent *e; status == GWEN_OK && (e = readdir(d)) != NULL;)
         status = fn(ctx, e->d_name, err);
     closedir(d);
@@ -406,7 +400,7 @@ static enum gwen_status remove_one(const char *run_dir, uint64_t step, struct gw
     enum gwen_status status = path_of(run_dir, step, "", &from, err);
     if (status == GWEN_OK) status = path_of(run_dir, step, ".old.tmp", &to, err);
     if (status == GWEN_OK && rename(from.data, to.data) != 0 && errno != ENOENT)
-        status = sys_fail(err, "rename", from.data, errno);
+        status = gw_sys_fail(err, "rename", from.data, errno);
     if (status == GWEN_OK) status = gw_tree_remove(to.data, err);
     gw_str_free(&from);
     gw_str_free(&to);
@@ -470,7 +464,7 @@ static enum gwen_status put_folder(struct gw_str *out, const char *dir, const ch
         return gw_fail(err, GWEN_ERR_INTERNAL, "%s: folders nested too deep", dir);
     enum gwen_status status = gw_path_join(&path, dir, below, err);
     const int n = status == GWEN_OK ? scandir(path.data, &entries, is_file, by_name) : 0;
-    if (n < 0) status = sys_fail(err, "read the folder", path.data, errno);
+    if (n < 0) status = gw_sys_fail(err, "read the folder", path.data, errno);
     for (int i = 0; i < n; i++) {
         if (status == GWEN_OK) status = gw_path_join(&name, below, entries[i]->d_name, err);
         if (status == GWEN_OK) status = put_entry(out, dir, name.data, depth, err);
@@ -512,7 +506,7 @@ static enum gwen_status write_state(const struct gw_train_state *state, const ch
 static enum gwen_status fill(const char *dir, const struct gw_train_state *state,
                              const struct gw_checkpoint_part *parts, size_t n_parts,
                              struct gwen_err *err) {
-    if (mkdir(dir, 0777) != 0) return sys_fail(err, "make folder", dir, errno);
+    if (mkdir(dir, 0777) != 0) return gw_sys_fail(err, "make folder", dir, errno);
     for (size_t i = 0; i < n_parts; i++) GW_TRY(parts[i].write(parts[i].ctx, dir, err));
     GW_TRY(write_state(state, dir, err));
     return gw_tree_sync(dir, err);
@@ -522,7 +516,7 @@ static enum gwen_status fill(const char *dir, const struct gw_train_state *state
 static enum gwen_status publish(const char *run_dir, const char *from, const char *to,
                                 uint64_t step, struct gwen_err *err) {
     if (gw_dir_exists(to)) GW_TRY(remove_one(run_dir, step, err));
-    if (rename(from, to) != 0) return sys_fail(err, "rename a folder to", to, errno);
+    if (rename(from, to) != 0) return gw_sys_fail(err, "rename a folder to", to, errno);
     return gw_dir_sync(run_dir, err);
 }
 

@@ -155,9 +155,7 @@ static enum gwen_status make_parent(const char *out, struct gw_str *parent, stru
 static enum gwen_status publish(const char *from, const char *to, const char *parent,
                                 struct gwen_err *err) {
     if (rename(from, to) == 0) return gw_dir_sync(parent, err);
-    char text[128];
-    return gw_fail(err, GWEN_ERR_IO, "cannot rename a folder to %s: %s", to,
-                   strerror_r(errno, text, sizeof text));
+    return gw_sys_fail(err, "rename a folder to", to, errno);
 }
 
 /* `out` ends without a slash. */
