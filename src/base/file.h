@@ -75,6 +75,9 @@ const char *gw_path_base(const char *path);
 
 /* --- lines ---------------------------------------------------------------------------------- */
 
+/* What a line may hold at most where it is a row of data: a prompt, a text. */
+enum { GW_ROW_MAX_BYTES = 64 << 20 };
+
 struct gw_lines; /* a reader of lines: NULs are kept, the last line may lack its newline */
 
 struct gw_line {

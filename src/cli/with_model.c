@@ -220,14 +220,22 @@ void gw_runtime_speed(const struct gw_runtime *rt, struct gw_speed *speed) {
 static void log_plan(const struct gw_runtime *rt, const struct gw_plan *plan) {
     struct gw_str s = {0};
     gw_put_bytes(&s, plan->total);
-    gw_str_puts(&s, " (weights ");
-    gw_put_bytes(&s, plan->weights);
-    gw_str_puts(&s, ", KV ");
-    gw_put_bytes(&s, plan->kv);
-    gw_str_puts(&s, ", scratch ");
-    gw_put_bytes(&s, plan->scratch);
+    gw_str_puts(&s, " (");
+    gw_plan_put(&s, plan);
     if (!s.failed) gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "memory plan: %s)", s.data);
     gw_str_free(&s);
+}
+
+void gw_runtime_put_plan(const struct gw_runtime *rt, const struct gw_plan_options *options,
+                         struct gw_str *s) {
+    struct gw_plan plan;
+    gw_plan_make(options, &plan);
+    gw_str_puts(s, "memory: ");
+    gw_plan_put(s, &plan);
+    gw_str_puts(s, ", together ");
+    gw_put_bytes(s, plan.total);
+    gw_str_puts(s, " of ");
+    gw_put_bytes(s, rt->budget);
 }
 
 /* While weights are packed, the checkpoint's files are mapped beside them: of no weight in memory,

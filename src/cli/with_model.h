@@ -56,6 +56,9 @@ struct gw_plan_options gw_runtime_plan(const struct gw_runtime *rt);
 /* How long steps take: as the machine was tuned, else by its peaks, measured now (a fraction of a
  * second; small models: assumed). */
 void gw_runtime_speed(const struct gw_runtime *rt, struct gw_speed *speed);
+/* Appends "memory: weights ..., KV ..., together 2.1 GiB of 8.0 GiB". */
+void gw_runtime_put_plan(const struct gw_runtime *rt, const struct gw_plan_options *options,
+                         struct gw_str *s);
 /* Logs the plan and checks it against the budget: for a command that takes memory without loading
  * weights, or before it loads them. */
 enum gwen_status gw_runtime_check(struct gw_runtime *rt, const struct gw_plan_options *plan,

@@ -121,19 +121,8 @@ void gw_prompting_log_plan(const struct gw_prompting *p, const struct gw_rollout
                            size_t n_prompts, size_t groups) {
     const struct gw_engine_opts *e = &rollout->options.engine;
     const struct gw_log *log = &p->rt.cli->log;
-    struct gw_plan plan;
     struct gw_str s = {0};
-    gw_plan_make(&rollout->options, &plan);
-    gw_str_puts(&s, "memory: weights ");
-    gw_put_bytes(&s, plan.weights);
-    gw_str_puts(&s, ", KV ");
-    gw_put_bytes(&s, plan.kv);
-    gw_str_puts(&s, ", scratch ");
-    gw_put_bytes(&s, plan.scratch);
-    gw_str_puts(&s, ", together ");
-    gw_put_bytes(&s, plan.total);
-    gw_str_puts(&s, " of ");
-    gw_put_bytes(&s, p->rt.budget);
+    gw_runtime_put_plan(&p->rt, &rollout->options, &s);
     gw_str_printf(&s, "; %zu prompts x %zu, %zu at a time", n_prompts, groups, e->slots);
     if (!s.failed) gw_log(log, GWEN_LOG_INFO, "%s", s.data);
     gw_str_free(&s);

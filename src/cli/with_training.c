@@ -87,30 +87,10 @@ enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, str
     return t->source.failed ? gw_nomem(err, t->source.len, "a path") : GWEN_OK;
 }
 
-static void put_plan(const struct gw_training *t, const struct gw_plan_options *options,
-                     struct gw_str *s) {
-    struct gw_plan plan;
-    gw_plan_make(options, &plan);
-    gw_str_puts(s, "memory: weights ");
-    gw_put_bytes(s, plan.weights);
-    gw_str_puts(s, ", gradients ");
-    gw_put_bytes(s, plan.gradients);
-    gw_str_puts(s, ", optimizer ");
-    gw_put_bytes(s, plan.optimizer);
-    gw_str_puts(s, ", KV ");
-    gw_put_bytes(s, plan.kv);
-    gw_str_puts(s, ", activations and scratch ");
-    gw_put_bytes(s, plan.scratch);
-    gw_str_puts(s, ", together ");
-    gw_put_bytes(s, plan.total);
-    gw_str_puts(s, " of ");
-    gw_put_bytes(s, t->p.rt.budget);
-}
-
 static void log_plan(const struct gw_training *t, const struct gw_plan_options *options) {
     static const char *const recompute[] = {"nothing", "all but attention", "whole layers"};
     struct gw_str s = {0};
-    put_plan(t, options, &s);
+    gw_runtime_put_plan(&t->p.rt, options, &s);
     if (!s.failed) gw_log(&t->p.rt.cli->log, GWEN_LOG_INFO, "%s", s.data);
     gw_str_free(&s);
     gw_log(&t->p.rt.cli->log, GWEN_LOG_DEBUG,
@@ -257,7 +237,7 @@ enum gwen_status gw_training_tell(const struct gw_training *t, const struct gw_p
                       job->total_steps, t->p.rt.budget, bytes.weights, bytes.kv, bytes.scratch,
                       bytes.gradients, bytes.optimizer, bytes.total);
     } else {
-        put_plan(t, plan, &s);
+        gw_runtime_put_plan(&t->p.rt, plan, &s);
         gw_str_printf(&s, "\nvalid: %" PRIu64 " steps over %s\n", job->total_steps, job->data_path);
     }
     enum gwen_status status = gw_cli_put(cli, &s, err);

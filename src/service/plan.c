@@ -124,6 +124,24 @@ void gw_put_bytes(struct gw_str *s, size_t bytes) {
         gw_str_printf(s, "%.0f KiB", b / kib);
 }
 
+void gw_plan_put(struct gw_str *s, const struct gw_plan *plan) {
+    const struct {
+        const char *name;
+        size_t bytes;
+    } parts[] = {{"weights", plan->weights},
+                 {"gradients", plan->gradients},
+                 {"optimizer", plan->optimizer},
+                 {"KV", plan->kv},
+                 {"scratch", plan->scratch}};
+    const char *before = "";
+    for (size_t i = 0; i < GW_ARRAY_LEN(parts); i++) {
+        if (parts[i].bytes == 0) continue;
+        gw_str_printf(s, "%s%s ", before, parts[i].name);
+        gw_put_bytes(s, parts[i].bytes);
+        before = ", ";
+    }
+}
+
 /* What a message calls a knob, and its present value; NULL when it is none of the user's. */
 static const char *knob_text(const struct gw_plan_options *o, enum gw_plan_knob knob, size_t *now) {
     switch (knob) {
@@ -196,16 +214,8 @@ enum gwen_status gw_plan_check(const struct gw_plan_options *o, size_t budget_by
     gw_put_bytes(&s, budget_bytes);
     gw_str_puts(&s, " available");
     put_advice(o, budget_bytes, &s);
-    gw_str_puts(&s, " (weights ");
-    gw_put_bytes(&s, plan.weights);
-    gw_str_puts(&s, ", KV ");
-    gw_put_bytes(&s, plan.kv);
-    if (plan.optimizer > 0) {
-        gw_str_puts(&s, ", gradients ");
-        gw_put_bytes(&s, plan.gradients);
-        gw_str_puts(&s, ", optimizer ");
-        gw_put_bytes(&s, plan.optimizer);
-    }
+    gw_str_puts(&s, " (");
+    gw_plan_put(&s, &plan);
     gw_str_puts(&s, ")");
     enum gwen_status status = s.failed ? gw_nomem(err, plan.total, "the command")
                                        : gw_fail(err, GWEN_ERR_NOMEM, "%s", s.data);

@@ -59,6 +59,8 @@ size_t gw_plan_largest(const struct gw_plan_options *o, enum gw_plan_knob knob, 
  * which option has to be lowered. */
 enum gwen_status gw_plan_check(const struct gw_plan_options *o, size_t budget_bytes,
                                struct gwen_err *err);
+/* Appends "weights 1.2 GiB, KV 350 MiB, scratch 12 MiB": the parts that are not 0. */
+void gw_plan_put(struct gw_str *s, const struct gw_plan *plan);
 /* Appends a number of bytes for people: "9.1 GiB", "350 MiB", "12 KiB". */
 void gw_put_bytes(struct gw_str *s, size_t bytes);
 

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_LINE = 64 << 20 };
-
 struct row {
     json_t *obj; /* holds the texts */
     struct gw_judge_item item;
@@ -235,8 +233,8 @@ static enum gwen_status answer_all(struct judge *s, struct gw_cli *cli, struct g
 static enum gwen_status judge(struct judge *s, struct gw_cli *cli, struct gwen_err *err) {
     GW_TRY(gw_judging_open(&s->j, cli, err));
     GW_TRY(s->in != NULL && strcmp(s->in, "-") != 0
-               ? gw_lines_open(s->in, MAX_LINE, &s->lines, err)
-               : gw_lines_open_fd(STDIN_FILENO, "stdin", MAX_LINE, &s->lines, err));
+               ? gw_lines_open(s->in, GW_ROW_MAX_BYTES, &s->lines, err)
+               : gw_lines_open_fd(STDIN_FILENO, "stdin", GW_ROW_MAX_BYTES, &s->lines, err));
     if (s->verdicts_path != NULL) GW_TRY(gw_out_open(s->verdicts_path, &s->looks, err));
     GW_TRY(start(s, (enum gw_judge_mode)s->j.mode, err));
     GW_TRY(answer_all(s, cli, err));

@@ -93,7 +93,7 @@ static enum gwen_status score(struct score *s, struct gw_cli *cli, struct gwen_e
     s->source.context = s->rt.cfg.max_position_embeddings;
     s->source.load_tokenizer = load_tokenizer;
     s->source.ctx = s;
-    GW_TRY(gw_lines_open_fd(STDIN_FILENO, "stdin", GW_SCORE_MAX_LINE, &s->source.lines, err));
+    GW_TRY(gw_lines_open_fd(STDIN_FILENO, "stdin", GW_ROW_MAX_BYTES, &s->source.lines, err));
     if (s->logits_path != NULL)
         GW_TRY(gw_logits_open(s->logits_path, s->rt.cfg.vocab_size, &s->logits, err));
     GW_TRY(answer_all(s, cli, err));

@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_LINE = 64 << 20 };
-
 static enum gwen_status encode_row(struct gw_tokenize *t, const struct gw_row *row,
                                    struct gwen_err *err) {
     const char *text;
@@ -74,7 +72,8 @@ static enum gwen_status tokenize(struct gw_tokenize *t, struct gwen_err *err) {
     enum gwen_status status = gw_model_dir(t->cli, &dir, err);
     if (status == GWEN_OK) status = gw_tokenizer_load(dir.data, &t->tokenizer, err);
     if (status == GWEN_OK && t->chat) status = gw_tokenize_chat_open(t, dir.data, err);
-    if (status == GWEN_OK) status = gw_lines_open_fd(STDIN_FILENO, "stdin", MAX_LINE, &lines, err);
+    if (status == GWEN_OK)
+        status = gw_lines_open_fd(STDIN_FILENO, "stdin", GW_ROW_MAX_BYTES, &lines, err);
     if (status == GWEN_OK) status = answer_lines(t, lines, err);
     gw_lines_close(lines);
     gw_str_free(&dir);

@@ -244,7 +244,7 @@ enum gwen_status gw_eval_read_choices(const char *path, const struct gw_eval_dat
     struct reading rd = {.o = opts, .d = d};
     GW_TRY(need_tokenizer(opts, err));
     enum gwen_status status =
-        gw_rows_read(path, GW_PROMPT_MAX_LINE, "question", take_question, &rd, err);
+        gw_rows_read(path, GW_ROW_MAX_BYTES, "question", take_question, &rd, err);
     free_scratch(&rd);
     return status;
 }
@@ -332,7 +332,7 @@ enum gwen_status gw_eval_read_text(const char *path, const struct gw_eval_data_o
     GW_TRY(need_tokenizer(opts, err));
     enum gwen_status status =
         len >= tail && strcmp(path + len - tail, suffix) == 0
-            ? gw_rows_read(path, GW_PROMPT_MAX_LINE, "text", take_document, &rd, err)
+            ? gw_rows_read(path, GW_ROW_MAX_BYTES, "text", take_document, &rd, err)
             : take_file(&rd, path, err);
     free_scratch(&rd);
     return status;

@@ -12,7 +12,7 @@
 #include "service/plan.h"
 #include "text/tokenizer/tokenizer.h"
 
-enum { GW_SCORE_MAX_LINE = 64 << 20, GW_SCORE_WINDOW_ROWS = 256, GW_SCORE_WINDOW_TOKENS = 65536 };
+enum { GW_SCORE_WINDOW_ROWS = 256, GW_SCORE_WINDOW_TOKENS = 65536 };
 
 struct gw_score_row {
     uint64_t line;   /* where it stood in the input */

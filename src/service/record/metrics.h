@@ -12,6 +12,9 @@
 #include "base/log.h"
 #include "base/str.h"
 
+/* What a line of metrics.jsonl may hold at most. */
+enum { GW_METRICS_MAX_LINE = 16 << 20 };
+
 /* --- one step ------------------------------------------------------------------------------- */
 
 struct gw_metric {

@@ -15,8 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_LINE = 16 << 20 };
-
 struct log_file {
     struct gw_str path;
     int fd;
@@ -68,7 +66,7 @@ enum gwen_status gw_jsonl_cut(const char *path, uint64_t keep, struct gwen_err *
     struct stat st;
     uint64_t end;
     if (stat(path, &st) != 0 && errno == ENOENT) return GWEN_OK;
-    GW_TRY(gw_lines_open(path, MAX_LINE, &lines, err));
+    GW_TRY(gw_lines_open(path, GW_METRICS_MAX_LINE, &lines, err));
     enum gwen_status status = find_row_end(lines, (uint64_t)st.st_size, keep, &end, err);
     gw_lines_close(lines);
     return status == GWEN_OK ? cut_file(path, end, err) : status;

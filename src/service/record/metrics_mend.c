@@ -11,8 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_LINE = 16 << 20 };
-
 /* What a reading of the file found. */
 struct finding {
     uint64_t keep;
@@ -51,7 +49,7 @@ static enum gwen_status take_line(struct finding *f, const struct gw_line *line,
 static enum gwen_status read_all(const char *path, uint64_t size, struct finding *f,
                                  struct gwen_err *err) {
     struct gw_lines *lines;
-    GW_TRY(gw_lines_open(path, MAX_LINE, &lines, err));
+    GW_TRY(gw_lines_open(path, GW_METRICS_MAX_LINE, &lines, err));
     enum gwen_status status = GWEN_OK;
     for (bool more = true; status == GWEN_OK && more;) {
         struct gw_line line;

@@ -414,7 +414,7 @@ static enum gwen_status check_keys(const struct gw_prompts *p, const char *file,
 enum gwen_status gw_prompts_read(const char *path, const struct gw_prompt_opts *opts,
                                  struct gw_prompts *p, struct gwen_err *err) {
     struct reading r = {p, opts};
-    GW_TRY(gw_rows_read(path, GW_PROMPT_MAX_LINE, "prompt", read_row, &r, err));
+    GW_TRY(gw_rows_read(path, GW_ROW_MAX_BYTES, "prompt", read_row, &r, err));
     return check_keys(p, strcmp(path, "-") == 0 ? GW_ROWS_STDIN : path, err);
 }
 

@@ -17,11 +17,10 @@
 #define GW_SERVICE_ROLLOUT_PROMPTS_H
 
 #include "base/arena.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "text/chat.h"
 #include "text/tokenizer/tokenizer.h"
-
-enum { GW_PROMPT_MAX_LINE = 64 << 20 };
 
 struct gw_prompt {
     const int32_t *ids;

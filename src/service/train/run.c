@@ -16,8 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_METRICS_LINE = 16 << 20 };
-
 /* --- what is there -------------------------------------------------------------------------- */
 
 static enum gwen_status read_state(struct gw_train_run *run, struct gwen_err *err) {
@@ -134,7 +132,7 @@ static enum gwen_status replay(struct gw_train_run *run, struct gwen_err *err) {
     if (bytes == 0) return GWEN_OK; /* lost, which was said */
     enum gwen_status status = gw_path_join(&path, run->dir, "metrics.jsonl", err);
     if (status == GWEN_OK)
-        status = gw_rows_read(path.data, MAX_METRICS_LINE, "metrics", replay_row, run, err);
+        status = gw_rows_read(path.data, GW_METRICS_MAX_LINE, "metrics", replay_row, run, err);
     gw_str_free(&path);
     return status;
 }
@@ -316,7 +314,7 @@ static void tell_trend(const struct gw_train_run *run) {
     struct gwen_err ignored;
     enum gwen_status status = gw_path_join(&s, run->dir, "metrics.jsonl", &ignored);
     if (status == GWEN_OK)
-        status = gw_rows_read(s.data, MAX_METRICS_LINE, "metrics", add_to_trend, &t, &ignored);
+        status = gw_rows_read(s.data, GW_METRICS_MAX_LINE, "metrics", add_to_trend, &t, &ignored);
     gw_str_clear(&s);
     for (size_t i = 0; i < TREND_WIDTH; i++) t.sums[i] /= (double)t.counts[i];
     gw_sparkline(t.sums, (size_t)GW_MIN(t.total, (uint64_t)TREND_WIDTH), TREND_WIDTH, &s);

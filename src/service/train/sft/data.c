@@ -278,7 +278,7 @@ static enum gwen_status take_row(void *ctx, const struct gw_row *row, struct gwe
 enum gwen_status gw_sft_read(const char *path, const struct gw_sft_opts *opts,
                              struct gw_sft_data *d, struct gwen_err *err) {
     struct reading r = {d, opts};
-    GW_TRY(gw_rows_read(path, GW_PROMPT_MAX_LINE, "training row", take_row, &r, err));
+    GW_TRY(gw_rows_read(path, GW_ROW_MAX_BYTES, "training row", take_row, &r, err));
     if (d->n == 0)
         return gw_fail(err, GWEN_ERR_FORMAT,
                        "%s: no row has a token to be learnt within %zu tokens", path,
