@@ -41,6 +41,24 @@ static bool write_all(int fd, const char *p, size_t len) {
     return true;
 }
 
+enum gwen_status gw_append(int fd, const char *path, const char *bytes, size_t len, uint64_t *end,
+                           struct gwen_err *err) {
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pwrite(fd, bytes + done, len - done, (off_t)(*end + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            const int number = n < 0 ? errno : ENOSPC;
+            const int ignored = ftruncate(fd, (off_t)*end);
+            (void)ignored;
+            return gw_sys_fail(err, "write", path, number);
+        }
+        done += (size_t)n;
+    }
+    *end += len;
+    return GWEN_OK;
+}
+
 /* Some file systems have no fsync for some kinds of file; that is not a loss of data. */
 static bool sync_fd(int fd) { return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP; }
 

@@ -48,6 +48,12 @@ void gw_map_release(const struct gw_map *map, size_t offset, size_t len);
 
 /* --- atomic output, piece by piece ---------------------------------------------------------- */
 
+/* Writes bytes at *end of an open file, where it ends, and moves *end behind them: wholly, or (the
+ * disk is full) not at all.  What is left if the file cannot be cut back either lies behind *end.
+ */
+enum gwen_status gw_append(int fd, const char *path, const char *bytes, size_t len, uint64_t *end,
+                           struct gwen_err *err);
+
 struct gw_out; /* a file being written under a temporary name */
 
 /* Opens a temporary file beside `path`.  End with gw_out_commit or gw_out_abort. */

@@ -204,3 +204,9 @@ const char *gw_shown(char buf[GW_SHOWN], const char *s, size_t len) {
     gw_str_free(&out);
     return buf;
 }
+
+size_t gw_name_index(const char *name, const char *const *names, size_t n) {
+    size_t i = 0;
+    while (i < n && strcmp(name, names[i]) != 0) i++;
+    return i;
+}

@@ -36,6 +36,9 @@ void gw_str_put_real(struct gw_str *s, double v);
 size_t gw_utf8_next(const char *s, size_t len, uint32_t *cp, bool *valid);
 bool gw_utf8_is_valid(const char *s, size_t len);
 
+/* The place of a name in a list, n if it is not there. */
+size_t gw_name_index(const char *name, const char *const *names, size_t n);
+
 /* s[0..len) in quotes with its control characters escaped, cut short: for messages. */
 enum { GW_SHOWN = 256 };
 const char *gw_shown(char buf[GW_SHOWN], const char *s, size_t len);

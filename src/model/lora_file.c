@@ -42,9 +42,7 @@ static bool is_known(const char *key) {
                                        "qalora_group_size",
                                        "runtime_config",
                                        "ensure_weight_tying"};
-    for (size_t i = 0; i < GW_ARRAY_LEN(keys); i++)
-        if (strcmp(key, keys[i]) == 0) return true;
-    return false;
+    return gw_name_index(key, keys, GW_ARRAY_LEN(keys)) < GW_ARRAY_LEN(keys);
 }
 
 static bool is_off(struct gw_json_node n) {
@@ -75,8 +73,8 @@ static enum gwen_status check_init(struct gw_json_node root, struct gwen_err *er
     const char *text;
     if (!gw_json_find(root, "init_lora_weights", &n) || !gw_json_is_string(n)) return GWEN_OK;
     GW_TRY(gw_json_as_string(n, &text, err));
-    for (size_t i = 0; i < GW_ARRAY_LEN(harmless); i++)
-        if (strcmp(text, harmless[i]) == 0) return GWEN_OK;
+    if (gw_name_index(text, harmless, GW_ARRAY_LEN(harmless)) < GW_ARRAY_LEN(harmless))
+        return GWEN_OK;
     return gw_json_fail(n, err, GWEN_ERR_UNSUPPORTED,
                         "\"%s\" changes the base model's weights and is not supported", text);
 }
@@ -85,15 +83,14 @@ static enum gwen_status find_module(struct gw_json_node n, bool modules[GW_LORA_
                                     struct gwen_err *err) {
     const char *text;
     GW_TRY(gw_json_as_string(n, &text, err));
-    for (size_t i = 0; i < GW_LORA_MODULES; i++) {
-        if (strcmp(text, names[i]) != 0) continue;
-        modules[i] = true;
-        return GWEN_OK;
-    }
-    return gw_json_fail(n, err, GWEN_ERR_UNSUPPORTED,
-                        "\"%s\" is not one of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
-                        "down_proj",
-                        text);
+    const size_t i = gw_name_index(text, names, GW_LORA_MODULES);
+    if (i == GW_LORA_MODULES)
+        return gw_json_fail(n, err, GWEN_ERR_UNSUPPORTED,
+                            "\"%s\" is not one of q_proj, k_proj, v_proj, o_proj, gate_proj, "
+                            "up_proj, down_proj",
+                            text);
+    modules[i] = true;
+    return GWEN_OK;
 }
 
 static enum gwen_status read_modules(struct gw_json_node root, bool modules[GW_LORA_MODULES],

@@ -171,9 +171,8 @@ static enum gwen_status tag_parts(const struct gw_chat *t, json_t *message, stru
 }
 
 static bool is_reasoning_field(const char *field) {
-    for (size_t i = 0; i < GW_ARRAY_LEN(reasoning_fields); i++)
-        if (strcmp(field, reasoning_fields[i]) == 0) return true;
-    return false;
+    return gw_name_index(field, reasoning_fields, GW_ARRAY_LEN(reasoning_fields)) <
+           GW_ARRAY_LEN(reasoning_fields);
 }
 
 /* Tags the field of the message in all copies that it has; `read` tells whether the template
@@ -256,9 +255,7 @@ static bool concerns_tokens(const char *key) {
                                         "return_dict",
                                         "return_assistant_tokens_mask",
                                         "tokenizer_kwargs"};
-    for (size_t i = 0; i < GW_ARRAY_LEN(names); i++)
-        if (strcmp(key, names[i]) == 0) return true;
-    return false;
+    return gw_name_index(key, names, GW_ARRAY_LEN(names)) < GW_ARRAY_LEN(names);
 }
 
 /* The variables: special tokens, then the request's members, then chat_template_kwargs. */

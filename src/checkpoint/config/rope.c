@@ -13,8 +13,8 @@ static enum gwen_status parse_type(struct gw_json_node params, enum gw_rope_type
         [GW_ROPE_DEFAULT] = "default", [GW_ROPE_LINEAR] = "linear", [GW_ROPE_LLAMA3] = "llama3"};
     const char *key = gw_json_has(params, "rope_type") ? "rope_type" : "type", *name = "default";
     GW_TRY(gw_json_get_string(params, key, GW_JSON_OPTIONAL, &name, err));
-    for (size_t i = 0; i < GW_ARRAY_LEN(names); i++) {
-        if (strcmp(name, names[i]) != 0) continue;
+    const size_t i = gw_name_index(name, names, GW_ARRAY_LEN(names));
+    if (i < GW_ARRAY_LEN(names)) {
         *type = (enum gw_rope_type)i;
         return GWEN_OK;
     }

@@ -99,24 +99,9 @@ static enum gwen_status open_log(struct log_file *f, const char *dir, const char
                    f->path.data, gw_knob(GW_KNOB_RESUME));
 }
 
-/* The whole buffer or, when the disk is full, nothing. */
 static enum gwen_status append(struct log_file *f, const struct gw_str *s, struct gwen_err *err) {
-    size_t done = 0;
     if (s->failed) return gw_nomem(err, s->len, "metrics");
-    while (done < s->len) {
-        ssize_t n = pwrite(f->fd, s->data + done, s->len - done, (off_t)(f->end + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) {
-            int number = n < 0 ? errno : ENOSPC;
-            /* If this fails too, the torn end is cut off when the run is resumed. */
-            int ignored = ftruncate(f->fd, (off_t)f->end);
-            (void)ignored;
-            return gw_sys_fail(err, "write", f->path.data, number);
-        }
-        done += (size_t)n;
-    }
-    f->end += s->len;
-    return GWEN_OK;
+    return gw_append(f->fd, f->path.data, s->data, s->len, &f->end, err);
 }
 
 static enum gwen_status open_both(struct gw_metrics_log *log, const char *dir, bool resume,

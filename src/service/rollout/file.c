@@ -40,23 +40,9 @@ struct gw_rollout_file {
 
 /* --- writing -------------------------------------------------------------------------------- */
 
-/* Appends at the end, wholly or not at all. */
 static enum gwen_status append_bytes(struct gw_rollout_file *f, const char *bytes, size_t len,
                                      struct gwen_err *err) {
-    size_t done = 0;
-    while (done < len) {
-        ssize_t n = pwrite(f->fd, bytes + done, len - done, (off_t)(f->end + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) {
-            int number = n < 0 ? errno : ENOSPC;
-            /* If this fails too, the torn line is dropped when the file is resumed. */
-            int ignored = ftruncate(f->fd, (off_t)f->end);
-            (void)ignored;
-            return gw_sys_fail(err, "write", f->part, number);
-        }
-        done += (size_t)n;
-    }
-    f->end += len;
+    GW_TRY(gw_append(f->fd, f->part, bytes, len, &f->end, err));
     f->dirty = true;
     return GWEN_OK;
 }

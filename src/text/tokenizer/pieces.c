@@ -147,11 +147,8 @@ enum gwen_status gw_type_load(struct gw_json_node config, const char *const *nam
                               size_t *which, struct gwen_err *err) {
     const char *type;
     GW_TRY(gw_json_get_string(config, "type", GW_JSON_REQUIRED, &type, err));
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(type, names[i]) != 0) continue;
-        *which = i;
-        return GWEN_OK;
-    }
+    *which = gw_name_index(type, names, n);
+    if (*which < n) return GWEN_OK;
     char shown[GW_SHOWN];
     return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "type %s is not supported",
                         gw_shown(shown, type, strlen(type)));

@@ -45,8 +45,7 @@ static enum gwen_status load_split(struct pretokenizer_step *step, struct gw_jso
     char shown[GW_SHOWN];
     GW_TRY(gw_json_get_string(config, "behavior", GW_JSON_REQUIRED, &behavior, err));
     GW_TRY(gw_json_get_bool(config, "invert", GW_JSON_REQUIRED, &step->invert, err));
-    size_t i = 0;
-    while (i < GW_ARRAY_LEN(behavior_names) && strcmp(behavior, behavior_names[i]) != 0) i++;
+    const size_t i = gw_name_index(behavior, behavior_names, GW_ARRAY_LEN(behavior_names));
     if (i == GW_ARRAY_LEN(behavior_names))
         return gw_json_fail(config, err, GWEN_ERR_FORMAT, "unknown behavior %s",
                             gw_shown(shown, behavior, strlen(behavior)));
