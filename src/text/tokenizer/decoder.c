@@ -65,15 +65,6 @@ static const struct gw_decoder join_decoder = {.n = 1, .steps = {{.kind = JOIN}}
 
 /* --- loading -------------------------------------------------------------------------------- */
 
-static enum gwen_status take_content(struct decoder_step *step, struct gw_json_node config,
-                                     const char *key, struct gwen_err *err) {
-    const char *text;
-    GW_TRY(gw_json_get_string(config, key, GW_JSON_REQUIRED, &text, err));
-    step->content = strdup(text);
-    step->len = strlen(text);
-    return step->content != NULL ? GWEN_OK : gw_nomem(err, step->len, "a decoder");
-}
-
 static enum gwen_status load_metaspace(struct decoder_step *step, struct gw_json_node config,
                                        struct gwen_err *err) {
     const char *scheme = "always";
@@ -91,25 +82,17 @@ static enum gwen_status load_metaspace(struct decoder_step *step, struct gw_json
     return GWEN_OK;
 }
 
-static enum gwen_status add(struct gw_decoder *d, struct gw_json_node config,
+static const struct gw_stage stage = {type_names, GW_ARRAY_LEN(type_names), "decoders", "decoders"};
+
+/* gw_stage_take */
+static enum gwen_status add(void *owner, size_t type, struct gw_json_node config,
                             struct gwen_err *err) {
-    size_t type;
-    GW_TRY(gw_type_load(config, type_names, GW_ARRAY_LEN(type_names), &type, err));
-    if (type == SEQUENCE) {
-        struct gw_json_node list;
-        GW_TRY(gw_json_get_array(config, "decoders", GW_JSON_REQUIRED, &list, err));
-        for (struct gw_json_node c = gw_json_first(list); c.v != NULL; c = gw_json_next(c))
-            GW_TRY(add(d, c, err));
-        return GWEN_OK;
-    }
-    if (d->n == GW_TOKEN_MAX_STEPS)
-        return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "more than %d decoders",
-                            GW_TOKEN_MAX_STEPS);
+    struct gw_decoder *d = owner;
     struct decoder_step *step = &d->steps[d->n++];
     step->kind = (enum kind)type;
     switch (step->kind) {
     case REPLACE:
-        GW_TRY(take_content(step, config, "content", err));
+        GW_TRY(gw_text_load(config, "content", &step->content, &step->len, err));
         return gw_pattern_load(config, "pattern", &step->regex, err);
     case STRIP:
         GW_TRY(gw_char_load(config, "content", &step->c, err));
@@ -117,7 +100,7 @@ static enum gwen_status add(struct gw_decoder *d, struct gw_json_node config,
         return gw_json_get_i64(config, "stop", GW_JSON_REQUIRED, 0, INT32_MAX, &step->stop, err);
     case METASPACE: return load_metaspace(step, config, err);
     case BPE_DECODER:
-        GW_TRY(take_content(step, config, "suffix", err));
+        GW_TRY(gw_text_load(config, "suffix", &step->content, &step->len, err));
         if (step->len > 0) return GWEN_OK;
         return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "an empty suffix is not supported");
     default: return GWEN_OK;
@@ -128,7 +111,7 @@ enum gwen_status gw_decoder_load(struct gw_json_node config, struct gw_decoder *
                                  struct gwen_err *err) {
     struct gw_decoder *d = calloc(1, sizeof *d);
     if (d == NULL) return gw_nomem(err, sizeof *d, "a decoder");
-    enum gwen_status status = add(d, config, err);
+    enum gwen_status status = gw_stage_load(&stage, config, add, d, &d->n, err);
     if (status == GWEN_OK)
         *out = d;
     else

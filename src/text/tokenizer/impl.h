@@ -68,9 +68,26 @@ enum gwen_status gw_pieces_check(struct gw_tok_work *w, const struct gw_str *tex
 /* {"String": ...} or {"Regex": ...} in member `key` of a configuration. */
 enum gwen_status gw_pattern_load(struct gw_json_node config, const char *key, struct gw_regex **out,
                                  struct gwen_err *err);
+/* Member `key`, a text: a copy of its own. */
+enum gwen_status gw_text_load(struct gw_json_node config, const char *key, char **out, size_t *len,
+                              struct gwen_err *err);
 /* Member `key`, one character. */
 enum gwen_status gw_char_load(struct gw_json_node config, const char *key, uint32_t *out,
                               struct gwen_err *err);
+/* A stage as a row of steps: the names of its types, of which the last one is a sequence of others,
+ * its member; and what an error calls many steps. */
+struct gw_stage {
+    const char *const *types;
+    size_t n_types;
+    const char *list, *what;
+};
+/* Tells `take` (which counts them in *n) each step of a configuration with its index in
+ * stage->types, those of sequences one by one; more than GW_TOKEN_MAX_STEPS are refused. */
+typedef enum gwen_status gw_stage_take(void *owner, size_t type, struct gw_json_node config,
+                                       struct gwen_err *err);
+enum gwen_status gw_stage_load(const struct gw_stage *stage, struct gw_json_node config,
+                               gw_stage_take *take, void *owner, const size_t *n,
+                               struct gwen_err *err);
 /* Finds the member "type" among n names; *which is its index.  Others are refused by name. */
 enum gwen_status gw_type_load(struct gw_json_node config, const char *const *names, size_t n,
                               size_t *which, struct gwen_err *err);

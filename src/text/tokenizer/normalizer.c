@@ -22,29 +22,13 @@ struct gw_normalizer {
 
 /* --- loading -------------------------------------------------------------------------------- */
 
-static enum gwen_status take_text(struct normalizer_step *step, struct gw_json_node config,
-                                  const char *key, struct gwen_err *err) {
-    const char *text;
-    GW_TRY(gw_json_get_string(config, key, GW_JSON_REQUIRED, &text, err));
-    step->text = strdup(text);
-    step->len = strlen(text);
-    return step->text != NULL ? GWEN_OK : gw_nomem(err, step->len, "a normalizer");
-}
+static const struct gw_stage stage = {type_names, GW_ARRAY_LEN(type_names), "normalizers",
+                                      "normalizers"};
 
-static enum gwen_status add(struct gw_normalizer *n, struct gw_json_node config,
+/* gw_stage_take */
+static enum gwen_status add(void *owner, size_t type, struct gw_json_node config,
                             struct gwen_err *err) {
-    size_t type;
-    GW_TRY(gw_type_load(config, type_names, GW_ARRAY_LEN(type_names), &type, err));
-    if (type == SEQUENCE) {
-        struct gw_json_node list;
-        GW_TRY(gw_json_get_array(config, "normalizers", GW_JSON_REQUIRED, &list, err));
-        for (struct gw_json_node c = gw_json_first(list); c.v != NULL; c = gw_json_next(c))
-            GW_TRY(add(n, c, err));
-        return GWEN_OK;
-    }
-    if (n->n == GW_TOKEN_MAX_STEPS)
-        return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "more than %d normalizers",
-                            GW_TOKEN_MAX_STEPS);
+    struct gw_normalizer *n = owner;
     struct normalizer_step *step = &n->steps[n->n++];
     step->kind = (enum kind)type;
     switch (step->kind) {
@@ -52,11 +36,11 @@ static enum gwen_status add(struct gw_normalizer *n, struct gw_json_node config,
         GW_TRY(gw_json_get_bool(config, "strip_left", GW_JSON_REQUIRED, &step->left, err));
         return gw_json_get_bool(config, "strip_right", GW_JSON_REQUIRED, &step->right, err);
     case PREPEND:
-        GW_TRY(take_text(step, config, "prepend", err));
+        GW_TRY(gw_text_load(config, "prepend", &step->text, &step->len, err));
         if (step->len > 0) return GWEN_OK;
         return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "nothing to prepend");
     case REPLACE:
-        GW_TRY(take_text(step, config, "content", err));
+        GW_TRY(gw_text_load(config, "content", &step->text, &step->len, err));
         GW_TRY(gw_pattern_load(config, "pattern", &step->regex, err));
         /* What the library puts before the first character it later forgets to normalize. */
         if (!gw_regex_matches_empty(step->regex)) return GWEN_OK;
@@ -70,7 +54,7 @@ enum gwen_status gw_normalizer_load(struct gw_json_node config, struct gw_normal
                                     struct gwen_err *err) {
     struct gw_normalizer *n = calloc(1, sizeof *n);
     if (n == NULL) return gw_nomem(err, sizeof *n, "a normalizer");
-    enum gwen_status status = add(n, config, err);
+    enum gwen_status status = gw_stage_load(&stage, config, add, n, &n->n, err);
     if (status == GWEN_OK)
         *out = n;
     else

@@ -132,6 +132,15 @@ enum gwen_status gw_pattern_load(struct gw_json_node config, const char *key, st
                  : gw_regex_compile_literal(source, len, where, out, err);
 }
 
+enum gwen_status gw_text_load(struct gw_json_node config, const char *key, char **out, size_t *len,
+                              struct gwen_err *err) {
+    const char *text;
+    GW_TRY(gw_json_get_string(config, key, GW_JSON_REQUIRED, &text, err));
+    *len = strlen(text);
+    *out = strdup(text);
+    return *out != NULL ? GWEN_OK : gw_nomem(err, *len, "a tokenizer");
+}
+
 enum gwen_status gw_char_load(struct gw_json_node config, const char *key, uint32_t *out,
                               struct gwen_err *err) {
     const char *text;
@@ -152,4 +161,22 @@ enum gwen_status gw_type_load(struct gw_json_node config, const char *const *nam
     char shown[GW_SHOWN];
     return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "type %s is not supported",
                         gw_shown(shown, type, strlen(type)));
+}
+
+enum gwen_status gw_stage_load(const struct gw_stage *stage, struct gw_json_node config,
+                               gw_stage_take *take, void *owner, const size_t *n,
+                               struct gwen_err *err) {
+    size_t type;
+    GW_TRY(gw_type_load(config, stage->types, stage->n_types, &type, err));
+    if (type + 1 == stage->n_types) {
+        struct gw_json_node list;
+        GW_TRY(gw_json_get_array(config, stage->list, GW_JSON_REQUIRED, &list, err));
+        for (struct gw_json_node c = gw_json_first(list); c.v != NULL; c = gw_json_next(c))
+            GW_TRY(gw_stage_load(stage, c, take, owner, n, err));
+        return GWEN_OK;
+    }
+    if (*n == GW_TOKEN_MAX_STEPS)
+        return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "more than %d %s",
+                            GW_TOKEN_MAX_STEPS, stage->what);
+    return take(owner, type, config, err);
 }

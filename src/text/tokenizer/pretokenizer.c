@@ -99,20 +99,13 @@ static enum gwen_status load_metaspace(struct pretokenizer_step *step, struct gw
                                     &step->regex, err);
 }
 
-static enum gwen_status add(struct gw_pretokenizer *p, struct gw_json_node config,
+static const struct gw_stage stage = {type_names, GW_ARRAY_LEN(type_names), "pretokenizers",
+                                      "pre-tokenizers"};
+
+/* gw_stage_take */
+static enum gwen_status add(void *owner, size_t type, struct gw_json_node config,
                             struct gwen_err *err) {
-    size_t type;
-    GW_TRY(gw_type_load(config, type_names, GW_ARRAY_LEN(type_names), &type, err));
-    if (type == SEQUENCE) {
-        struct gw_json_node list;
-        GW_TRY(gw_json_get_array(config, "pretokenizers", GW_JSON_REQUIRED, &list, err));
-        for (struct gw_json_node c = gw_json_first(list); c.v != NULL; c = gw_json_next(c))
-            GW_TRY(add(p, c, err));
-        return GWEN_OK;
-    }
-    if (p->n == GW_TOKEN_MAX_STEPS)
-        return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "more than %d pre-tokenizers",
-                            GW_TOKEN_MAX_STEPS);
+    struct gw_pretokenizer *p = owner;
     struct pretokenizer_step *step = &p->steps[p->n++];
     step->kind = (enum kind)type;
     step->behavior = REMOVED;
@@ -139,7 +132,7 @@ enum gwen_status gw_pretokenizer_load(struct gw_json_node config, struct gw_pret
                                       struct gwen_err *err) {
     struct gw_pretokenizer *p = calloc(1, sizeof *p);
     if (p == NULL) return gw_nomem(err, sizeof *p, "a pre-tokenizer");
-    enum gwen_status status = add(p, config, err);
+    enum gwen_status status = gw_stage_load(&stage, config, add, p, &p->n, err);
     if (status == GWEN_OK)
         *out = p;
     else
