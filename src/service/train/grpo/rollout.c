@@ -2,7 +2,7 @@
 #include "service/train/grpo/impl.h"
 
 #include "base/clock.h"
-#include "service/train/sft/data.h"
+#include "service/train/order.h"
 
 #include <math.h>
 #include <string.h>

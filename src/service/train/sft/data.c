@@ -305,8 +305,3 @@ uint64_t gw_sft_hash(const struct gw_sft_data *d) {
     }
     return h;
 }
-
-void gw_data_order(uint64_t seed, uint64_t epoch, size_t *order, size_t n) {
-    const struct gw_rng_key key = {.seed = seed, .stream = GW_STREAM_DATA, .step = epoch};
-    gw_rng_shuffle(&key, order, n);
-}

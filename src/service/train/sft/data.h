@@ -64,8 +64,4 @@ enum gwen_status gw_sft_pack(struct gw_sft_data *d, size_t capacity, struct gwen
 /* A hash over all rows. */
 uint64_t gw_sft_hash(const struct gw_sft_data *d);
 
-/* The order in which n bins are used in an epoch: a permutation that depends on seed and epoch
- * alone (draws of GW_STREAM_DATA). */
-void gw_data_order(uint64_t seed, uint64_t epoch, size_t *order, size_t n);
-
 #endif

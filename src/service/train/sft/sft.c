@@ -2,6 +2,7 @@
 #include "service/train/sft/sft.h"
 
 #include "base/clock.h"
+#include "service/train/order.h"
 
 #include <inttypes.h>
 #include <math.h>

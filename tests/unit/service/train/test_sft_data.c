@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/train/order.h"
 #include "service/train/sft/data.h"
 #include "unit/scratch.h"
 #include "unit/toy_tokenizer.h"
