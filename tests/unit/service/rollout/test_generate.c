@@ -26,7 +26,7 @@ static int set_up(void **state) {
     struct gw_config c;
     if (scratch_setup(state) != 0) return 1;
     const struct gw_init_options o = {.seed = 11, .dtype = GW_DTYPE_F32};
-    const struct gw_model_opts mo = {.dtype = GW_DTYPE_F32, .isa_cap = gwen_isa_detect()};
+    const struct gw_model_opts mo = {.dtype = GW_DTYPE_F32, .isa_cap = scratch_isa()};
     const char *dir = scratch_path("model");
     if (gw_tokenizer_load(toy_byte_level(), &tokenizer, &err) != GWEN_OK ||
         gw_config_preset("tiny", &c, &err) != GWEN_OK) {

@@ -1,5 +1,7 @@
 /* test_tune.c - the queue that is played against the engine's own steps; what is measured and
- * chosen; profiles; and that nothing of it changes a bit of a rollout. */
+ * chosen; profiles; and that nothing of it changes a bit of a rollout.
+ *
+ * level: any - the play is about counts, and cli/tune runs at every level. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
