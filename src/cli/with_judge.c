@@ -1,4 +1,4 @@
-/* with_judge.c - see judging.h. */
+/* with_judge.c - see with_judge.h. */
 #include "cli/with_judge.h"
 
 #include "cli/date.h"

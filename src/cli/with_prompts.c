@@ -1,4 +1,4 @@
-/* with_prompts.c - see prompting.h. */
+/* with_prompts.c - see with_prompts.h. */
 #include "cli/with_prompts.h"
 
 #include "base/file.h"

@@ -1,4 +1,4 @@
-/* with_training.c - see training.h. */
+/* with_training.c - see with_training.h. */
 #include "cli/with_training.h"
 
 #include "base/file.h"

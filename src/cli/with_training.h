@@ -54,7 +54,7 @@ bool gw_training_check(struct gw_training *t, struct gw_cli *cli, int *code);
 /* Opens the runtime and looks into --out. */
 enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err);
 /* Says what else decides the results: t->origin, to which the caller may have added, gets model,
- * number formats and tokenizer.  Cuts the work (train_plan.h), checks memory and disk, loads the
+ * number formats and tokenizer.  Cuts the work (train/plan.h), checks memory and disk, loads the
  * model and makes the learner, and opens the logs.  Of *job the caller gives steps, data, and bytes
  * of a checkpoint besides the learner's. */
 enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options *plan,

@@ -1,4 +1,4 @@
-/* with_tuned.c - see tuned.h. */
+/* with_tuned.c - see with_tuned.h. */
 #include "cli/with_tuned.h"
 
 #include "base/file.h"

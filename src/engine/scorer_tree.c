@@ -1,4 +1,4 @@
-/* scorer_tree.c - the tree of beginnings that requests share (scorer_impl.h).
+/* scorer_tree.c - the tree of beginnings that requests share (impl.h).
  *
  * Requests are sorted by their ids, so that those with a common beginning are neighbours; how much
  * neighbours have in common then says where the tree branches.  A branch is made where it saves

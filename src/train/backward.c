@@ -1,4 +1,4 @@
-/* backward.c - one layer's backward pass; see trainer_impl.h.
+/* backward.c - one layer's backward pass; see impl.h.
  *
  *     MLP        dy = dh Wdown -> d gate, d up -> dx = d(gate|up) Wgate_up -> dh += norm'(dx)
  *     attention  d_attn = dh Wo -> dq, dk, dv -> rotation', norm' -> dx = d_qkv Wqkv -> dh +=

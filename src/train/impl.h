@@ -105,7 +105,7 @@ size_t gw_trainer_vocab_chunk(const struct gw_config *c);
  * with a profile only). */
 void gw_train_mark(const struct gw_trainer *t, enum gw_train_op op, int thread);
 
-/* trainer_pass.c: the next pass of the call into *t (go: there is one); on one thread. */
+/* pass.c: the next pass of the call into *t (go: there is one); on one thread. */
 void gw_train_next_pass(struct gw_trainer *t);
 void gw_train_end_pass(struct gw_trainer *t);
 enum gwen_status gw_train_check(const struct gw_trainer *t, struct gwen_err *err);

@@ -1,4 +1,4 @@
-/* generation.c - generation_config.json (see generation_config.h). */
+/* generation.c - generation_config.json (see generation.h). */
 #include "checkpoint/config/generation.h"
 
 #include "base/file.h"

@@ -1,4 +1,4 @@
-/* bench_common.c - see benching.h. */
+/* bench_common.c - see bench_common.h. */
 #include "cli/commands/bench_common.h"
 
 #include "ops/peak.h"

@@ -1,4 +1,4 @@
-/* train.c - see bench_train.h. */
+/* train.c - see train.h. */
 #include "service/bench/train.h"
 
 #include "base/clock.h"

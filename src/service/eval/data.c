@@ -1,5 +1,5 @@
 /* data.c - questions with choices, and texts in windows, as requests to the scorer; see
- * eval_score.h. */
+ * likelihood.h. */
 #include "service/eval/likelihood.h"
 
 #include "base/file.h"

@@ -1,4 +1,4 @@
-/* likelihood.c - scoring the requests of an evaluation and answering its units; see eval_score.h.
+/* likelihood.c - scoring the requests of an evaluation and answering its units; see likelihood.h.
  *
  * Units are taken in order, as many at a time as fill a window of rows; their rows go to the part
  * file as the window is done. */

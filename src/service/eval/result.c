@@ -1,4 +1,4 @@
-/* result.c - the figures of each sample, and reading them from a file; see eval_result.h. */
+/* result.c - the figures of each sample, and reading them from a file; see result.h. */
 #include "service/eval/result.h"
 
 #include "base/file.h"

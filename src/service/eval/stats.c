@@ -1,4 +1,4 @@
-/* stats.c - see eval_stats.h. */
+/* stats.c - see stats.h. */
 #include "service/eval/stats.h"
 
 #include "base/rng.h"

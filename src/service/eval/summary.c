@@ -1,5 +1,5 @@
 /* summary.c - what an evaluation's figures add up to, alone and beside another's; see
- * eval_result.h. */
+ * result.h. */
 #include "service/eval/result.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* chart.c - see report_internal.h: one metric as a line chart in SVG.
+/* chart.c - see impl.h: one metric as a line chart in SVG.
  *
  *     +-- TOP ------------------------+
  *     | 0.8 |                 __/\    |     a line per run; with one run also a band from low to

@@ -1,12 +1,12 @@
 /* impl.h - what the files of a report share.
  *
- *     report_run.c       a run's folder --> metrics in columns
- *     report_metrics.c   names --> sections, titles, units
- *     report_chart.c     one metric of all runs --> SVG
- *     report_samples.c   samples of a step --> HTML
- *     report_html.c      the page; report_page.c its style and script
- *     report_text.c      the terminal
- *     report_put.c       text and numbers for both
+ *     run.c              a run's folder --> metrics in columns
+ *     metrics.c          names --> sections, titles, units
+ *     chart.c            one metric of all runs --> SVG
+ *     samples.c          samples of a step --> HTML
+ *     html.c             the page; page.c its style and script
+ *     text.c             the terminal
+ *     put.c              text and numbers for both
  *
  * Whatever comes from files is put by gw_report_put_html or gw_report_put_plain. */
 #ifndef GW_SERVICE_REPORT_IMPL_H
@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "service/report/report.h"
 
-/* --- report_put.c --------------------------------------------------------------------------- */
+/* --- put.c ---------------------------------------------------------------------------------- */
 
 /* Appends text (UTF-8; ill-formed parts become U+FFFD) for HTML, as content or between quotes.
  * What would not be seen or would reorder its surroundings (control characters other than newline
@@ -28,7 +28,7 @@ void gw_report_put_number(struct gw_str *out, double v);
 /* Columns that UTF-8 text takes up, each character being one. */
 size_t gw_report_width(const char *text, size_t len);
 
-/* --- report_metrics.c ----------------------------------------------------------------------- */
+/* --- metrics.c ------------------------------------------------------------------------------ */
 
 /* What is known of a metric by its name. */
 struct gw_report_metric {
@@ -59,13 +59,13 @@ enum gwen_status gw_report_plan(const struct gw_report_run *runs, size_t n_runs,
                                 struct gw_report_plan *plan, struct gwen_err *err);
 void gw_report_plan_free(struct gw_report_plan *plan); /* a zeroed one is fine */
 
-/* --- report_chart.c ------------------------------------------------------------------------- */
+/* --- chart.c -------------------------------------------------------------------------------- */
 
 /* Appends a figure with the metric of each run that has it; run i is drawn in colour i. */
 void gw_report_put_chart(const struct gw_report_run *runs, size_t n_runs,
                          const struct gw_report_metric *metric, struct gw_str *out);
 
-/* --- report_samples.c ----------------------------------------------------------------------- */
+/* --- samples.c ------------------------------------------------------------------------------ */
 
 /* Writes one page for each chosen step of the run, at most opts->sample_steps evenly spaced ones,
  * to the file. */
@@ -73,7 +73,7 @@ enum gwen_status gw_report_put_samples(const struct gw_report_run *run, size_t n
                                        const struct gw_report_opts *opts, struct gw_out *file,
                                        struct gwen_err *err);
 
-/* --- report_page.c -------------------------------------------------------------------------- */
+/* --- page.c --------------------------------------------------------------------------------- */
 
 extern const char GW_REPORT_STYLE[], GW_REPORT_SCRIPT[];
 

@@ -1,4 +1,4 @@
-/* metrics.c - see report_internal.h: which metrics belong together, and what they are
+/* metrics.c - see impl.h: which metrics belong together, and what they are
  * called.
  *
  * One table says all of it; the first row whose pattern fits a name counts.  Names that it does not

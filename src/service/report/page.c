@@ -1,4 +1,4 @@
-/* page.c - see report_internal.h: how the page looks, and the little it does.  Without the
+/* page.c - see impl.h: how the page looks, and the little it does.  Without the
  * script all charts and samples are there; it adds values under the pointer, runs that can be
  * hidden, and shows samples a page at a time. */
 #include "service/report/impl.h"

@@ -1,4 +1,4 @@
-/* put.c - see report_internal.h: text of files and numbers, made fit to be read. */
+/* put.c - see impl.h: text of files and numbers, made fit to be read. */
 #include "service/report/impl.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* report.h - what a training run came to, or several beside each other: one HTML file that needs
  * nothing but itself, or lines for a terminal.
  *
- *     DIR/metrics.jsonl, DIR/rollouts --report_run.h--> runs --> page with charts (inline SVG) and
+ *     DIR/metrics.jsonl, DIR/rollouts --run.h--> runs --> page with charts (inline SVG) and
  *                                                                samples, or a table with
  * sparklines
  *

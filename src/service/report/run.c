@@ -1,4 +1,4 @@
-/* run.c - see report_run.h.
+/* run.c - see run.h.
  *
  * Points are collected `stride` steps at a time.  When there are GW_REPORT_POINTS of them and one
  * more comes, neighbours are merged and the stride is doubled. */

@@ -1,4 +1,4 @@
-/* samples.c - see report_internal.h: the samples of a run, a page for each step.
+/* samples.c - see impl.h: the samples of a run, a page for each step.
  *
  * A row of rollouts/step-N.jsonl has "prompt_id", "prompt", "text", "finish_reason", "ids", "meta",
  * "rewards", "reward", "advantage".  Besides, every object in it gives a column for each of its

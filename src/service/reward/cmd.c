@@ -1,4 +1,4 @@
-/* cmd.c - see reward_cmd.h.
+/* cmd.c - see cmd.h.
  *
  * Rows are written one at a time as the pipe takes them, so that memory stays bounded whatever the
  * batch; answers are read in between. */

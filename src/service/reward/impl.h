@@ -52,7 +52,7 @@ void gw_length_close(void *state);
 double gw_reward_length(void *state, const json_t *meta, const struct gw_reward_input *in);
 double gw_reward_overlong(void *state, const json_t *meta, const struct gw_reward_input *in);
 
-/* --- reward_countdown.c --------------------------------------------------------------------- */
+/* --- countdown.c ---------------------------------------------------------------------------- */
 
 enum { GW_COUNTDOWN_MAX_NUMBERS = 64, GW_COUNTDOWN_MAX_BYTES = 4096, GW_COUNTDOWN_MAX_DEPTH = 64 };
 

@@ -52,7 +52,7 @@ struct gw_reward_kind gw_reward_kind_at(size_t i);
 /* --- a set ---------------------------------------------------------------------------------- */
 
 struct gw_rewards;
-struct gw_reward_cmd_opts; /* reward_cmd.h */
+struct gw_reward_cmd_opts; /* cmd.h */
 
 enum gwen_status gw_rewards_new(struct gw_rewards **out, struct gwen_err *err);
 /* Ends commands too; NULL is fine. */
@@ -92,7 +92,7 @@ bool gw_rewards_applies(const struct gw_rewards *r, size_t i, const char *meta, 
  * a pool wait, others may need these very threads, or long. */
 bool gw_rewards_built_in(const struct gw_rewards *r, bool first_only);
 /* scores[n][count] of n completions; NaN is null.  Built-in rewards do not fail; of commands see
- * reward_cmd.h. */
+ * cmd.h. */
 enum gwen_status gw_rewards_score(struct gw_rewards *r, const struct gw_reward_input *in, size_t n,
                                   float *scores, struct gwen_err *err);
 /* The same for who wants scores[n][0] only: if that one is built in, no other is asked. */

@@ -1,4 +1,4 @@
-/* file.c - see rollout_file.h. */
+/* file.c - see file.h. */
 #include "service/rollout/file.h"
 
 #include "base/checksum.h"

@@ -1,4 +1,4 @@
-/* config.c - see train_config.h; the options themselves are in train_options.def. */
+/* config.c - see config.h; the options themselves are in options.def. */
 #include "service/train/config.h"
 
 #include "base/knob.h"

@@ -1,4 +1,4 @@
-/* plan.c - see train_plan.h. */
+/* plan.c - see plan.h. */
 #include "service/train/plan.h"
 
 /* Tokens of a pass from which on products run at full speed. */

@@ -10,7 +10,7 @@ enum { GW_RECOMPUTE_AUTO = -1 };
 /* What is asked for. */
 struct gw_train_cut {
     size_t micro_batch; /* samples of a pass; 0: what is good */
-    size_t tuned;       /* that is what tune found out (tune_train.h); 0: not known */
+    size_t tuned;       /* that is what tune found out (tune/train.h); 0: not known */
     int recompute;      /* enum gw_recompute, or AUTO: the least that fits */
     size_t stride;      /* of gw_trainer_opts.recompute_stride */
 };

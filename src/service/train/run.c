@@ -1,4 +1,4 @@
-/* run.c - see train_run.h. */
+/* run.c - see run.h. */
 #include "service/train/run.h"
 
 #include "base/file.h"

@@ -1,4 +1,4 @@
-/* profile.c - see tune_profile.h. */
+/* profile.c - see profile.h. */
 #include "service/tune/profile.h"
 
 #include "base/json.h"

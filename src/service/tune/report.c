@@ -1,4 +1,4 @@
-/* report.c - see tune_report.h. */
+/* report.c - see report.h. */
 #include "service/tune/report.h"
 
 #include <math.h>

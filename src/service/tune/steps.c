@@ -1,4 +1,4 @@
-/* steps.c - see tune_steps.h.  A step is that of the decode engine (forward, head, draw)
+/* steps.c - see steps.h.  A step is that of the decode engine (forward, head, draw)
  * without its queue. */
 #include "service/tune/steps.h"
 

@@ -1,4 +1,4 @@
-/* train.c - see tune_train.h. */
+/* train.c - see train.h. */
 #include "service/tune/train.h"
 
 #include "base/clock.h"

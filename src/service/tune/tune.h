@@ -63,7 +63,7 @@ struct gw_tune_train_choice {
     double seconds;            /* of a few samples' passes through one layer */
 };
 
-/* tune_train.h */
+/* train.h */
 struct gw_tune_train {
     size_t micro_batch;  /* chosen; 0: could not be */
     struct gwen_err why; /* it could not be */

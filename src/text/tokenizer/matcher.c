@@ -1,4 +1,4 @@
-/* matcher.c - finds many fixed strings in one pass (see tokenizer_matcher.h).
+/* matcher.c - finds many fixed strings in one pass (see matcher.h).
  *
  * States are the nodes of a trie; state 0 is the root.  Edges are in one hash table keyed by state
  * and byte, but for those of the root, which sees nearly every byte of a text and has a table.

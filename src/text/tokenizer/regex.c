@@ -1,4 +1,4 @@
-/* regex.c - compiling and matching by PCRE2 (see tokenizer_regex.h).
+/* regex.c - compiling and matching by PCRE2 (see regex.h).
  *
  * Matching runs the just-in-time code where PCRE2 has it.  It starts on the machine stack and gets
  * a larger one only if a pattern asks for it; a pattern that wants still more goes to the

@@ -1,7 +1,7 @@
 /* regex_translate.c - from Oniguruma's dialect to PCRE2's.
  *
  * One pass from left to right; groups are kept on a small stack.  Beyond single characters (see
- * tokenizer_regex_class.h) the dialects differ in these: (?m) makes the dot match newlines;
+ * regex_class.h) the dialects differ in these: (?m) makes the dot match newlines;
  * an isolated (?i) spans the alternatives up to the end of its group; {,n} counts from 0; ^ and $
  * match at every line (PCRE2_MULTILINE).  Ignoring case, Oniguruma folds "ss" with U+00DF and the
  * like: such literals are refused, plain ASCII ones mean the same to both. */

@@ -1,4 +1,4 @@
-/* scan.c - walking a large JSON text without building a tree (see tokenizer_scan.h). */
+/* scan.c - walking a large JSON text without building a tree (see scan.h). */
 #include "text/tokenizer/scan.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* unicode.c - characters as the tokenizers library sees them (see tokenizer_unicode.h).
+/* unicode.c - characters as the tokenizers library sees them (see unicode.h).
  *
  * PCRE2 and utf8proc know Unicode 14 on Debian 12.  The library's regular expressions know 16, its
  * lower-casing and numbers 17, its normalization 9.  The generated tables hold the differences;

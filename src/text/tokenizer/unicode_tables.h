@@ -1,6 +1,6 @@
 /* unicode_tables.h - where the tokenizers library's Unicode differs from 14.0.
  *
- * Written by tests/golden/make_unicode_tables.py; see tokenizer_unicode.c for their use. */
+ * Written by tests/golden/make_unicode_tables.py; see unicode.c for their use. */
 
 /* Assigned after Unicode 14, with general category and Alphabetic, up to 16.0. */
 static const struct new_range new_ranges[] = {

@@ -1,4 +1,4 @@
-/* vocab.c - the two tables behind BPE (see tokenizer_vocab.h). */
+/* vocab.c - the two tables behind BPE (see vocab.h). */
 #include "text/tokenizer/vocab.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* grpo.c - see grpo_train.h: options, memory, the loop over steps. */
+/* grpo.c - see grpo.h: options, memory, the loop over steps. */
 #include "service/train/grpo/impl.h"
 
 #include <inttypes.h>

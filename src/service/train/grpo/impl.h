@@ -1,11 +1,11 @@
 /* impl.h - what the files of a GRPO run share: its state, and the parts of a step.
  *
- *     grpo_train.c    options, memory, the loop over steps
- *     grpo_rollout.c  prompts --> samples --> rewards --> advantages, reference
- *     grpo_step.c     loss, gradients, the optimizer's step
- *     grpo_log.c      metrics, OUT/rollouts
- *     grpo_eval.c     evaluation of other prompts
- *     grpo_save.c     a rollout that is not used up, in a checkpoint
+ *     grpo.c          options, memory, the loop over steps
+ *     rollout.c       prompts --> samples --> rewards --> advantages, reference
+ *     step.c          loss, gradients, the optimizer's step
+ *     log.c           metrics, OUT/rollouts
+ *     eval.c          evaluation of other prompts
+ *     save.c          a rollout that is not used up, in a checkpoint
  *
  * As in TRL, the completions of a rollout are shuffled and cut into micro-batches of
  * per_device_train_batch_size; each optimizer step uses gradient_accumulation_steps of them, all in

@@ -1,4 +1,4 @@
-/* log.c - see grpo_internal.h: metrics of a step, and its samples in OUT/rollouts. */
+/* log.c - see impl.h: metrics of a step, and its samples in OUT/rollouts. */
 #include "service/train/grpo/impl.h"
 
 #include "base/file.h"

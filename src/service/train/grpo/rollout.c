@@ -1,4 +1,4 @@
-/* rollout.c - see grpo_internal.h: prompts, samples, rewards, advantages. */
+/* rollout.c - see impl.h: prompts, samples, rewards, advantages. */
 #include "service/train/grpo/impl.h"
 
 #include "base/clock.h"

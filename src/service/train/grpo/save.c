@@ -1,4 +1,4 @@
-/* save.c - see grpo_internal.h: a rollout that further updates are to be made with, in a
+/* save.c - see impl.h: a rollout that further updates are to be made with, in a
  * checkpoint.
  *
  * What was drawn is kept; what follows from it is computed again when it is read. */

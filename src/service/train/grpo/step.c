@@ -1,4 +1,4 @@
-/* step.c - see grpo_internal.h: loss, gradients, the optimizer's step. */
+/* step.c - see impl.h: loss, gradients, the optimizer's step. */
 #include "service/train/grpo/impl.h"
 
 #include "base/clock.h"

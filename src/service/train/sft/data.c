@@ -1,4 +1,4 @@
-/* data.c - see sft_data.h. */
+/* data.c - see data.h. */
 #include "service/train/sft/data.h"
 
 #include "base/rng.h"

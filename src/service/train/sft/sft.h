@@ -1,7 +1,7 @@
 /* sft.h - supervised fine-tuning: the mean negative log-probability of the tokens that count, as
  * TRL's SFTTrainer, row by row without padding; and what other rows get, the validation loss.
  *
- * A step takes per_device_train_batch_size times gradient_accumulation_steps bins (sft_data.h).
+ * A step takes per_device_train_batch_size times gradient_accumulation_steps bins (data.h).
  * loss is the mean over all tokens of the step that count.  entropy and mean_token_accuracy, the
  * share of tokens that were the likeliest, are means of the batches' means, as in TRL; so is
  * eval_loss over batches of per_device_eval_batch_size bins, by their bins. */
