@@ -49,7 +49,7 @@ bool gw_training_check(struct gw_training *t, struct gw_cli *cli, int *code) {
     struct gwen_err err;
     *code = 0;
     if (!check_adapter(t, cli, code)) return false;
-    if (t->out == NULL && !t->only_check)
+    if (t->out == NULL && !t->only_check && t->show == 0)
         *code = gw_cli_usage(cli, "--out DIR is needed: the folder of the run");
     else if (gw_learner_check(&t->config, &err) != GWEN_OK)
         *code = gw_cli_usage(cli, "%s", gw_cli_message(cli, &err));
@@ -80,7 +80,7 @@ enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, str
     GW_TRY(gw_prompting_open(&t->p, cli, err));
     t->host = (struct gw_train_host){&cli->log, cli->common.json, say, keep_going, t};
     t->made_out = t->only_check && t->out != NULL && !gw_dir_exists(t->out);
-    if (t->out != NULL)
+    if (t->out != NULL && t->show == 0)
         GW_TRY(gw_train_run_find(&t->run, t->out, t->resume, &t->config, &t->host, err));
     GW_TRY(find_adapter(t, err));
     gw_str_puts(&t->source, t->p.rt.dir.data);

@@ -16,6 +16,7 @@ struct gw_training {
     int recompute;      /* of the words of GW_TRAINING_OPTIONS */
     size_t stride;      /* 0: every layer */
     bool has_reference; /* a frozen model has a say: that of the KL, or a judge */
+    size_t show;        /* sft: rows to be printed instead of training; 0: train */
     bool only_check;    /* validate: nothing is loaded, trained or written */
     bool made_out;      /* ... so the folder goes again */
     /* the run */

@@ -328,9 +328,10 @@ static enum gwen_status check_vars(const struct gw_chat *t, json_t *vars, struct
     return GWEN_OK;
 }
 
-/* Renders with the variables, which this may change. */
+/* Renders with the variables, which this may change.  spans NULL: not asked for. */
 static enum gwen_status render(const struct gw_chat *t, json_t *vars, const struct gw_chat_env *env,
-                               struct continuation *c, struct gw_str *out, struct gwen_err *err) {
+                               struct continuation *c, struct gw_str *out,
+                               struct gw_jinja_spans *spans, struct gwen_err *err) {
     json_t *messages = NULL;
     GW_TRY(copy_messages(t, json_object_get(vars, "messages"), &messages, err));
     enum gwen_status status = GWEN_OK;
@@ -339,7 +340,10 @@ static enum gwen_status render(const struct gw_chat *t, json_t *vars, const stru
     if (json_object_set_new(vars, "messages", messages) != 0 && status == GWEN_OK)
         status = gw_nomem(err, sizeof(json_t), "the messages");
     struct gw_str text = {0};
-    if (status == GWEN_OK) status = gw_jinja_render(t->jinja, vars, &env->now, NULL, &text, err);
+    if (status == GWEN_OK && spans != NULL)
+        status = gw_jinja_render_spans(t->jinja, vars, &env->now, &text, spans, err);
+    else if (status == GWEN_OK)
+        status = gw_jinja_render(t->jinja, vars, &env->now, NULL, &text, err);
     if (status == GWEN_OK && c->field != NULL)
         status = cut_at_tag(t, c, text.data != NULL ? text.data : "", &text.len, err);
     if (status == GWEN_OK) {
@@ -351,9 +355,9 @@ static enum gwen_status render(const struct gw_chat *t, json_t *vars, const stru
     return status;
 }
 
-enum gwen_status gw_chat_render(const struct gw_chat *t, const json_t *request,
-                                const struct gw_chat_env *env, struct gw_str *out,
-                                struct gwen_err *err) {
+static enum gwen_status render_request(const struct gw_chat *t, const json_t *request,
+                                       const struct gw_chat_env *env, struct gw_str *out,
+                                       struct gw_jinja_spans *spans, struct gwen_err *err) {
     struct continuation c = {0};
     json_t *keep = NULL; /* holds c.field */
     const json_t *kwargs = json_object_get(request, "chat_template_kwargs");
@@ -363,8 +367,28 @@ enum gwen_status gw_chat_render(const struct gw_chat *t, const json_t *request,
     json_t *vars = collect_vars(request, env);
     if (vars == NULL) return gw_nomem(err, sizeof(json_t), "the template's variables");
     enum gwen_status status = check_vars(t, vars, &c, &keep, err);
-    if (status == GWEN_OK) status = render(t, vars, env, &c, out, err);
+    if (status == GWEN_OK && spans != NULL && c.field != NULL)
+        status = gw_fail(err, GWEN_ERR_ARGUMENT,
+                         "%s: continue_final_message: the spans of a message that is cut are not "
+                         "known",
+                         t->name);
+    if (status == GWEN_OK) status = render(t, vars, env, &c, out, spans, err);
     json_decref(keep);
     json_decref(vars);
     return status;
+}
+
+enum gwen_status gw_chat_render(const struct gw_chat *t, const json_t *request,
+                                const struct gw_chat_env *env, struct gw_str *out,
+                                struct gwen_err *err) {
+    return render_request(t, request, env, out, NULL, err);
+}
+
+bool gw_chat_has_generation(const struct gw_chat *t) { return gw_jinja_has_generation(t->jinja); }
+
+enum gwen_status gw_chat_render_spans(const struct gw_chat *t, const json_t *request,
+                                      const struct gw_chat_env *env, struct gw_str *out,
+                                      struct gw_jinja_spans *spans, struct gwen_err *err) {
+    *spans = (struct gw_jinja_spans){0};
+    return render_request(t, request, env, out, spans, err);
 }

@@ -15,6 +15,7 @@
 
 #include "base/base.h"
 #include "base/str.h"
+#include "text/jinja/jinja.h"
 
 #include <jansson.h>
 #include <time.h>
@@ -40,5 +41,12 @@ void gw_chat_free(struct gw_chat *t); /* NULL is fine */
 enum gwen_status gw_chat_render(const struct gw_chat *t, const json_t *request,
                                 const struct gw_chat_env *env, struct gw_str *out,
                                 struct gwen_err *err);
+/* Whether the template marks with {% generation %} what an assistant says. */
+bool gw_chat_has_generation(const struct gw_chat *t);
+/* The same text, into an empty *out, and the spans so marked: see gw_jinja_render_spans().  Not for
+ * a request with continue_final_message. */
+enum gwen_status gw_chat_render_spans(const struct gw_chat *t, const json_t *request,
+                                      const struct gw_chat_env *env, struct gw_str *out,
+                                      struct gw_jinja_spans *spans, struct gwen_err *err);
 
 #endif

@@ -1,9 +1,11 @@
 /* sft.c - gwen-cpu sft: supervised fine-tuning. */
+#include "cli/show_row.h"
 #include "cli/with_training.h"
 
 #include "service/train/sft/sft.h"
 
 #include <string.h>
+#include <unistd.h>
 
 struct sft {
     struct gw_training t;
@@ -15,12 +17,15 @@ static enum gwen_status read_data(struct sft *s, const char *path, struct gw_sft
                                   struct gwen_err *err) {
     const struct gw_runtime *rt = &s->t.p.rt;
     const struct gw_prompt_opts prompt = gw_prompting_prompts(&s->t.p, 1, true);
+    int32_t own_eos = -1;
+    if (prompt.tokenizer != NULL) gw_tokenizer_named(prompt.tokenizer, GW_TOKEN_EOS, &own_eos);
     const struct gw_sft_opts opts = {
         .prompt = &prompt,
         .eos = rt->eos,
         .n_eos = rt->n_eos,
+        .own_eos = own_eos,
         .max_length = GW_MIN(s->t.config.max_length, rt->cfg.max_position_embeddings),
-        .packing = s->t.config.packing};
+        .packing = s->t.config.packing && s->t.show == 0};
     GW_TRY(gw_sft_read(path, &opts, data, err));
     gw_log(&rt->cli->log, GWEN_LOG_INFO,
            "%s: %zu rows, %zu tokens, of which %zu count, the longest row %zu", path, data->n,
@@ -33,13 +38,34 @@ static enum gwen_status read_data(struct sft *s, const char *path, struct gw_sft
                "%s: %zu rows longer than max_length %zu were cut, %zu left out (nothing in them "
                "counts)",
                path, data->n_cut, opts.max_length, data->n_left_out);
+    if (data->n_turns > 0 && data->n_stops == 0)
+        gw_log(
+            &rt->cli->log, GWEN_LOG_WARNING,
+            "%s: no turn of the assistant ends with an end of sequence: nothing here teaches the "
+            "model to stop",
+            path);
     return GWEN_OK;
+}
+
+/* The first rows of the file that have something to learn. */
+static enum gwen_status show(const struct sft *s, struct gwen_err *err) {
+    struct gw_cli *cli = s->t.p.rt.cli;
+    struct gw_str text = {0};
+    enum gwen_status status = GWEN_OK;
+    for (size_t i = 0; i < GW_MIN(s->t.show, s->data.n) && status == GWEN_OK; i++) {
+        status =
+            gw_show_row(s->t.p.rt.tokenizer, &s->data.rows[i], isatty(STDOUT_FILENO), &text, err);
+        if (status == GWEN_OK) status = gw_cli_put(cli, &text, err);
+    }
+    gw_str_free(&text);
+    return status;
 }
 
 static enum gwen_status sft(struct sft *s, struct gw_cli *cli, struct gwen_err *err) {
     struct gw_training *t = &s->t;
     GW_TRY(gw_training_open(t, cli, err));
     GW_TRY(read_data(s, s->data_path, &s->data, err));
+    if (t->show > 0) return show(s, err);
     if (s->eval_path != NULL) GW_TRY(read_data(s, s->eval_path, &s->eval, err));
     const struct gw_sft_data *eval = s->eval_path != NULL ? &s->eval : NULL;
     const struct gw_sft_size step = gw_sft_step_size(&t->config, &s->data);
@@ -68,7 +94,8 @@ static const char about[] =
     "A step takes per_device_train_batch_size times gradient_accumulation_steps rows; with\n"
     "packing one of these is as many rows of the file as fit into max_length tokens, each\n"
     "still a sequence of its own.  Rows of --eval-data are evaluated every eval_steps and\n"
-    "at the end: eval_loss and eval_mean_token_accuracy in metrics.jsonl.\n"
+    "at the end: eval_loss and eval_mean_token_accuracy in metrics.jsonl.  --show 3 prints\n"
+    "three rows as the model would see them, and what of them counts.\n"
     "\n"
     "Into --out go metrics.jsonl, TensorBoard's events, checkpoint-N every save_steps\n"
     "and at the end, and the trained model itself: a Hugging Face directory.  After an\n"
@@ -84,6 +111,8 @@ int gw_cmd_sft(struct gw_cli *cli, int argc, char **argv) {
     const struct gw_option own[] = {
         GW_OPT_STRING("data", 'd', &s.data_path, "FILE", "JSONL of rows; -: standard input"),
         GW_OPT_STRING("eval-data", 0, &s.eval_path, "FILE", "rows for the validation loss"),
+        GW_OPT_COUNT("show", 0, &s.t.show, 0, 1e9,
+                     "print N rows with [[ ]] around what is learnt, and train nothing"),
         GW_TRAINING_OPTIONS(s.t),
         GW_OPT_FLAG("chat", 0, &s.t.p.as_chat, "texts are a user's and an assistant's messages"),
         GW_CHAT_OPTIONS(s.t.p),

@@ -153,21 +153,40 @@ static json_t *make_request(const struct gw_prompt_opts *o, const json_t *messag
     return NULL;
 }
 
-enum gwen_status gw_prompt_encode_chat(const struct gw_prompt_opts *o, const json_t *messages,
-                                       const json_t *row, bool generate, struct gw_ids *ids,
-                                       struct gwen_err *err) {
+/* The template for what `arguments` (a request, or a row with some of its members) asks for. */
+static const struct gw_chat *template_for(const struct gw_prompt_chat *chat,
+                                          const json_t *arguments) {
+    const json_t *tools = json_object_get(arguments, "tools");
+    bool with_tools = tools != NULL && !json_is_null(tools) && chat->tool_template != NULL;
+    return with_tools ? chat->tool_template : chat->template;
+}
+
+const struct gw_chat *gw_prompt_template(const struct gw_prompt_opts *o, const json_t *row) {
+    if (o->chat == NULL || o->chat->template == NULL) return NULL;
+    return template_for(o->chat, json_object_get(row, "tools") != NULL ? row : o->chat_args);
+}
+
+enum gwen_status gw_prompt_render_chat(const struct gw_prompt_opts *o, const json_t *messages,
+                                       const json_t *row, bool generate, struct gw_str *text,
+                                       struct gw_jinja_spans *spans, struct gwen_err *err) {
     GW_TRY(need_tokenizer(o, err));
     if (o->chat == NULL) return gw_fail(err, GWEN_ERR_ARGUMENT, "no chat template is known");
     if (o->chat->template == NULL) return gw_err_copy(err, &o->chat->why);
     json_t *request = make_request(o, messages, row, generate);
     if (request == NULL) return gw_nomem(err, 0, "messages");
-    struct gw_str text = {0};
-    const json_t *tools = json_object_get(request, "tools");
-    bool with_tools = tools != NULL && !json_is_null(tools) && o->chat->tool_template != NULL;
+    const struct gw_chat *template = template_for(o->chat, request);
     enum gwen_status status =
-        gw_chat_render(with_tools ? o->chat->tool_template : o->chat->template, request,
-                       &o->chat->env, &text, err);
+        spans != NULL ? gw_chat_render_spans(template, request, &o->chat->env, text, spans, err)
+                      : gw_chat_render(template, request, &o->chat->env, text, err);
     json_decref(request);
+    return status;
+}
+
+enum gwen_status gw_prompt_encode_chat(const struct gw_prompt_opts *o, const json_t *messages,
+                                       const json_t *row, bool generate, struct gw_ids *ids,
+                                       struct gwen_err *err) {
+    struct gw_str text = {0};
+    enum gwen_status status = gw_prompt_render_chat(o, messages, row, generate, &text, NULL, err);
     if (status == GWEN_OK)
         status = gw_tokenizer_encode(o->tokenizer, text.data != NULL ? text.data : "", text.len, 0,
                                      ids, err);

@@ -96,6 +96,13 @@ uint64_t gw_prompts_hash(const struct gw_prompts *p);
 enum gwen_status gw_prompt_encode_chat(const struct gw_prompt_opts *opts, const json_t *messages,
                                        const json_t *row, bool generate, struct gw_ids *ids,
                                        struct gwen_err *err);
+/* The text alone, appended to *text.  spans (NULL: not wanted; *text is then to be empty): see
+ * gw_chat_render_spans(); the caller frees spans->v. */
+enum gwen_status gw_prompt_render_chat(const struct gw_prompt_opts *opts, const json_t *messages,
+                                       const json_t *row, bool generate, struct gw_str *text,
+                                       struct gw_jinja_spans *spans, struct gwen_err *err);
+/* The template that a conversation of this row goes through, NULL: there is none. */
+const struct gw_chat *gw_prompt_template(const struct gw_prompt_opts *opts, const json_t *row);
 /* Member `key` as a list of at least one message; *messages is borrowed. */
 enum gwen_status gw_prompt_row_messages(const struct gw_row *row, const char *key,
                                         json_t **messages, struct gwen_err *err);

@@ -256,7 +256,14 @@ static bool exec_generation(struct gw_jrt *rt, const struct gw_jnode *n) {
     struct gw_jargs none = {0};
     struct gw_jv body, text;
     if (!gw_j_macro(rt, n->u.macro.def, &body)) return false;
-    return gw_j_macro_call(rt, body.u.macro, &none, &text) && print_text(rt, text);
+    if (!gw_j_macro_call(rt, body.u.macro, &none, &text)) return false;
+    struct gw_jgeneration *g = GW_J_NEW(rt, struct gw_jgeneration);
+    if (g == NULL) return false;
+    *g = (struct gw_jgeneration){.start = rt->root->len, .len = text.len, .text = text.u.s};
+    *rt->last_generation = g;
+    rt->last_generation = &g->next;
+    rt->n_generations++;
+    return print_text(rt, text);
 }
 
 static bool exec_with(struct gw_jrt *rt, const struct gw_jnode *n) {

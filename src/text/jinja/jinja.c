@@ -16,6 +16,7 @@ struct gw_jinja {
     struct gw_jnode *body;
     struct gw_jframe frame;
     uint32_t n_slots;
+    bool has_generation;
 };
 
 enum {
@@ -61,8 +62,9 @@ static bool parse(struct gw_jrt *rt, struct gw_jinja *t, const char *src, size_t
     if (!check_utf8(rt, src, len) || !normalise(rt, src, len, &text, &n)) return false;
     if (!gw_j_lex(rt, &t->names, text, n, &tokens)) return false;
     struct gw_jparser p = {.rt = rt, .names = &t->names, .t = tokens};
-    return gw_jp_template(&p, &t->body) &&
-           gw_j_resolve(rt, &t->names, t->body, &t->frame, &t->n_slots);
+    if (!gw_jp_template(&p, &t->body)) return false;
+    t->has_generation = p.has_generation;
+    return gw_j_resolve(rt, &t->names, t->body, &t->frame, &t->n_slots);
 }
 
 enum gwen_status gw_jinja_parse(const char *src, size_t len, const char *name,
@@ -120,9 +122,29 @@ static bool render(struct gw_jrt *rt, const struct gw_jinja *t, const json_t *va
     return gw_j_exec(rt, t->body) && !rt->failed;
 }
 
-enum gwen_status gw_jinja_render(const struct gw_jinja *t, const json_t *vars, const struct tm *now,
-                                 const struct gw_jinja_limits *limits, struct gw_str *out,
-                                 struct gwen_err *err) {
+bool gw_jinja_has_generation(const struct gw_jinja *t) { return t->has_generation; }
+
+/* What the tags wrote as spans of the text, whose bytes there are looked at. */
+static bool take_spans(struct gw_jrt *rt, const struct gw_jbuf *text,
+                       struct gw_jinja_spans *spans) {
+    spans->v = calloc(rt->n_generations + 1, sizeof *spans->v);
+    if (spans->v == NULL) return gw_j_fail(rt, GWEN_ERR_NOMEM, "no memory for spans");
+    for (const struct gw_jgeneration *g = rt->generations; g != NULL; g = g->next) {
+        const bool there = g->start <= text->len && g->len <= text->len - g->start;
+        if (!there || (g->len > 0 && memcmp(text->p + g->start, g->text, g->len) != 0))
+            return gw_j_fail(rt, GWEN_ERR_UNSUPPORTED,
+                             "what {%% generation %%} wrote inside a macro or captured block "
+                             "cannot be found in the text");
+        spans->v[spans->n++] = (struct gw_jinja_span){g->start, g->start + g->len};
+    }
+    return true;
+}
+
+/* spans NULL: not asked for. */
+static enum gwen_status render_all(const struct gw_jinja *t, const json_t *vars,
+                                   const struct tm *now, const struct gw_jinja_limits *limits,
+                                   struct gw_str *out, struct gw_jinja_spans *spans,
+                                   struct gwen_err *err) {
     static const struct gw_jinja_limits none = {0};
     if (limits == NULL) limits = &none;
     struct gw_arena arena;
@@ -133,11 +155,31 @@ enum gwen_status gw_jinja_render(const struct gw_jinja *t, const json_t *vars, c
     rt.steps = limits->steps != 0 ? limits->steps : DEFAULT_STEPS;
     rt.output_left = limits->output_bytes != 0 ? limits->output_bytes : DEFAULT_OUTPUT;
     rt.out = &text;
+    rt.root = &text;
+    rt.last_generation = &rt.generations;
     bool ok = render(&rt, t, vars);
+    if (ok && spans != NULL) ok = take_spans(&rt, &text, spans);
     if (ok) {
         gw_str_put(out, text.p, text.len);
         if (out->failed) ok = gw_j_fail(&rt, GWEN_ERR_NOMEM, "no memory for the output");
     }
+    if (!ok && spans != NULL) {
+        free(spans->v);
+        *spans = (struct gw_jinja_spans){0};
+    }
     gw_arena_free(&arena);
     return finish(&rt, ok, err);
+}
+
+enum gwen_status gw_jinja_render(const struct gw_jinja *t, const json_t *vars, const struct tm *now,
+                                 const struct gw_jinja_limits *limits, struct gw_str *out,
+                                 struct gwen_err *err) {
+    return render_all(t, vars, now, limits, out, NULL, err);
+}
+
+enum gwen_status gw_jinja_render_spans(const struct gw_jinja *t, const json_t *vars,
+                                       const struct tm *now, struct gw_str *out,
+                                       struct gw_jinja_spans *spans, struct gwen_err *err) {
+    *spans = (struct gw_jinja_spans){0};
+    return render_all(t, vars, now, NULL, out, spans, err);
 }

@@ -37,6 +37,8 @@ struct gw_jinja_limits {
 enum gwen_status gw_jinja_parse(const char *src, size_t len, const char *name,
                                 struct gw_jinja **out, struct gwen_err *err);
 void gw_jinja_free(struct gw_jinja *t); /* NULL is fine */
+/* Whether the template has a {% generation %} tag. */
+bool gw_jinja_has_generation(const struct gw_jinja *t);
 
 /* Appends the rendering to *out.  `vars` is a JSON object whose members are the variables; it is
  * only read, and must not change meanwhile.  `now` is what strftime_now() formats (the fields of
@@ -46,5 +48,21 @@ void gw_jinja_free(struct gw_jinja *t); /* NULL is fine */
 enum gwen_status gw_jinja_render(const struct gw_jinja *t, const json_t *vars, const struct tm *now,
                                  const struct gw_jinja_limits *limits, struct gw_str *out,
                                  struct gwen_err *err);
+
+/* Bytes [start, end) of a rendering. */
+struct gw_jinja_span {
+    size_t start, end;
+};
+struct gw_jinja_spans {
+    struct gw_jinja_span *v; /* the caller frees it */
+    size_t n;
+};
+/* The same, and what each {% generation %} wrote, in the order in which they ended: the spans that
+ * transformers' return_assistant_tokens_mask goes by.  It takes a tag inside a macro or a block
+ * that is captured to stand where the text around the macro had come to; where that is not so, this
+ * fails: GWEN_ERR_UNSUPPORTED.  `out` must be empty. */
+enum gwen_status gw_jinja_render_spans(const struct gw_jinja *t, const json_t *vars,
+                                       const struct tm *now, struct gw_str *out,
+                                       struct gw_jinja_spans *spans, struct gwen_err *err);
 
 #endif

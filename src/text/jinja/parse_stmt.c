@@ -157,6 +157,7 @@ static struct gw_jnode *parse_generation(struct gw_jparser *p) {
     struct gw_jmacro_def *def = GW_J_NEW(p->rt, struct gw_jmacro_def);
     if (n == NULL || def == NULL) return NULL;
     n->u.macro.def = def;
+    p->has_generation = true;
     if (!parse_body(p, end_generation, &def->body)) return NULL;
     p->t++;
     return n;

@@ -10,6 +10,7 @@ struct gw_jparser {
     const struct gw_jtoken *t; /* the current token; the last one is GW_JT_EOF */
     unsigned statements;       /* open ones */
     unsigned expressions;      /* open ones */
+    bool has_generation;       /* a {% generation %} was seen */
 };
 
 /* A list of nodes being built. */

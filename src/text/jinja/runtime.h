@@ -26,6 +26,13 @@ struct gw_jact {
     struct gw_jv slots[];
 };
 
+/* What a {% generation %} wrote, and where: once the text around had `start` bytes. */
+struct gw_jgeneration {
+    struct gw_jgeneration *next;
+    size_t start, len;
+    const char *text;
+};
+
 enum gw_jflow { GW_JFLOW_NEXT, GW_JFLOW_BREAK, GW_JFLOW_CONTINUE };
 
 struct gw_jrt {
@@ -46,6 +53,9 @@ struct gw_jrt {
     struct gw_jbuf *out;
     size_t output_left;
     enum gw_jflow flow;
+    const struct gw_jbuf *root; /* the output; `out` is another one in a macro or captured block */
+    struct gw_jgeneration *generations, **last_generation;
+    size_t n_generations;
 };
 
 /* Records "NAME line N: ..." (control characters shown as escapes) unless an error is there

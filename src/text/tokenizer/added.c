@@ -253,8 +253,8 @@ static enum gwen_status cut(const struct search *s, const struct gw_matcher *m, 
 }
 
 /* Raw text first: one piece, cut at the tokens that are not normalized. */
-static enum gwen_status cut_raw(const struct gw_added *a, const char *text, size_t len,
-                                bool no_special, struct gw_tok_work *w) {
+enum gwen_status gw_added_cut(const struct gw_added *a, const char *text, size_t len,
+                              bool no_special, struct gw_tok_work *w) {
     uint32_t c;
     bool valid;
     struct gw_piece whole = {.end = (uint32_t)len, .id = -1};
@@ -288,10 +288,8 @@ static enum gwen_status normalize_pieces(const struct gw_normalizer *n, const ch
     return status;
 }
 
-enum gwen_status gw_added_extract(const struct gw_added *a, const struct gw_normalizer *n,
-                                  const char *text, size_t len, bool no_special,
-                                  struct gw_tok_work *w) {
-    GW_TRY(cut_raw(a, text, len, no_special, w));
+enum gwen_status gw_added_normalize(const struct gw_added *a, const struct gw_normalizer *n,
+                                    const char *text, bool no_special, struct gw_tok_work *w) {
     GW_TRY(normalize_pieces(n, text, w));
     if (a->after == NULL) return GWEN_OK;
     for (size_t i = 0; i < w->now.n; i++) {
@@ -305,4 +303,11 @@ enum gwen_status gw_added_extract(const struct gw_added *a, const struct gw_norm
     }
     gw_pieces_swap(w, true);
     return GWEN_OK;
+}
+
+enum gwen_status gw_added_extract(const struct gw_added *a, const struct gw_normalizer *n,
+                                  const char *text, size_t len, bool no_special,
+                                  struct gw_tok_work *w) {
+    GW_TRY(gw_added_cut(a, text, len, no_special, w));
+    return gw_added_normalize(a, n, text, no_special, w);
 }

@@ -157,6 +157,13 @@ enum gwen_status gw_added_extract(const struct gw_added *a, const struct gw_norm
                                   const char *text, size_t len, bool no_special,
                                   struct gw_tok_work *w);
 
+/* Its beginning alone: the raw text cut at the tokens that are not normalized. */
+enum gwen_status gw_added_cut(const struct gw_added *a, const char *text, size_t len,
+                              bool no_special, struct gw_tok_work *w);
+/* Its rest: what is in w->now, pieces of `text`. */
+enum gwen_status gw_added_normalize(const struct gw_added *a, const struct gw_normalizer *n,
+                                    const char *text, bool no_special, struct gw_tok_work *w);
+
 /* --- pre-tokenizer -------------------------------------------------------------------------- */
 
 struct gw_pretokenizer; /* NULL: none */
@@ -236,6 +243,7 @@ struct gw_tokenizer {
     size_t n_templates;
 };
 
+void gw_tok_work_free(struct gw_tok_work *w);
 /* The string decoding starts from, NULL if the id has no token. */
 const char *gw_token_for_decoding(const struct gw_tokenizer *t, int32_t id, size_t *len);
 #endif

@@ -37,7 +37,7 @@ static enum gwen_status check_text(const char *text, size_t len, struct gwen_err
     return GWEN_OK;
 }
 
-static void free_work(struct gw_tok_work *w) {
+void gw_tok_work_free(struct gw_tok_work *w) {
     gw_str_free(&w->now.text);
     gw_str_free(&w->next.text);
     free(w->now.v);
@@ -57,7 +57,7 @@ static enum gwen_status encode(const struct gw_tokenizer *t, const char *text, s
         status = gw_added_extract(&t->added, t->normalizer, text, len, no_special, &w);
     if (status == GWEN_OK) status = gw_pretokenize(t->pretokenizer, &w);
     if (status == GWEN_OK) status = gw_bpe_encode(&t->model, &w, out);
-    free_work(&w);
+    gw_tok_work_free(&w);
     return status;
 }
 

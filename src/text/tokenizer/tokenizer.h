@@ -54,6 +54,15 @@ enum {
 enum gwen_status gw_tokenizer_encode(const struct gw_tokenizer *t, const char *text, size_t len,
                                      unsigned flags, struct gw_ids *out, struct gwen_err *err);
 
+/* Where in the text the ids of gw_tokenizer_encode(text, flags 0) come from: id i covers the bytes
+ * [starts[i], starts[i + 1]), nothing for a mark that the tokenizer adds by itself.  starts[n] is
+ * len.  Inside a stretch that the normalizer has rewritten places are not known: GW_NO_OFFSET.
+ * GWEN_ERR_INTERNAL: the ids are not those of the text. */
+#define GW_NO_OFFSET SIZE_MAX
+enum gwen_status gw_tokenizer_offsets(const struct gw_tokenizer *t, const char *text, size_t len,
+                                      const int32_t *ids, size_t n, size_t *starts,
+                                      struct gwen_err *err);
+
 /* --- decoding ------------------------------------------------------------------------------- */
 
 /* Appends the text of ids[0..n) to *out.  Ids without a token are skipped, special tokens too if

@@ -349,6 +349,59 @@ static void large_sources_are_refused(void **state) {
     free(src);
 }
 
+/* Renders, and writes the spans of the tags as "start-end start-end". */
+static enum gwen_status spans_of(const char *src, char *shown, size_t size, struct gwen_err *err) {
+    struct gw_jinja *t;
+    struct gw_jinja_spans spans;
+    struct gw_str out = {0};
+    json_t *vars = json_object();
+    shown[0] = '\0';
+    assert_int_equal(gw_jinja_parse(src, strlen(src), "t", &t, err), GWEN_OK);
+    assert_int_equal(gw_jinja_has_generation(t), strstr(src, "endgeneration") != NULL);
+    enum gwen_status status = gw_jinja_render_spans(t, vars, &NOW, &out, &spans, err);
+    for (size_t i = 0; i < spans.n; i++)
+        snprintf(shown + strlen(shown), size - strlen(shown), "%s%zu-%zu", i > 0 ? " " : "",
+                 spans.v[i].start, spans.v[i].end);
+    if (status != GWEN_OK) assert_null(spans.v);
+    free(spans.v);
+    gw_str_free(&out);
+    gw_jinja_free(t);
+    json_decref(vars);
+    return status;
+}
+
+/* What a {% generation %} writes is told in bytes; inside a macro as far as it is where
+ * transformers looks for it, and never where something else stands. */
+static void generation_spans(void **state) {
+    (void)state;
+    static const struct {
+        const char *src, *spans;
+    } cases[] = {
+        {"no tags", ""},
+        {"ab{% generation %}cd{% endgeneration %}ef", "2-4"},
+        {"\xC3\xA4{%- generation -%} x {%- endgeneration -%}", "2-3"},
+        {"{% for i in [1,2] %}u{% generation %}{{ i }}.{% endgeneration %}{% endfor %}", "1-3 4-6"},
+        {"a{% generation %}{% endgeneration %}", "1-1"},
+        {"{% macro m() %}{% generation %}x{% endgeneration %}y{% endmacro %}a{{ m() }}b", "1-2"},
+        {"{% set s %}{% generation %}q{% endgeneration %}{% endset %}{{ s }}", "0-1"},
+    };
+    struct gwen_err err;
+    char shown[100];
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        if (spans_of(cases[i].src, shown, sizeof shown, &err) != GWEN_OK)
+            fail_msg("%s", err.message);
+        assert_string_equal(shown, cases[i].spans);
+    }
+    static const char *const elsewhere[] = {
+        "{% macro m() %}h{% generation %}x{% endgeneration %}{% endmacro %}a{{ m() }}b",
+        "{% set s %}{% generation %}q{% endgeneration %}{% endset %}abc",
+        "{% set s %}{% generation %}qqqqqq{% endgeneration %}{% endset %}q"};
+    for (size_t i = 0; i < GW_ARRAY_LEN(elsewhere); i++) {
+        assert_int_equal(spans_of(elsewhere[i], shown, sizeof shown, &err), GWEN_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.message, "inside a macro or captured block"));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cases),
@@ -363,6 +416,7 @@ int main(void) {
         cmocka_unit_test(steps_memory_and_output_are_bounded),
         cmocka_unit_test(growing_text_is_not_quadratic),
         cmocka_unit_test(large_sources_are_refused),
+        cmocka_unit_test(generation_spans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "base/rng.h"
 #include "service/rollout/rows.h"
+#include "service/train/sft/turns.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,8 +11,10 @@
 
 /* One row while it is made. */
 struct draft {
+    uint64_t line;
     struct gw_ids ids;
-    uint8_t *mask; /* [ids.len], NULL: all count */
+    uint8_t *mask;           /* [ids.len], NULL: all count */
+    size_t n_turns, n_stops; /* of a conversation: turns that count, those that end a sequence */
 };
 
 /* --- adding a row --------------------------------------------------------------------------- */
@@ -44,7 +47,10 @@ static enum gwen_status add_row(struct gw_sft_data *d, const struct gw_sft_opts 
     memcpy(ids, draft->ids.data, row.n * sizeof *ids);
     for (size_t i = 0; i < row.n; i++) mask[i] = i > 0 && (!draft->mask || draft->mask[i] != 0);
     row.ids = ids;
+    row.line = draft->line;
     row.mask = mask;
+    d->n_turns += draft->n_turns;
+    d->n_stops += draft->n_stops;
     d->n_tokens += row.n;
     d->n_loss += row.n_loss;
     d->longest = GW_MAX(d->longest, row.n);
@@ -55,6 +61,7 @@ static enum gwen_status add_row(struct gw_sft_data *d, const struct gw_sft_opts 
 /* --- texts ---------------------------------------------------------------------------------- */
 
 static bool is_eos(const struct gw_sft_opts *o, int32_t id) {
+    if (id == o->own_eos && id >= 0) return true;
     for (size_t i = 0; i < o->n_eos; i++)
         if (o->eos[i] == id) return true;
     return false;
@@ -71,8 +78,9 @@ static enum gwen_status encode(const struct gw_sft_opts *o, const char *text, si
 /* Unless what begins at `from` ends with one. */
 static enum gwen_status add_eos(const struct gw_sft_opts *o, struct gw_ids *ids, size_t from,
                                 struct gwen_err *err) {
-    if (o->n_eos == 0 || (ids->len > from && is_eos(o, ids->data[ids->len - 1]))) return GWEN_OK;
-    return gw_ids_put(ids, o->eos, 1) ? GWEN_OK : gw_nomem(err, ids->len, "training rows");
+    const int32_t *eos = o->own_eos >= 0 ? &o->own_eos : o->n_eos > 0 ? o->eos : NULL;
+    if (eos == NULL || (ids->len > from && is_eos(o, ids->data[ids->len - 1]))) return GWEN_OK;
+    return gw_ids_put(ids, eos, 1) ? GWEN_OK : gw_nomem(err, ids->len, "training rows");
 }
 
 /* A mask of zeros. */
@@ -107,44 +115,100 @@ static enum gwen_status from_two_texts(const struct gw_sft_opts *o, const struct
 
 /* --- conversations -------------------------------------------------------------------------- */
 
-static bool is_assistant(const json_t *message) {
-    const char *role = json_string_value(json_object_get(message, "role"));
-    return role != NULL && strcmp(role, "assistant") == 0;
-}
+/* A text as tokens, and where each begins; see gw_tokenizer_offsets(). */
+struct tokens {
+    const struct gw_sft_opts *opts;
+    const int32_t *ids;
+    size_t n;
+    const size_t *starts; /* [n + 1] */
+};
 
-static size_t common_prefix(const struct gw_ids *a, const struct gw_ids *b) {
-    size_t n = 0;
-    while (n < a->len && n < b->len && a->data[n] == b->data[n]) n++;
-    return n;
-}
-
-/* Ids with which the model would begin message i: those before it, and the generation prompt. */
-static enum gwen_status encode_before(const struct gw_sft_opts *o, const struct gw_row *row,
-                                      const json_t *messages, size_t i, struct gw_ids *ids,
-                                      struct gwen_err *err) {
-    json_t *before = json_array();
-    bool ok = before != NULL;
-    for (size_t k = 0; k < i && ok; k++)
-        ok = json_array_append(before, json_array_get(messages, k)) == 0;
-    enum gwen_status status = ok ? GWEN_OK : gw_nomem(err, 0, "messages");
-    if (status == GWEN_OK && i > 0)
-        status = gw_prompt_encode_chat(o->prompt, before, row->obj, true, ids, err);
-    json_decref(before);
-    return status;
-}
-
-static enum gwen_status mask_turn(const struct gw_sft_opts *o, const struct gw_row *row,
-                                  const json_t *messages, size_t i, struct draft *d,
-                                  struct gwen_err *err) {
-    struct gw_ids before = {0};
-    enum gwen_status status = encode_before(o, row, messages, i, &before, err);
-    if (status == GWEN_OK) {
-        for (size_t k = common_prefix(&before, &d->ids); k < d->ids.len; k++) {
-            d->mask[k] = 1;
-            if (is_eos(o, d->ids.data[k])) break;
-        }
+/* The token that holds the byte: the first one that ends behind it; n: none.  False: its place is
+ * not known. */
+static bool token_at(const struct tokens *t, size_t byte, size_t *at) {
+    size_t i = 0, high = t->n;
+    while (i < high) { /* places that are not known are those of the next that is */
+        const size_t middle = i + (high - i) / 2;
+        size_t next = middle + 1;
+        while (t->starts[next] == GW_NO_OFFSET) next++;
+        if (t->starts[next] > byte)
+            high = middle;
+        else
+            i = next;
     }
-    gw_ids_free(&before);
+    *at = i;
+    if (i == t->n || t->starts[i] == byte) return true;
+    return t->starts[i] != GW_NO_OFFSET && t->starts[i + 1] != GW_NO_OFFSET;
+}
+
+static enum gwen_status not_known(const struct gw_turn *turn, struct gwen_err *err) {
+    return gw_fail(err, GWEN_ERR_FORMAT,
+                   "messages[%zu]: the tokenizer rewrites the text where this answer begins or "
+                   "ends, so that its tokens cannot be told",
+                   turn->message);
+}
+
+/* Of the tokens [from, to) the first that is special, n: none. */
+static size_t first_special(const struct tokens *t, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++)
+        if (is_eos(t->opts, t->ids[i]) ||
+            gw_tokenizer_is_special(t->opts->prompt->tokenizer, t->ids[i]))
+            return i;
+    return t->n;
+}
+
+/* Of the tokens [from, to) that follow a turn's words the one that closes it, n: none.  Calls of
+ * tools have special tokens of their own, so behind them it is the last end of sequence, or last
+ * special token.  Where there is none, a marker of the next turn that ends a sequence does it. */
+static size_t closing_token(const struct tokens *t, size_t from, size_t to, bool calls) {
+    size_t special = calls ? t->n : first_special(t, from, to);
+    for (size_t i = to; i > from && calls; i--)
+        if (is_eos(t->opts, t->ids[i - 1])) return i - 1;
+    if (special == t->n && to >= from && to < t->n && is_eos(t->opts, t->ids[to])) return to;
+    for (size_t i = to; i > from && special == t->n; i--) special = first_special(t, i - 1, i);
+    return special;
+}
+
+/* The tokens [*from, *to) of a turn. */
+static enum gwen_status turn_tokens(const struct tokens *t, const struct gw_turn *turn,
+                                    size_t *from, size_t *to, struct gwen_err *err) {
+    size_t said, end, words;
+    if (!token_at(t, turn->start, from) || !token_at(t, turn->said, &said) ||
+        !token_at(t, turn->end, &end))
+        return not_known(turn, err);
+    *to = said + (said < t->n && t->starts[said] < turn->said); /* a token may straddle the end */
+    if (turn->tagged) return GWEN_OK;
+    if (turn->unsure && turn->words != SIZE_MAX && turn->words > turn->start) {
+        if (!token_at(t, turn->words, &words)) return not_known(turn, err);
+        if (first_special(t, *from, words) < words) *from = words;
+    }
+    /* A token of the header that has taken the white space behind it. */
+    if (*from < t->n && t->starts[*from] < turn->start && first_special(t, *from, *from + 1) < t->n)
+        ++*from;
+    const size_t closing = closing_token(t, GW_MIN(said, end), end, turn->calls);
+    if (closing < t->n)
+        *to = closing + 1;
+    else
+        *to = turn->calls ? end : GW_MIN(*to, end); /* nothing of what comes after the turn */
+    return GWEN_OK;
+}
+
+static enum gwen_status mask_turns(const struct gw_sft_opts *o, const struct gw_turns *turns,
+                                   struct draft *d, struct gwen_err *err) {
+    size_t *starts = malloc((d->ids.len + 1) * sizeof *starts);
+    if (starts == NULL) return gw_nomem(err, d->ids.len * sizeof *starts, "training rows");
+    const struct tokens t = {o, d->ids.data, d->ids.len, starts};
+    enum gwen_status status =
+        gw_tokenizer_offsets(o->prompt->tokenizer, turns->text.data != NULL ? turns->text.data : "",
+                             turns->text.len, d->ids.data, d->ids.len, starts, err);
+    for (size_t i = 0; i < turns->n && status == GWEN_OK; i++) {
+        size_t from = 0, to = 0;
+        status = turn_tokens(&t, &turns->list[i], &from, &to, err);
+        for (size_t k = from; status == GWEN_OK && k < to; k++) d->mask[k] = 1;
+        d->n_turns += status == GWEN_OK && to > from;
+        d->n_stops += status == GWEN_OK && to > from && is_eos(o, d->ids.data[to - 1]);
+    }
+    free(starts);
     return status;
 }
 
@@ -152,19 +216,26 @@ static enum gwen_status mask_turn(const struct gw_sft_opts *o, const struct gw_r
 static enum gwen_status from_messages(const struct gw_sft_opts *o, const struct gw_row *row,
                                       const json_t *messages, size_t first, struct draft *d,
                                       struct gwen_err *err) {
-    size_t n = json_array_size(messages), turns = 0;
+    const size_t n = json_array_size(messages);
+    bool any = false;
     if (n > GW_SFT_MAX_MESSAGES)
         return gw_fail(err, GWEN_ERR_FORMAT, "a conversation of more than %d messages",
                        GW_SFT_MAX_MESSAGES);
-    GW_TRY(gw_prompt_encode_chat(o->prompt, messages, row->obj, false, &d->ids, err));
-    GW_TRY(make_mask(d, err));
     for (size_t i = first; i < n; i++) {
-        if (!is_assistant(json_array_get(messages, i))) continue;
-        GW_TRY(mask_turn(o, row, messages, i, d, err));
-        turns++;
+        const char *role = json_string_value(json_object_get(json_array_get(messages, i), "role"));
+        any = any || (role != NULL && strcmp(role, "assistant") == 0);
     }
-    if (turns > 0) return GWEN_OK;
-    return gw_fail(err, GWEN_ERR_FORMAT, "no message of the assistant is there to be learnt");
+    if (!any)
+        return gw_fail(err, GWEN_ERR_FORMAT, "no message of the assistant is there to be learnt");
+    struct gw_turns turns;
+    enum gwen_status status = gw_turns_find(o->prompt, messages, row->obj, first, &turns, err);
+    if (status == GWEN_OK)
+        status = encode(o, turns.text.data != NULL ? turns.text.data : "", turns.text.len, 0,
+                        &d->ids, err);
+    if (status == GWEN_OK) status = make_mask(d, err);
+    if (status == GWEN_OK) status = mask_turns(o, &turns, d, err);
+    gw_turns_free(&turns);
+    return status;
 }
 
 /* Appends member `key`, a list of messages or the text of one by `role`. */
@@ -267,7 +338,7 @@ static enum gwen_status with_place(const struct gw_row *row, enum gwen_status st
 
 static enum gwen_status take_row(void *ctx, const struct gw_row *row, struct gwen_err *err) {
     const struct reading *r = ctx;
-    struct draft d = {0};
+    struct draft d = {.line = row->line};
     enum gwen_status status = make_draft(r->opts, row, &d, err);
     if (status == GWEN_OK) status = add_row(r->data, r->opts, &d, err);
     gw_ids_free(&d.ids);

@@ -8,10 +8,13 @@
  *                                completion count
  *     "messages"                 a conversation: all turns of the assistant count
  *     "text"                     a text, then end of sequence; all of it counts
- * A turn of the assistant goes from where the template with the generation prompt would have the
- * model begin (as in TRL: where the ids of the two begin to differ) through its first end of
- * sequence.  End of sequence is not added where it is there already.  The first token of a row
- * never counts: nothing predicts it.
+ * A template's {% generation %} tags say what of a conversation counts, as with TRL's
+ * assistant_only_loss.  Without them a turn of the assistant goes from behind its header, which is
+ * what the generation prompt writes (turns.h), through the token that closes it: the first special
+ * token or end of sequence that the template writes behind its words.  Where it writes none, but
+ * the marker of the next turn is an end of sequence of the model, that one token counts.  What
+ * follows does not, and a row of which this cannot be told is refused.  End of sequence is not
+ * added where it is there already.  The first token of a row never counts: nothing predicts it.
  *
  * Rows longer than max_length lose their end, as TRL's "keep_start"; those of which no token counts
  * then are left out.
@@ -32,15 +35,18 @@ struct gw_sft_row {
     const uint8_t *mask; /* [n] 0 or 1 */
     size_t n;            /* >= 2 */
     size_t n_loss;       /* ones of the mask, >= 1 */
+    uint64_t line;       /* of the file */
 };
 
 struct gw_sft_opts {
     /* Tokenizer, template, system, chat_args, as_chat and vocab_size are used. */
     const struct gw_prompt_opts *prompt;
-    const int32_t *eos; /* ids that end a sequence; the first one is what is added */
-    size_t n_eos;       /* 0: nothing is added */
-    size_t max_length;  /* of a row in tokens, at most the model's context */
-    bool packing;       /* bins of max_length tokens */
+    const int32_t *eos; /* ids that end a sequence for the model */
+    size_t n_eos;
+    int32_t
+        own_eos; /* the tokenizer's eos_token: what is added; -1: eos[0], nothing if n_eos is 0 */
+    size_t max_length; /* of a row in tokens, at most the model's context */
+    bool packing;      /* bins of max_length tokens */
 };
 
 struct gw_sft_data {
@@ -53,6 +59,7 @@ struct gw_sft_data {
     size_t n_tokens, n_loss; /* of all rows */
     size_t longest;          /* tokens of the longest row */
     size_t n_cut, n_left_out;
+    size_t n_turns, n_stops; /* of conversations: turns that count, those that end with an eos */
 };
 
 /* Reads a file ("-": standard input).  Errors begin with FILE:LINE. */

@@ -39,7 +39,7 @@ static int tear_down(void **state) {
 }
 
 static struct gw_sft_opts options(void) {
-    return (struct gw_sft_opts){&prompt_opts, EOS, 2, 100, false};
+    return (struct gw_sft_opts){&prompt_opts, EOS, 2, TOY_END, 100, false};
 }
 
 static enum gwen_status try_read(const char *text, const struct gw_sft_opts *o,
@@ -125,6 +125,31 @@ static void texts_as_a_conversation(void **state) {
     prompt_opts.system = NULL;
 }
 
+/* What is added is the tokenizer's own, whatever stands first among the model's; any of them is
+ * an end that is there already. */
+static void the_tokenizers_eos_is_added(void **state) {
+    (void)state;
+    static const int32_t others[] = {TOY_BYTES + 'x', TOY_THINK};
+    struct gw_sft_opts o = options();
+    struct gw_sft_data d;
+    o.eos = others;
+    read_ok("{\"prompt\":\"q\",\"completion\":\"t\"}\n{\"text\":\"t<think>\"}\n"
+            "{\"text\":\"t<|end|>\"}",
+            &o, &d);
+    is_row(&d.rows[0], "<s>q[t<|end|>]");
+    is_row(&d.rows[1], "<s>[t<think>]");
+    is_row(&d.rows[2], "<s>[t<|end|>]");
+    gw_sft_free(&d);
+    o.own_eos = -1;
+    read_ok("{\"text\":\"t\"}", &o, &d);
+    is_row(&d.rows[0], "<s>[tx]");
+    gw_sft_free(&d);
+    o.n_eos = 0;
+    read_ok("{\"text\":\"t\"}", &o, &d);
+    is_row(&d.rows[0], "<s>[t]");
+    gw_sft_free(&d);
+}
+
 /* Where the template begins an answer differently, what counts begins where the ids part. */
 static void a_template_that_differs(void **state) {
     (void)state;
@@ -193,7 +218,7 @@ static void what_is_refused(void **state) {
         gw_sft_free(&d);
     }
     struct gw_prompt_opts bare = {.vocab_size = 300};
-    struct gw_sft_opts o = {&bare, EOS, 1, 100, false};
+    struct gw_sft_opts o = {&bare, EOS, 1, -1, 100, false};
     struct gw_sft_data d;
     struct gwen_err err;
     assert_int_equal(try_read("{\"text\":\"a\"}", &o, &d, &err), GWEN_ERR_ARGUMENT);
@@ -320,6 +345,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_way_to_give_a_row),
         cmocka_unit_test(texts_as_a_conversation),
+        cmocka_unit_test(the_tokenizers_eos_is_added),
         cmocka_unit_test(a_template_that_differs),
         cmocka_unit_test(long_rows_lose_their_end),
         cmocka_unit_test(what_is_refused),
