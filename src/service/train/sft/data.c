@@ -123,8 +123,8 @@ struct tokens {
     const size_t *starts; /* [n + 1] */
 };
 
-/* The token that holds the byte: the first one that ends behind it; n: none.  False: its place is
- * not known. */
+/* The token that holds the byte: the first one that ends behind it; n: none.  A mark of its own
+ * that the tokenizer writes before the byte goes with it.  False: its place is not known. */
 static bool token_at(const struct tokens *t, size_t byte, size_t *at) {
     size_t i = 0, high = t->n;
     while (i < high) { /* places that are not known are those of the next that is */
@@ -136,6 +136,7 @@ static bool token_at(const struct tokens *t, size_t byte, size_t *at) {
         else
             i = next;
     }
+    while (i > 0 && t->starts[i] == byte && t->starts[i - 1] == byte) i--;
     *at = i;
     if (i == t->n || t->starts[i] == byte) return true;
     return t->starts[i] != GW_NO_OFFSET && t->starts[i + 1] != GW_NO_OFFSET;
@@ -183,8 +184,13 @@ static enum gwen_status turn_tokens(const struct tokens *t, const struct gw_turn
         if (first_special(t, *from, words) < words) *from = words;
     }
     /* A token of the header that has taken the white space behind it. */
-    if (*from < t->n && t->starts[*from] < turn->start && first_special(t, *from, *from + 1) < t->n)
+    if (!turn->partial && *from < t->n && t->starts[*from] < turn->start &&
+        first_special(t, *from, *from + 1) < t->n)
         ++*from;
+    if (turn->partial && *from < t->n && t->starts[*from] <= turn->floor)
+        return gw_fail(err, GWEN_ERR_FORMAT,
+                       "messages[%zu]: where in the text this answer begins cannot be told",
+                       turn->message);
     const size_t closing = closing_token(t, GW_MIN(said, end), end, turn->calls);
     if (closing < t->n)
         *to = closing + 1;

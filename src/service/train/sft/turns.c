@@ -14,6 +14,7 @@ struct finding {
     const json_t *messages, *row;
     struct gw_turns *turns;
     struct gw_str header; /* what the generation prompt writes behind a user's message */
+    struct gw_str lead;   /* nothing of that kind: what an answer begins with before its words */
     bool header_known;
     char before[MARK_MAX],
         after[MARK_MAX]; /* the marks: texts that the conversation does not have */
@@ -56,7 +57,7 @@ static size_t find_once(const struct gw_str *text, const char *mark) {
 }
 
 static size_t find_last(const char *text, size_t from, size_t to, const struct gw_str *what) {
-    for (size_t at = to; at >= from + what->len; at--)
+    for (size_t at = to; to >= from && at >= from + what->len; at--)
         if (memcmp(text + at - what->len, what->data, what->len) == 0) return at - what->len;
     return NOWHERE;
 }
@@ -215,29 +216,74 @@ static enum gwen_status mark_whole(struct finding *f, size_t i, struct marked *m
     return GWEN_OK;
 }
 
+/* Renders the message of a user, f->after, and `answer` (NULL: none) behind it. */
+static enum gwen_status render_pair(const struct finding *f, const char *answer, bool generate,
+                                    struct gw_str *text, struct gwen_err *err) {
+    json_t *list = json_pack("[{s:s, s:s}]", "role", "user", "content", f->after);
+    bool ok = list != NULL;
+    if (ok && answer != NULL)
+        ok = json_array_append_new(
+                 list, json_pack("{s:s, s:s}", "role", "assistant", "content", answer)) == 0;
+    enum gwen_status status = ok ? GWEN_OK : gw_nomem(err, 0, "messages");
+    if (status == GWEN_OK)
+        status = gw_prompt_render_chat(f->opts, list, f->row, generate, text, NULL, err);
+    json_decref(list);
+    if (status != GWEN_ERR_ARGUMENT) return status;
+    gw_str_clear(text); /* the template cannot do with it */
+    return GWEN_OK;
+}
+
+static enum gwen_status has_special(const struct finding *f, const char *text, size_t len,
+                                    bool *yes, struct gwen_err *err) {
+    struct gw_ids ids = {0};
+    enum gwen_status status = gw_tokenizer_encode(f->opts->tokenizer, text, len, 0, &ids, err);
+    *yes = false;
+    for (size_t i = 0; i < ids.len && status == GWEN_OK; i++)
+        *yes = *yes || gw_tokenizer_is_special(f->opts->tokenizer, ids.data[i]);
+    gw_ids_free(&ids);
+    return status;
+}
+
+/* A generation prompt that adds nothing, `asked` behind a user's words: what stands between that
+ * and the words of an answer is a header nevertheless if it has a special token, and else the
+ * answer's. */
+static enum gwen_status find_lead(struct finding *f, const char *asked, size_t len,
+                                  struct gwen_err *err) {
+    struct gw_str text = {0};
+    enum gwen_status status = render_pair(f, f->before, false, &text, err);
+    const size_t user = find_once(&text, f->after), answer = find_once(&text, f->before);
+    if (status == GWEN_OK && user != NOWHERE && answer != NOWHERE &&
+        answer >= user + strlen(f->after) + len) {
+        const char *between = text.data + user + strlen(f->after);
+        const size_t rest = answer - user - strlen(f->after) - len;
+        bool is_header = false;
+        if (len == 0 || memcmp(between, asked, len) == 0) {
+            status = has_special(f, between + len, rest, &is_header, err);
+            gw_str_put(is_header ? &f->header : &f->lead, between + len, rest);
+        }
+    }
+    gw_str_free(&text);
+    return status;
+}
+
 /* Looks what the generation prompt adds behind the message of a user. */
 static enum gwen_status find_header(struct finding *f, struct gwen_err *err) {
     struct gw_str with = {0}, without = {0};
-    json_t *list = json_pack("[{s:s, s:s}]", "role", "user", "content", f->after);
-    enum gwen_status status = list != NULL ? GWEN_OK : gw_nomem(err, 0, "messages");
-    if (status == GWEN_OK)
-        status = gw_prompt_render_chat(f->opts, list, f->row, false, &without, NULL, err);
-    if (status == GWEN_OK)
-        status = gw_prompt_render_chat(f->opts, list, f->row, true, &with, NULL, err);
-    if (status == GWEN_OK) {
-        size_t a = find_once(&with, f->after), b = find_once(&without, f->after);
-        f->header_known = a != NOWHERE && b != NOWHERE && with.len - a >= without.len - b &&
-                          memcmp(with.data + a, without.data + b, without.len - b) == 0;
-        if (f->header_known)
-            gw_str_put(&f->header, with.data + a + (without.len - b),
-                       with.len - a - (without.len - b));
-        if (f->header.failed) status = gw_nomem(err, with.len, "messages");
-    } else if (status == GWEN_ERR_ARGUMENT) {
-        status = GWEN_OK; /* not known then */
+    enum gwen_status status = render_pair(f, NULL, false, &without, err);
+    if (status == GWEN_OK) status = render_pair(f, NULL, true, &with, err);
+    const size_t a = find_once(&with, f->after), b = find_once(&without, f->after);
+    if (status == GWEN_OK && a != NOWHERE && b != NOWHERE) {
+        const char *asked = with.data + a + strlen(f->after);
+        const size_t n = with.len - a - strlen(f->after), tail = without.len - b - strlen(f->after);
+        f->header_known = n >= tail && memcmp(asked, without.data + without.len - tail, tail) == 0;
+        if (f->header_known && n > tail)
+            gw_str_put(&f->header, asked + tail, n - tail);
+        else if (f->header_known)
+            status = find_lead(f, asked, n, err);
+        if (f->header.failed || f->lead.failed) status = gw_nomem(err, with.len, "messages");
     }
     gw_str_free(&with);
     gw_str_free(&without);
-    json_decref(list);
     return status;
 }
 
@@ -251,20 +297,21 @@ static enum gwen_status cannot_tell(const struct finding *f, size_t i, const cha
                    f->why.status != GWEN_OK ? f->why.message : "");
 }
 
-/* The header is the last one between the turn before, or the beginning, and the turn's words. */
-static enum gwen_status start_by_header(const struct finding *f, size_t i, size_t floor,
-                                        enum way way, struct gw_turn *turn, struct gwen_err *err) {
+/* The first message: its header is the last one before its words. */
+static enum gwen_status start_first(const struct finding *f, enum way way, struct gw_turn *turn,
+                                    struct gwen_err *err) {
     const struct gw_str *whole = &f->turns->text;
-    if (turn->words == NOWHERE || turn->words < floor) return cannot_tell(f, i, "begins", err);
+    if (turn->words == NOWHERE) return cannot_tell(f, 0, "begins", err);
     if (f->header_known && f->header.len > 0) {
-        const size_t at = find_last(whole->data, floor, turn->words, &f->header);
-        if (at == NOWHERE && way == AROUND_CALL) return cannot_tell(f, i, "begins", err);
-        turn->start = at != NOWHERE ? at + f->header.len : turn->words;
-        return GWEN_OK;
+        const size_t at = find_last(whole->data, 0, turn->words, &f->header);
+        turn->start = at != NOWHERE ? at + f->header.len : NOWHERE;
+        if (at != NOWHERE) return GWEN_OK;
     }
-    if (way == AROUND_CALL) return cannot_tell(f, i, "begins", err);
-    turn->unsure = i > 0 && f->header_known;
-    turn->start = turn->unsure ? floor : turn->words;
+    if (way == AROUND_CALL) return cannot_tell(f, 0, "begins", err);
+    turn->start = turn->words;
+    if (f->lead.len > 0 && find_last(whole->data, turn->words - GW_MIN(turn->words, f->lead.len),
+                                     turn->words, &f->lead) != NOWHERE)
+        turn->start -= f->lead.len;
     return GWEN_OK;
 }
 
@@ -297,41 +344,62 @@ static bool has_header(const struct finding *f, const struct gw_str *prompt) {
     return f->header_known && f->header.len > 0 && ends_with(prompt, f->header.data, f->header.len);
 }
 
+/* The turn has not all of what the template writes when asked for an answer, `prompt`, of which n
+ * bytes are there from `said` on, where the words of the message before end.  The header is there
+ * whole further on, or as far as the two agree, which must be within it. */
+static enum gwen_status start_within(const struct finding *f, size_t i, const struct gw_str *prompt,
+                                     size_t said, size_t n, enum way way, struct gw_turn *turn,
+                                     struct gwen_err *err) {
+    const bool header = has_header(f, prompt), bounded = turn->words != NOWHERE;
+    const size_t at = header && bounded && turn->words >= said
+                          ? find_last(f->turns->text.data, said, turn->words, &f->header)
+                          : NOWHERE;
+    const size_t before = header ? prompt->len - f->header.len : prompt->len;
+    turn->start = NOWHERE;
+    if (at != NOWHERE) {
+        turn->start = at + f->header.len;
+    } else if (n > before) {
+        turn->start = said + n;
+        turn->partial = true;
+        turn->floor = said + before;
+        if (way != AROUND_CALL) turn->start = GW_MIN(turn->start, turn->words);
+    } else if (way != AROUND_CALL) {
+        turn->start = turn->words;
+    }
+    turn->unsure = turn->partial && way != AROUND_CALL && bounded;
+    return turn->start != NOWHERE ? GWEN_OK : cannot_tell(f, i, "begins", err);
+}
+
 static enum gwen_status find_start(struct finding *f, size_t i, size_t floor, enum way way,
                                    struct gw_turn *turn, struct gwen_err *err) {
     const struct gw_str *whole = &f->turns->text;
     struct gw_str asked = {0};
-    bool there = false, whole_prompt = true;
-    if (i == 0) return start_by_header(f, i, floor, way, turn, err);
+    bool there = false, all = true;
+    size_t said = NOWHERE, n = 0;
+    if (i == 0) return start_first(f, way, turn, err);
     turn->start = NOWHERE;
     enum gwen_status status = render(f, i, true, NOWHERE, N_WAYS, &asked, &there, err);
-    if (status == GWEN_OK && there && starts_with(whole, bytes(&asked), asked.len))
+    if (status == GWEN_OK && there && starts_with(whole, bytes(&asked), asked.len)) {
         turn->start = asked.len;
-    if (status == GWEN_OK && turn->start == NOWHERE) {
-        size_t said;
+    } else if (status == GWEN_OK) {
         status = start_by_mark(f, i, &asked, &said, err);
-        if (status == GWEN_OK && said != NOWHERE) {
-            const size_t n =
-                common(bytes(&asked), asked.len, whole->data + said, whole->len - said);
-            whole_prompt = n == asked.len;
-            turn->start = said + n;
-        }
+        if (status == GWEN_OK && said == NOWHERE) status = cannot_tell(f, i, "begins", err);
+        if (status == GWEN_OK)
+            n = common(bytes(&asked), asked.len, bytes(whole) + said, whole->len - said);
+        all = n == asked.len;
+        turn->start = said + n;
     }
-    if (status == GWEN_OK && whole_prompt && turn->start != NOWHERE && !has_header(f, &asked)) {
-        if (is_assistant(json_array_get(f->messages, i - 1)))
-            status = start_by_header(f, i, floor, way, turn, err);
-        else
-            turn->unsure = true;
+    if (status == GWEN_OK && !all) {
+        status = start_within(f, i, &asked, said, n, way, turn, err);
+    } else if (status == GWEN_OK && !has_header(f, &asked)) {
+        /* Nothing was added; so if there is a header it is still to come. */
+        const size_t at = f->header.len > 0 && turn->words != NOWHERE
+                              ? find_last(bytes(whole), turn->start, turn->words, &f->header)
+                              : NOWHERE;
+        if (at != NOWHERE) turn->start = at + f->header.len;
+        turn->unsure = !f->header_known;
     }
-    /* Parts of the generation prompt that the turn itself does not have: its words end the header.
-     */
-    if (status == GWEN_OK && !whole_prompt) {
-        if (turn->words == NOWHERE || way == AROUND_CALL) status = cannot_tell(f, i, "begins", err);
-        turn->start = GW_MIN(turn->start, turn->words);
-        turn->unsure = true;
-    }
-    if (status == GWEN_OK && (turn->start == NOWHERE || turn->start < floor))
-        status = cannot_tell(f, i, "begins", err);
+    if (status == GWEN_OK && turn->start < floor) status = cannot_tell(f, i, "begins", err);
     gw_str_free(&asked);
     return status;
 }
@@ -479,6 +547,7 @@ enum gwen_status gw_turns_find(const struct gw_prompt_opts *opts, const json_t *
                                   ? take_tagged(&f, first, err)
                                   : find_turns(&f, first, err);
     gw_str_free(&f.header);
+    gw_str_free(&f.lead);
     return status;
 }
 

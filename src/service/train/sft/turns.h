@@ -25,6 +25,10 @@ struct gw_turn {
     /* No header was seen that ends at `start`: if a special token stands from there to `words`,
      * what is there is a header. */
     bool unsure;
+    /* `start` is where the turn parts from a longer prompt: a token that straddles it is the
+     * turn's, and begins behind `floor`, where the header does. */
+    bool partial;
+    size_t floor;
     bool tagged; /* said == end, both given by the template's tags; nothing is looked for */
 };
 
