@@ -160,14 +160,15 @@ static enum gwen_status render(struct finding *f, size_t n, bool generate, size_
         ok = (i == which ? json_array_append_new(list, mark(f, m, way))
                          : json_array_append(list, m)) == 0;
     }
-    enum gwen_status status = ok ? GWEN_OK : gw_nomem(err, 0, "messages");
+    struct gwen_err why = {0};
+    enum gwen_status status = ok ? GWEN_OK : gw_nomem(&why, 0, "messages");
     if (status == GWEN_OK)
-        status = gw_prompt_render_chat(f->opts, list, f->row, generate, text, NULL, err);
+        status = gw_prompt_render_chat(f->opts, list, f->row, generate, text, NULL, &why);
     json_decref(list);
     *there = status == GWEN_OK;
-    if (status != GWEN_ERR_ARGUMENT) return status;
-    f->why = *err;
-    return GWEN_OK;
+    if (status == GWEN_ERR_ARGUMENT) f->why = why;
+    if (status == GWEN_OK || status == GWEN_ERR_ARGUMENT) return GWEN_OK;
+    return gw_err_copy(err, &why);
 }
 
 static void find_marks(const struct finding *f, struct marked *m) {
