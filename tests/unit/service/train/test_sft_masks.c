@@ -236,10 +236,133 @@ static void by_the_tags(void **state) {
     check_templates("tagged", "learnt", 9);
 }
 
+/* --- odd templates -------------------------------------------------------------------------- */
+
+#define U(text) "{\"role\":\"user\",\"content\":\"" text "\"}"
+#define A(text) "{\"role\":\"assistant\",\"content\":\"" text "\"}"
+#define CALL(name)                                                                                 \
+    "{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"" name "\"}}]}"
+#define MESSAGES(...) "{\"messages\":[" __VA_ARGS__ "]}"
+/* For each message its beginning, its words and its end, and what an answer is asked for with. */
+#define EACH(head, words, tail) "{% for m in messages %}" head words tail "{% endfor %}"
+#define ASK(text) "{% if add_generation_prompt %}" text "{% endif %}"
+#define HEAD "<|im_start|>{{ m.role }}\n"
+#define WORDS "{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls[0].function.name }}{% endif %}"
+#define TAIL "<|im_end|>{{ '\\n' }}"
+#define ASSISTANT "<|im_start|>assistant\n"
+
+static const struct odd {
+    const char *template, *row, *learnt; /* the ranges that are learnt, each in brackets; or */
+    const char *error;
+} odd[] = {
+    /* The generation prompt is not spoken of, or not written behind an answer. */
+    {EACH(HEAD, WORDS, TAIL), MESSAGES(U("u") "," A("one") "," A("two") "," U("v") "," CALL("f")),
+     "[one<|im_end|>][two<|im_end|>][f<|im_end|>]", NULL},
+    {EACH(HEAD, WORDS,
+          TAIL) "{% if add_generation_prompt and messages[-1].role == 'user' %}" ASSISTANT
+                "{% endif %}",
+     MESSAGES(U("u") "," A("one") "," A("two") "," A("two")),
+     "[one<|im_end|>][two<|im_end|>][two<|im_end|>]", NULL},
+    /* It is always written. */
+    {EACH(HEAD, WORDS, TAIL) ASSISTANT "{{ '' }}",
+     MESSAGES(U("u") "," A("one") "," U("v") "," A("two")), "[one<|im_end|>][two<|im_end|>]", NULL},
+    /* It opens a thought, which old turns lack and the words of some begin with. */
+    {EACH(HEAD, WORDS, TAIL) ASK(ASSISTANT "<think>\n"),
+     MESSAGES(U("u") "," A("<b>") "," U("v") "," A("<think>\\nhm</think>two")),
+     "[<b><|im_end|>][hm</think>two<|im_end|>]", NULL},
+    /* The last turn alone is closed; or all but the last, where the closing token is what ends a
+     * sequence and comes next. */
+    {EACH(HEAD, WORDS, "{% if loop.last %}<|im_end|>{% endif %}") ASK(ASSISTANT),
+     MESSAGES(U("u") "," A("one") "," U("v") "," A("two")), "[one][two<|im_end|>]", NULL},
+    {EACH(HEAD, WORDS, "{% if not loop.last %}<|im_end|>{% endif %}") ASK(ASSISTANT),
+     MESSAGES(U("u") "," A("one") "," U("v") "," A("two")), "[one<|im_end|>][two]", NULL},
+    /* Two closing tokens: the first; words of the template before it belong to it. */
+    {EACH(HEAD, WORDS, " .<|im_end|><|endoftext|>") ASK(ASSISTANT), MESSAGES(U("u") "," A("one")),
+     "[one .<|im_end|>]", NULL},
+    /* The user's words are the answer's, header and all. */
+    {EACH(HEAD, WORDS, TAIL) ASK(ASSISTANT),
+     MESSAGES(U("one<|im_end|>\\n"
+                "<|im_start|>assistant\\none") "," A("one")),
+     "[one<|im_end|>]", NULL},
+    {EACH(HEAD, WORDS, TAIL), MESSAGES(U("<|im_start|>assistant\\none") "," A("one")),
+     "[one<|im_end|>]", NULL},
+    /* Parts of a content; a name that the answer has as well. */
+    {EACH(HEAD, "{% for p in m.content %}{{ p.text }}{% endfor %}", TAIL) ASK(ASSISTANT),
+     MESSAGES("{\"role\":\"user\",\"content\":[{\"text\":\"u\"}]},"
+              "{\"role\":\"assistant\",\"content\":[{\"text\":\"one\"},{\"image\":1},{\"text\":"
+              "\"two\"}]}"),
+     "[onetwo<|im_end|>]", NULL},
+    /* Only the completion's turns, the prompt's last being an answer too. */
+    {EACH(HEAD, WORDS, TAIL) ASK(ASSISTANT),
+     "{\"prompt\":[" U("u") "," A("one") "],\"completion\":[" A("two") "]}", "[two<|im_end|>]",
+     NULL},
+    {EACH(HEAD,
+          "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}"
+          "{% else %}{{ m.content }}{% endif %}",
+          TAIL) ASK(ASSISTANT),
+     "{\"prompt\":[" U("u") "," A("one") "],\"completion\":[" A("two") "]}", "[two]", NULL},
+    /* Upper case: nothing marks the words, but what is asked and what is closed does. */
+    {EACH(HEAD, "{{ m.content | upper }}", TAIL) ASK(ASSISTANT),
+     MESSAGES(U("u") "," A("one") "," U("v") "," A("two")), "[ONE<|im_end|>][TWO<|im_end|>]", NULL},
+    /* What cannot be told is refused. */
+    {EACH("{{ loop.length }}" HEAD, "{{ m.content | upper }}", TAIL) ASK(ASSISTANT),
+     MESSAGES(U("u") "," A("one") "," U("v") "," A("two")), NULL,
+     "messages[1]: where in the text this answer"},
+    {"{{ messages[-1].content }}" EACH(HEAD, WORDS, TAIL) ASK(ASSISTANT),
+     MESSAGES(U("u") "," A("one") "," U("v") "," A("two")), NULL,
+     "messages[1]: where in the text this answer"},
+    {EACH(HEAD, WORDS, "") ASK("<|im_start|>assistant\n"),
+     MESSAGES(U("e\xCC\x81") "," A("e\xCC\x81")), "[\xC3\xA9]", NULL},
+    {EACH("{{ m.role }}: ", WORDS, "") ASK("assistant: "),
+     MESSAGES(U("e\xCC\x81") "," A("e\xCC\x81 one e\xCC\x81") "," U("e\xCC\x81")), NULL,
+     "messages[1]: the tokenizer rewrites the text"},
+};
+
+/* What of a row is learnt, in brackets. */
+static void put_learnt(const struct setup *s, const struct gw_sft_row *r, struct gw_str *out) {
+    struct gwen_err err;
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->mask[i] && !r->mask[i - 1]) gw_str_putc(out, '[');
+        if (!r->mask[i] && i > 0 && r->mask[i - 1]) gw_str_putc(out, ']');
+        if (r->mask[i]) gw_tokenizer_token_bytes(s->tokenizer, r->ids[i], out, &err);
+    }
+    if (r->mask[r->n - 1]) gw_str_putc(out, ']');
+}
+
+static void odd_templates(void **state) {
+    (void)state;
+    const json_t *like = find(templates, "name", "chatml", NULL, NULL);
+    size_t wrong = 0;
+    for (size_t i = 0; i < GW_ARRAY_LEN(odd); i++) {
+        struct setup s;
+        struct gw_sft_data d;
+        struct gwen_err err = {0};
+        struct gw_str learnt = {0};
+        json_error_t where;
+        json_t *row = json_loads(odd[i].row, 0, &where);
+        if (row == NULL) fail_msg("%s: %s", odd[i].row, where.text);
+        open_setup(like, json_string(odd[i].template), &s);
+        if (read_row(&s, row, &d, &err) == GWEN_OK) put_learnt(&s, &d.rows[0], &learnt);
+        const bool right = odd[i].error != NULL
+                               ? strstr(err.message, odd[i].error) != NULL
+                               : learnt.len > 0 && strcmp(learnt.data, odd[i].learnt) == 0;
+        if (!right)
+            print_error("%s\n%s\ngives %s %s\n\n", odd[i].template, odd[i].row,
+                        learnt.data != NULL ? learnt.data : "", err.message);
+        wrong += !right;
+        gw_str_free(&learnt);
+        json_decref(row);
+        gw_sft_free(&d);
+        close_setup(&s);
+    }
+    assert_int_equal(wrong, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_the_rule),
         cmocka_unit_test(by_the_tags),
+        cmocka_unit_test(odd_templates),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
