@@ -133,7 +133,15 @@ static enum gwen_status read_data(struct gw_evaluate *e, struct gwen_err *err) {
                       : GW_MIN((size_t)WINDOW, prompt.context - GW_MIN(before, prompt.context - 1)),
         .overlap = e->overlap,
         .prefix = prefix_token(rt)};
-    if (e->task == GW_TASK_MC) return gw_eval_read_choices(e->data_path, &opts, &e->data, err);
+    if (e->task == GW_TASK_MC) {
+        GW_TRY(gw_eval_read_choices(e->data_path, &opts, &e->data, err));
+        if (e->data.n_straddling > 0)
+            gw_log(
+                &rt->cli->log, GWEN_LOG_INFO,
+                "%s: of %zu choices a token straddles the question: it is scored as the choice's",
+                e->data_path, e->data.n_straddling);
+        return GWEN_OK;
+    }
     if (opts.window + before > prompt.context)
         return gw_fail(err, GWEN_ERR_ARGUMENT,
                        "a window of %zu tokens and %zu before it exceed the model's context of %zu "

@@ -97,6 +97,11 @@ static enum gwen_status score(struct score *s, struct gw_cli *cli, struct gwen_e
     if (s->logits_path != NULL)
         GW_TRY(gw_logits_open(s->logits_path, s->rt.cfg.vocab_size, &s->logits, err));
     GW_TRY(answer_all(s, cli, err));
+    if (s->source.n_straddling > 0)
+        gw_log(
+            &cli->log, GWEN_LOG_INFO,
+            "in %zu rows a token straddles prompt and completion: it is scored as the completion's",
+            s->source.n_straddling);
     if (s->logits == NULL) return GWEN_OK;
     struct gw_logits_file *logits = s->logits;
     s->logits = NULL;
@@ -119,9 +124,10 @@ int gw_cmd_score(struct gw_cli *cli, int argc, char **argv) {
         "  {\"ids\"}                           all tokens but the first are scored\n"
         "  {\"prompt_ids\", \"completion_ids\"}  the completion is scored; \"ids\" will do for\n"
         "                                    \"completion_ids\", as in rows of a rollout\n"
-        "  {\"prompt\", \"completion\"}          texts; the prompt gets the special tokens\n"
-        "                                    that the tokenizer itself adds, the\n"
-        "                                    completion none\n"
+        "  {\"prompt\", \"completion\"}          texts, encoded as one behind the special\n"
+        "                                    tokens that the tokenizer puts in front; a\n"
+        "                                    token with letters of both is the\n"
+        "                                    completion's\n"
         "with an optional \"id\".  Equal prompts are computed once.\n"
         "\n"
         "--logits writes float32 tensors \"logits.N\", N being the row's number from 0,\n"

@@ -38,6 +38,10 @@ static enum gwen_status read_data(struct sft *s, const char *path, struct gw_sft
                "%s: %zu rows longer than max_length %zu were cut, %zu left out (nothing in them "
                "counts)",
                path, data->n_cut, opts.max_length, data->n_left_out);
+    if (data->n_straddling > 0)
+        gw_log(&rt->cli->log, GWEN_LOG_INFO,
+               "%s: in %zu rows a token straddles prompt and completion: it counts", path,
+               data->n_straddling);
     if (data->n_turns > 0 && data->n_stops == 0)
         gw_log(
             &rt->cli->log, GWEN_LOG_WARNING,

@@ -122,15 +122,17 @@ static enum gwen_status add_plain_choice(struct reading *rd, const char *questio
     size_t cut = len;
     while (cut > 0 && is_blank(question[cut - 1])) cut--;
     gw_str_clear(&rd->text);
-    gw_str_put(&rd->text, question, len);
+    gw_str_put(&rd->text, question + cut, len - cut);
     if (cut == len) gw_str_putc(&rd->text, ' ');
     gw_str_put(&rd->text, json_string_value(choice), json_string_length(choice));
     if (rd->text.failed) return gw_nomem(err, len, "a question");
+    const struct gw_text_pair pair = {question, rd->text.data, cut, rd->text.len};
+    size_t n_head;
+    bool straddles;
     rd->ids.len = 0;
-    GW_TRY(encode(rd, question, cut, GW_ENCODE_ADD_SPECIAL, &rd->ids, err));
-    const size_t n_head = rd->ids.len;
-    rd->ids.len = 0;
-    GW_TRY(encode(rd, rd->text.data, rd->text.len, GW_ENCODE_ADD_SPECIAL, &rd->ids, err));
+    GW_TRY(gw_tokenizer_encode_pair(rd->o->prompt->tokenizer, &pair, &rd->ids, &n_head, &straddles,
+                                    err));
+    rd->d->n_straddling += straddles;
     if (rd->ids.len <= n_head)
         return gw_fail(err, GWEN_ERR_FORMAT, "a choice adds no tokens to the question");
     if (n_head > 0)

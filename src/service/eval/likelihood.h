@@ -41,7 +41,8 @@ struct gw_eval_data {
     struct gw_eval_request *requests;
     struct gw_eval_unit *units;
     size_t n_requests, n_units, cap_requests, cap_units;
-    size_t longest; /* tokens of a request */
+    size_t n_straddling; /* choices with a token of the question's letters too, which is theirs */
+    size_t longest;      /* tokens of a request */
 };
 
 struct gw_eval_data_opts {

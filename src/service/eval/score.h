@@ -19,6 +19,7 @@ struct gw_score_row {
     char *id;        /* the row's "id" as JSON text, NULL: none */
     int32_t *ids;    /* [n] */
     size_t n, from;  /* log p(ids[t]) is wanted for t = from .. n-1 */
+    bool straddles;  /* of texts: the first of these is a token of the prompt as well */
     bool whole;      /* given as "ids": logits of all positions are of interest */
     float *logprobs; /* [n - from] */
 };
@@ -41,6 +42,7 @@ struct gw_score_source {
                                        struct gwen_err *err);
     void *ctx;
     const struct gw_tokenizer *tokenizer; /* NULL until then */
+    size_t n_straddling; /* rows so far with a token of both prompt and completion */
 };
 
 /* Adds rows to an empty window until it has max_rows of them or GW_SCORE_WINDOW_TOKENS tokens.  A
@@ -48,9 +50,9 @@ struct gw_score_source {
  *     "ids"                                  log-probabilities of all but the first
  *     "prompt_ids" with "completion_ids"     ... of the completion ("ids" will do for it, as in
  *                                            the rows that a rollout writes)
- *     "prompt" with "completion"             texts: the prompt gets the special tokens that the
- *                                            tokenizer itself adds, the completion none; they are
- *                                            encoded apart
+ *     "prompt" with "completion"             texts, encoded as one behind the special tokens that
+ *                                            the tokenizer itself puts in front; a token that has
+ *                                            letters of both is the completion's
  * and optionally "id"; other members are not looked at.  *more is false once the input has ended.
  * A row that cannot be used is an error beginning with FILE:LINE; the rows before it are in the
  * window. */

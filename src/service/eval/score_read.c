@@ -73,20 +73,22 @@ static enum gwen_status read_pair(const struct gw_row *json, const struct gw_sco
     return both != NULL ? GWEN_OK : gw_nomem(err, row->n * sizeof *both, "a row");
 }
 
-static enum gwen_status encode(const struct gw_row *json, const struct gw_score_source *source,
-                               const char *key, unsigned flags, struct gw_ids *ids,
-                               struct gwen_err *err) {
-    const char *text;
-    size_t len, first = ids->len;
-    GW_TRY(gw_row_string(json, key, GW_JSON_REQUIRED, &text, &len, err));
-    GW_TRY(gw_err_prefix(err, gw_tokenizer_encode(source->tokenizer, text, len, flags, ids, err),
-                         "%s:%llu: \"%s\"", json->file, (unsigned long long)json->line, key));
-    for (size_t i = first; i < ids->len; i++)
+static enum gwen_status encode(const struct gw_row *json, struct gw_score_source *source,
+                               struct gw_score_row *row, struct gw_ids *ids, struct gwen_err *err) {
+    struct gw_text_pair pair;
+    GW_TRY(gw_row_string(json, "prompt", GW_JSON_REQUIRED, &pair.first, &pair.n_first, err));
+    GW_TRY(gw_row_string(json, "completion", GW_JSON_REQUIRED, &pair.second, &pair.n_second, err));
+    enum gwen_status status =
+        gw_tokenizer_encode_pair(source->tokenizer, &pair, ids, &row->from, &row->straddles, err);
+    if (status != GWEN_OK)
+        return gw_err_prefix(err, status, "%s:%llu", json->file, (unsigned long long)json->line);
+    for (size_t i = 0; i < ids->len; i++)
         if ((size_t)ids->data[i] >= source->vocab_size)
             return gw_row_fail(json, err,
                                "\"%s\": the tokenizer gives id %d, but the model's vocab_size is "
                                "%zu",
-                               key, (int)ids->data[i], source->vocab_size);
+                               i < row->from ? "prompt" : "completion", (int)ids->data[i],
+                               source->vocab_size);
     return GWEN_OK;
 }
 
@@ -95,9 +97,7 @@ static enum gwen_status read_text(const struct gw_row *json, struct gw_score_sou
     if (source->tokenizer == NULL)
         GW_TRY(source->load_tokenizer(source->ctx, &source->tokenizer, err));
     struct gw_ids ids = {0};
-    enum gwen_status status = encode(json, source, "prompt", GW_ENCODE_ADD_SPECIAL, &ids, err);
-    row->from = ids.len;
-    if (status == GWEN_OK) status = encode(json, source, "completion", 0, &ids, err);
+    enum gwen_status status = encode(json, source, row, &ids, err);
     row->ids = ids.data;
     row->n = ids.len;
     return status;
@@ -120,7 +120,9 @@ static enum gwen_status read_ids(const struct gw_row *json, struct gw_score_sour
 static enum gwen_status check(const struct gw_row *json, const struct gw_score_source *source,
                               const struct gw_score_row *row, struct gwen_err *err) {
     if (row->n == 0) return gw_row_fail(json, err, "there are no token ids");
-    if (row->from == 0) return gw_row_fail(json, err, "the prompt has no tokens");
+    if (row->from == 0)
+        return gw_row_fail(json, err, "the prompt has no tokens%s",
+                           row->straddles ? ": its only one is the completion's as well" : "");
     if (row->n > source->context)
         return gw_row_fail(json, err,
                            "%zu tokens exceed the model's context of %zu "
@@ -155,6 +157,7 @@ static enum gwen_status add_line(struct gw_score_source *source, const struct gw
         return status;
     }
     w->n++;
+    source->n_straddling += row->straddles;
     w->n_tokens += row->n;
     w->longest = GW_MAX(w->longest, row->n);
     return GWEN_OK;

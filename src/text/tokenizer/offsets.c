@@ -129,3 +129,60 @@ enum gwen_status gw_tokenizer_offsets(const struct gw_tokenizer *t, const char *
     gw_tok_work_free(&w);
     return status;
 }
+
+/* --- two texts ------------------------------------------------------------------------------ */
+
+/* Which of the ids of `text` is the first that has bytes from `cut` on. */
+static enum gwen_status find_cut(const struct gw_tokenizer *t, const struct gw_str *text,
+                                 size_t cut, const int32_t *ids, size_t n, size_t *split,
+                                 bool *straddles, struct gwen_err *err) {
+    size_t *starts = calloc(n + 1, sizeof *starts), i = n;
+    if (starts == NULL) return gw_nomem(err, n * sizeof *starts, "ids");
+    enum gwen_status status = gw_tokenizer_offsets(t, text->data, text->len, ids, n, starts, err);
+    while (i > 0 && (starts[i] == GW_NO_OFFSET || starts[i] > cut)) i--;
+    while (i > 0 && starts[i - 1] == starts[i]) i--; /* a mark in front goes with what it marks */
+    *split = i;
+    *straddles = starts[i] < cut;
+    if (status == GWEN_OK && *straddles && starts[i + 1] == GW_NO_OFFSET)
+        status =
+            gw_fail(err, GWEN_ERR_FORMAT,
+                    "the tokenizer rewrites the text where prompt and completion meet, so that "
+                    "their tokens cannot be told apart");
+    free(starts);
+    return status;
+}
+
+/* The ids of the joint text begin with those of the first one, as a rule. */
+static enum gwen_status split_ids(const struct gw_tokenizer *t, const struct gw_text_pair *pair,
+                                  const struct gw_str *text, const int32_t *ids, size_t n,
+                                  size_t *split, bool *straddles, struct gwen_err *err) {
+    struct gw_ids first = {0};
+    enum gwen_status status = gw_tokenizer_encode(t, pair->first, pair->n_first, 0, &first, err);
+    *split = first.len;
+    *straddles = false;
+    if (status == GWEN_OK &&
+        (first.len > n || (first.len > 0 && memcmp(first.data, ids, first.len * sizeof *ids) != 0)))
+        status = find_cut(t, text, pair->n_first, ids, n, split, straddles, err);
+    gw_ids_free(&first);
+    return status;
+}
+
+enum gwen_status gw_tokenizer_encode_pair(const struct gw_tokenizer *t,
+                                          const struct gw_text_pair *pair, struct gw_ids *out,
+                                          size_t *split, bool *straddles, struct gwen_err *err) {
+    struct gw_str text = {0};
+    for (size_t i = 0; i < t->post.n && t->post.items[i] >= 0; i++)
+        if (!gw_ids_put(out, &t->post.items[i], 1)) return gw_nomem(err, out->len * 4, "ids");
+    const size_t from = out->len;
+    gw_str_put(&text, pair->first, pair->n_first);
+    gw_str_put(&text, pair->second, pair->n_second);
+    gw_str_puts(&text, "");
+    enum gwen_status status = text.failed ? gw_nomem(err, pair->n_second, "a text") : GWEN_OK;
+    if (status == GWEN_OK) status = gw_tokenizer_encode(t, text.data, text.len, 0, out, err);
+    if (status == GWEN_OK)
+        status =
+            split_ids(t, pair, &text, out->data + from, out->len - from, split, straddles, err);
+    *split += from;
+    gw_str_free(&text);
+    return status;
+}

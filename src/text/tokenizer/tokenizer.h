@@ -63,6 +63,19 @@ enum gwen_status gw_tokenizer_offsets(const struct gw_tokenizer *t, const char *
                                       const int32_t *ids, size_t n, size_t *starts,
                                       struct gwen_err *err);
 
+/* Appends the ids of two texts that stand one behind the other, encoded as the one text that they
+ * are, with what the post-processor puts in front.  ids from number *split of *out on are the
+ * second text's; a token that has bytes of both is, and *straddles then.  GWEN_ERR_ARGUMENT: see
+ * gw_tokenizer_encode(); GWEN_ERR_FORMAT: the normalizer rewrites the text where they meet, so that
+ * its tokens belong to neither. */
+struct gw_text_pair {
+    const char *first, *second;
+    size_t n_first, n_second; /* bytes */
+};
+enum gwen_status gw_tokenizer_encode_pair(const struct gw_tokenizer *t,
+                                          const struct gw_text_pair *pair, struct gw_ids *out,
+                                          size_t *split, bool *straddles, struct gwen_err *err);
+
 /* --- decoding ------------------------------------------------------------------------------- */
 
 /* Appends the text of ids[0..n) to *out.  Ids without a token are skipped, special tokens too if

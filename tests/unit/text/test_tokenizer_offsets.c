@@ -88,11 +88,62 @@ static void rewritten(void **state) {
     gw_tokenizer_free(t);
 }
 
+/* The ids of two texts, "|" before the second's and "!" where one straddles. */
+static void check_pair(const struct gw_tokenizer *t, const char *first, const char *second,
+                       const char *wanted) {
+    const struct gw_text_pair pair = {first, second, strlen(first), strlen(second)};
+    struct gw_ids ids = {0};
+    struct gwen_err err = {0};
+    char shown[200] = "";
+    size_t split;
+    bool straddles;
+    if (gw_tokenizer_encode_pair(t, &pair, &ids, &split, &straddles, &err) != GWEN_OK)
+        snprintf(shown, sizeof shown, "%s", strstr(err.message, "rewrites"));
+    for (size_t i = 0; i <= ids.len && shown[0] != 'r'; i++) {
+        const size_t n = strlen(shown);
+        if (i == split) snprintf(shown + n, sizeof shown - n, straddles ? "! " : "| ");
+        if (i < ids.len)
+            snprintf(shown + strlen(shown), sizeof shown - strlen(shown), "%d ", ids.data[i]);
+    }
+    if (strncmp(shown, wanted, strlen(wanted)) != 0)
+        fail_msg("%s|%s: %s, not %s", first, second, shown, wanted);
+    gw_ids_free(&ids);
+}
+
+/* Two texts are one; a token of both is the second's. */
+static void pairs(void **state) {
+    (void)state;
+    struct gw_tokenizer *t;
+    struct gwen_err err;
+    assert_int_equal(gw_tokenizer_load(toy_byte_level(), &t, &err), GWEN_OK);
+    enum { AB = TOY_BYTES + 256, ABC, TH, THE, SPACE_THE, EN, END };
+    check_pair(t, "ab", "ab", "1 260 | 260 ");
+    check_pair(t, "ab", "c", "1 ! 261 ");
+    check_pair(t, "end t", "he ab", "1 266 ! 264 36 260 ");
+    check_pair(t, "end ", "the", "1 266 ! 264 ");
+    check_pair(t, "ab", "", "1 260 | ");
+    check_pair(t, "", "ab", "1 | 260 ");
+    check_pair(t, "ab<|e", "nd|>ab", "1 260 ! 2 260 ");
+    gw_tokenizer_free(t);
+    assert_int_equal(gw_tokenizer_load(toy_byte_fallback(), &t, &err), GWEN_OK);
+    check_pair(t, "ab", "ab", "1 259 262 | 262 "); /* the mark is put in front once */
+    check_pair(t, "", "ab", "1 | 259 262 ");
+    check_pair(t, "c", " a", "1 259 264 | 263 ");
+    check_pair(t, "c ", "a", "1 259 264 ! 263 ");
+    gw_tokenizer_free(t);
+    assert_int_equal(gw_tokenizer_load_memory(lowercase, strlen(lowercase), "t", &t, &err),
+                     GWEN_OK);
+    check_pair(t, "aB", "Ba", "0 1 | 1 0 ");
+    check_pair(t, "a <", "E> b", "0 ! 4 1 ");
+    gw_tokenizer_free(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(byte_level),
         cmocka_unit_test(marks_of_spaces),
         cmocka_unit_test(rewritten),
+        cmocka_unit_test(pairs),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -14,6 +14,7 @@ struct draft {
     uint64_t line;
     struct gw_ids ids;
     uint8_t *mask;           /* [ids.len], NULL: all count */
+    bool straddles;          /* a token has bytes of prompt and completion */
     size_t n_turns, n_stops; /* of a conversation: turns that count, those that end a sequence */
 };
 
@@ -49,6 +50,7 @@ static enum gwen_status add_row(struct gw_sft_data *d, const struct gw_sft_opts 
     row.ids = ids;
     row.line = draft->line;
     row.mask = mask;
+    d->n_straddling += draft->straddles;
     d->n_turns += draft->n_turns;
     d->n_stops += draft->n_stops;
     d->n_tokens += row.n;
@@ -67,11 +69,15 @@ static bool is_eos(const struct gw_sft_opts *o, int32_t id) {
     return false;
 }
 
+static enum gwen_status need_tokenizer(const struct gw_sft_opts *o, struct gwen_err *err) {
+    if (o->prompt->tokenizer != NULL) return GWEN_OK;
+    return gw_fail(err, GWEN_ERR_ARGUMENT,
+                   "the model's directory has no tokenizer: rows must be given as \"ids\"");
+}
+
 static enum gwen_status encode(const struct gw_sft_opts *o, const char *text, size_t len,
                                unsigned flags, struct gw_ids *ids, struct gwen_err *err) {
-    if (o->prompt->tokenizer == NULL)
-        return gw_fail(err, GWEN_ERR_ARGUMENT,
-                       "the model's directory has no tokenizer: rows must be given as \"ids\"");
+    GW_TRY(need_tokenizer(o, err));
     return gw_tokenizer_encode(o->prompt->tokenizer, text, len, flags, ids, err);
 }
 
@@ -104,9 +110,11 @@ static enum gwen_status from_two_texts(const struct gw_sft_opts *o, const struct
     size_t prompt_len, completion_len;
     GW_TRY(gw_row_string(row, "prompt", GW_JSON_REQUIRED, &prompt, &prompt_len, err));
     GW_TRY(gw_row_string(row, "completion", GW_JSON_REQUIRED, &completion, &completion_len, err));
-    GW_TRY(encode(o, prompt, prompt_len, GW_ENCODE_ADD_SPECIAL, &d->ids, err));
-    size_t n_prompt = d->ids.len;
-    GW_TRY(encode(o, completion, completion_len, 0, &d->ids, err));
+    const struct gw_text_pair pair = {prompt, completion, prompt_len, completion_len};
+    size_t n_prompt;
+    GW_TRY(need_tokenizer(o, err));
+    GW_TRY(gw_tokenizer_encode_pair(o->prompt->tokenizer, &pair, &d->ids, &n_prompt, &d->straddles,
+                                    err));
     GW_TRY(add_eos(o, &d->ids, n_prompt, err));
     GW_TRY(make_mask(d, err));
     memset(d->mask + n_prompt, 1, d->ids.len - n_prompt);

@@ -2,10 +2,10 @@
  *
  * A row is an object with
  *     "ids" and "mask"           as they are; mask 1 (or true): the token counts.  No mask: all do
- *     "prompt" and "completion"  two texts, encoded apart as in a rollout, then end of sequence;
- *                                the completion counts.  With as_chat, or where one is a list of
- *                                messages, they are a conversation: the assistant's turns of the
- *                                completion count
+ *     "prompt" and "completion"  two texts, encoded as one (gw_tokenizer_encode_pair), then end of
+ *                                sequence; the completion counts.  With as_chat, or where one is a
+ *                                list of messages, they are a conversation: the assistant's turns
+ *                                of the completion count
  *     "messages"                 a conversation: all turns of the assistant count
  *     "text"                     a text, then end of sequence; all of it counts
  * A template's {% generation %} tags say what of a conversation counts, as with TRL's
@@ -59,6 +59,7 @@ struct gw_sft_data {
     size_t n_tokens, n_loss; /* of all rows */
     size_t longest;          /* tokens of the longest row */
     size_t n_cut, n_left_out;
+    size_t n_straddling;     /* rows with a token of both prompt and completion, which counts */
     size_t n_turns, n_stops; /* of conversations: turns that count, those that end with an eos */
 };
 

@@ -112,6 +112,22 @@ static void every_way_to_give_a_row(void **state) {
     gw_sft_free(&d);
 }
 
+/* Prompt and completion are one text; a token with letters of both counts, and is told. */
+static void tokens_may_straddle(void **state) {
+    (void)state;
+    struct gw_sft_opts o = options();
+    struct gw_sft_data d;
+    read_ok("{\"prompt\":\"en\",\"completion\":\"d\"}\n"
+            "{\"prompt\":\"ab the\",\"completion\":\" the\"}\n"
+            "{\"prompt\":\"ab t\",\"completion\":\"he\"}",
+            &o, &d);
+    is_row(&d.rows[0], "<s>[end<|end|>]");
+    is_row(&d.rows[1], "<s>ab the[ the<|end|>]");
+    is_row(&d.rows[2], "<s>ab[ the<|end|>]");
+    assert_int_equal(d.n_straddling, 2);
+    gw_sft_free(&d);
+}
+
 static void texts_as_a_conversation(void **state) {
     (void)state;
     struct gw_sft_opts o = options();
@@ -344,6 +360,7 @@ static void order_depends_on_seed_and_epoch(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_way_to_give_a_row),
+        cmocka_unit_test(tokens_may_straddle),
         cmocka_unit_test(texts_as_a_conversation),
         cmocka_unit_test(the_tokenizers_eos_is_added),
         cmocka_unit_test(a_template_that_differs),
