@@ -20,6 +20,7 @@ import sys
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+from transformers.utils.chat_template_utils import render_jinja_template
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -362,11 +363,14 @@ def expected(name, tagged, messages, tools, folder):
         for i in range(1, len(ids)):
             if mask[i - 1] and not mask[i] and ids[i] in ends:
                 rule[i] = 1
-    special = set(tokenizer.all_special_ids) | {tokenizer.convert_tokens_to_ids(m)
-                                                for m in MARKERS[TEMPLATES[name][1]]}
-    for i in range(len(ids)): # a header that has taken white space of the words is not learnt
-        if rule[i] and not (i and rule[i - 1]) and ids[i] in special and name == "phi" and \
-                tokenizer.convert_ids_to_tokens(ids[i]) == "<|assistant|>":
+    # A token of the header that has taken white space of the words is not the answer's.
+    special = {tokenizer.convert_tokens_to_ids(m) for m in MARKERS[TEMPLATES[name][1]]}
+    _, (spans,) = render_jinja_template(
+        [messages], tools=tools, chat_template=tagged, return_assistant_tokens_mask=True,
+        date_string="26 Jul 2024", **tokenizer.special_tokens_map)
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    for i, (start, end) in enumerate(offsets["offset_mapping"]):
+        if ids[i] in special and any(start < s < end for s, _ in spans):
             rule[i] = 0
     rule[0] = 0
     return {**by_tags, "rule": ranges(rule)}

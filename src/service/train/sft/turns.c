@@ -298,15 +298,24 @@ static enum gwen_status cannot_tell(const struct finding *f, size_t i, const cha
                    f->why.status != GWEN_OK ? f->why.message : "");
 }
 
-/* The first message: its header is the last one before its words. */
+/* How much of the header, from its beginning, stands right before the place. */
+static size_t header_before(const struct finding *f, size_t place) {
+    for (size_t n = GW_MIN(place, f->header.len); n > 0; n--)
+        if (memcmp(f->turns->text.data + place - n, f->header.data, n) == 0) return n;
+    return 0;
+}
+
+/* The first message: its header is the last one before its words, or as much of it as turns have.
+ * Where there is none, the message is not written as an answer. */
 static enum gwen_status start_first(const struct finding *f, enum way way, struct gw_turn *turn,
                                     struct gwen_err *err) {
     const struct gw_str *whole = &f->turns->text;
     if (turn->words == NOWHERE) return cannot_tell(f, 0, "begins", err);
     if (f->header_known && f->header.len > 0) {
         const size_t at = find_last(whole->data, 0, turn->words, &f->header);
-        turn->start = at != NOWHERE ? at + f->header.len : NOWHERE;
-        if (at != NOWHERE) return GWEN_OK;
+        turn->start = at != NOWHERE ? at + f->header.len : turn->words;
+        if (at != NOWHERE || header_before(f, turn->words) > 0) return GWEN_OK;
+        return cannot_tell(f, 0, "begins", err);
     }
     if (way == AROUND_CALL) return cannot_tell(f, 0, "begins", err);
     turn->start = turn->words;

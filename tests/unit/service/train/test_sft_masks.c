@@ -305,6 +305,10 @@ static const struct odd {
     {EACH(HEAD, "{{ m.content | upper }}", TAIL) ASK(ASSISTANT),
      MESSAGES(U("u") "," A("one") "," U("v") "," A("two")), "[ONE<|im_end|>][TWO<|im_end|>]", NULL},
     /* What cannot be told is refused. */
+    {"<|im_start|>user\n{{ messages[0].content }}" TAIL
+     "{% for m in messages[1:] %}" HEAD WORDS TAIL "{% endfor %}" ASK(ASSISTANT),
+     MESSAGES(A("one") "," U("u") "," A("two")), NULL,
+     "messages[0]: where in the text this answer"},
     {EACH("{{ loop.length }}" HEAD, "{{ m.content | upper }}", TAIL) ASK(ASSISTANT),
      MESSAGES(U("u") "," A("one") "," U("v") "," A("two")), NULL,
      "messages[1]: where in the text this answer"},
