@@ -18,9 +18,10 @@ enum gwen_status gw_mem_map(struct gw_mem *m, size_t bytes, struct gwen_err *err
     m->map = mmap(NULL, m->map_bytes, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (m->map == MAP_FAILED) {
+        char text[128];
         *m = (struct gw_mem){0};
         return gw_fail(err, GWEN_ERR_NOMEM, "could not reserve %zu bytes: %s", bytes,
-                       strerror(errno));
+                       strerror_r(errno, text, sizeof text));
     }
     m->data = (void *)gw_round_up((size_t)m->map, align);
     if (align == HUGE_PAGE) m->huge_advised = madvise(m->data, bytes, MADV_HUGEPAGE) == 0;
@@ -48,9 +49,11 @@ enum gwen_status gw_mem_touch(const struct gw_mem *m, size_t begin, size_t end,
     volatile char *p = m->data;
 #ifdef MADV_POPULATE_WRITE
     if (madvise((char *)m->data + begin, end - begin, MADV_POPULATE_WRITE) == 0) return GWEN_OK;
-    if (errno == ENOMEM)
+    if (errno == ENOMEM) {
+        char text[128];
         return gw_fail(err, GWEN_ERR_NOMEM, "could not get %zu bytes: %s", end - begin,
-                       strerror(errno));
+                       strerror_r(errno, text, sizeof text));
+    }
 #else
     (void)err;
 #endif

@@ -5,7 +5,7 @@ set -eu
 everywhere='gets|sprintf|vsprintf|strcpy|strcat|strtok|atoi|atol|atof|alloca|tmpnam|mktemp|tempnam'
 library='getenv|secure_getenv|setenv|putenv|unsetenv|exit|_exit|quick_exit|abort|printf|vprintf'
 library="$library|puts|putchar|perror|signal|sigaction|system|popen|rand|srand|setlocale|chdir"
-library="$library|localtime|gmtime|assert"
+library="$library|localtime|gmtime|ctime|asctime|strerror|random|srandom|drand48|assert"
 
 # calls REGEX FILE...: file:line of calls, comments and strings apart
 calls() {
@@ -40,9 +40,9 @@ if [ "$(echo "$found" | grep -c .)" -ne 2 ] || ! echo "$found" | grep -q 'bad.c:
     exit 1
 fi
 
+files() { find src simd \( -name '*.[ch]' -o -name '*.def' \) "$@"; }
 # shellcheck disable=SC2046  # no blanks in our file names
-found=$(calls "$everywhere" $(find src simd -name '*.[ch]') &&
-    calls "$library" $(find src simd -name '*.[ch]' -not -path 'src/cli/*'))
+found=$(calls "$everywhere" $(files) && calls "$library" $(files -not -path 'src/cli/*'))
 if [ -n "$found" ]; then
     echo "$found"
     exit 1

@@ -32,7 +32,8 @@ fi
 # Calls that the sources may hide behind a macro.  fprintf to a file is no crime.
 banned='^(exit|_exit|_Exit|quick_exit|abort|(__)?v?printf(_chk)?|puts|putchar|perror|stdout|stderr'
 banned="$banned|(secure_)?getenv|setenv|putenv|unsetenv|(__)?v?sprintf(_chk)?|(__)?str(cpy|cat)(_chk)?"
-banned="$banned|gets|signal|sigaction|system|popen|rand|srand|setlocale|localtime|gmtime"
+banned="$banned|gets|signal|sigaction|system|popen|s?rand(om)?|drand48|setlocale|localtime|gmtime"
+banned="$banned|ctime|asctime|strerror"
 banned="$banned|strtok|__assert_fail)\$"
 used=$(nm -u "$build/libgwen.a" | awk '$1 == "U" { sub(/@.*/, "", $2); print $2 }' | sort -u |
     grep -E "$banned" || true)
