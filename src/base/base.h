@@ -16,6 +16,8 @@
 #define GW_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define GW_MAX(a, b) ((a) > (b) ? (a) : (b))
 
+enum { GW_CACHE_LINE = 64 }; /* bytes */
+
 /* Fills *err (which may be NULL) and returns `status`, so that callers write
  * `return gw_fail(err, GWEN_ERR_FORMAT, "%s: ...", path)`. */
 enum gwen_status gw_fail(struct gwen_err *err, enum gwen_status status, const char *fmt, ...)

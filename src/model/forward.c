@@ -242,15 +242,14 @@ enum { ROWS_AHEAD = 2 };
 /* Asks for the queries, key and values of one row: they are pieces of a long row, which another
  * thread may have computed. */
 static void prefetch_heads(const struct gw_workspace *ws, size_t row, size_t kv_head) {
-    enum { LINE = 64 };
     const struct gw_config *c = &ws->model->cfg;
     const size_t hpk = c->n_heads / c->n_kv_heads, bytes = c->head_dim * sizeof(float);
     const float *at = ws->qkv + row * qkv_cols(c);
     const char *q = (const char *)(at + kv_head * hpk * c->head_dim);
     const char *k = (const char *)(at + (c->n_heads + kv_head) * c->head_dim);
     const char *v = k + c->n_kv_heads * bytes;
-    for (size_t i = 0; i < hpk * bytes; i += LINE) __builtin_prefetch(q + i, 1);
-    for (size_t i = 0; i < bytes; i += LINE) {
+    for (size_t i = 0; i < hpk * bytes; i += GW_CACHE_LINE) __builtin_prefetch(q + i, 1);
+    for (size_t i = 0; i < bytes; i += GW_CACHE_LINE) {
         __builtin_prefetch(k + i, 1);
         __builtin_prefetch(v + i, 1);
     }

@@ -22,7 +22,7 @@ void gw_kv_layout_init(struct gw_kv_layout *l, enum gw_panel_format format, size
 }
 
 /* Heads are converted in pieces of this many elements; bytes of a cache line. */
-enum { HEAD_CHUNK = 128, LINE = 64 };
+enum { HEAD_CHUNK = 128 };
 
 static void to_16(const struct gw_arith *arith, uint16_t *bits, const float *x, size_t n) {
     if (arith->format == GW_PANEL_F16)
@@ -157,8 +157,8 @@ void gw_kv_prefetch_slot(const struct gw_kv_layout *l, char *block, size_t layer
                          size_t slot) {
     char *head = head_at(l, block, layer, kv_head);
     char *k = head + slot / GWEN_PANEL * l->k_panel_bytes, *v = head + l->k_bytes;
-    size_t at = l->v_panel_bytes / GW_KV_BLOCK * slot / LINE * LINE;
-    for (size_t i = 0; i < l->k_panel_bytes; i += LINE) __builtin_prefetch(k + i, 1);
+    size_t at = l->v_panel_bytes / GW_KV_BLOCK * slot / GW_CACHE_LINE * GW_CACHE_LINE;
+    for (size_t i = 0; i < l->k_panel_bytes; i += GW_CACHE_LINE) __builtin_prefetch(k + i, 1);
     for (; v < head + l->k_bytes + l->v_bytes; v += l->v_panel_bytes) __builtin_prefetch(v + at, 1);
 }
 
@@ -227,7 +227,7 @@ static struct upcoming block_of(const struct gw_attn_args *a, size_t r, size_t j
 
 /* Lines of one panel of `bytes` that hold `used` of `all` tokens. */
 static size_t lines_of(size_t bytes, size_t used, size_t all) {
-    return (bytes * used / all + LINE - 1) / LINE;
+    return (bytes * used / all + GW_CACHE_LINE - 1) / GW_CACHE_LINE;
 }
 
 enum { FEW_ROWS = 8 };
@@ -272,7 +272,8 @@ static void attend_block(const struct gw_attn_args *a, const struct work *w, siz
                                 .c = s,
                                 .c_stride = GW_KV_BLOCK,
                                 .prefetch = next->k,
-                                .prefetch_lines = next->used == 0 ? 0 : l->k_panel_bytes / LINE});
+                                .prefetch_lines =
+                                    next->used == 0 ? 0 : l->k_panel_bytes / GW_CACHE_LINE});
     kern->softmax_block(&(struct gwen_softmax){.m = m,
                                                .n = n,
                                                .s = s,

@@ -22,8 +22,7 @@
 enum {
     AHEAD_BYTES = 4096, /* of each panel that the next product begins with */
     CHUNK_ROWS = 256,   /* rows of results kept in scratch: 64 KB */
-    PACK_K = 256,       /* elements of K per step of packing; even */
-    LINE = 64           /* bytes */
+    PACK_K = 256        /* elements of K per step of packing; even */
 };
 
 /* --- how products are cut ------------------------------------------------------------------- */
@@ -55,7 +54,7 @@ bool gw_linear_tuning_valid(const struct gw_linear_tuning *t) {
 
 /* --- layout --------------------------------------------------------------------------------- */
 size_t gw_panel_bytes(enum gw_panel_format format, size_t k) {
-    return gw_round_up(gw_padded_k(format, k) * GWEN_PANEL * gw_panel_elem(format), LINE);
+    return gw_round_up(gw_padded_k(format, k) * GWEN_PANEL * gw_panel_elem(format), GW_CACHE_LINE);
 }
 
 size_t gw_packed_bytes(enum gw_panel_format format, size_t n, size_t k) {
@@ -74,9 +73,9 @@ void gw_packed_init(struct gw_packed *p, enum gw_panel_format format, size_t n, 
 }
 
 size_t gw_packed_x_stride(enum gw_panel_format format, size_t k) {
-    size_t bytes = gw_round_up(gw_padded_k(format, k) * gw_x_elem(format), LINE);
+    size_t bytes = gw_round_up(gw_padded_k(format, k) * gw_x_elem(format), GW_CACHE_LINE);
     /* Rows a power of two apart would fall into the same sets of the L1 cache. */
-    return bytes % 1024 == 0 ? bytes + LINE : bytes;
+    return bytes % 1024 == 0 ? bytes + GW_CACHE_LINE : bytes;
 }
 
 /* --- packing -------------------------------------------------------------------------------- */
@@ -206,7 +205,8 @@ static void run_block(const struct micro *micro, const struct gwen_tile *all) {
             t.c = all->c + row * all->c_stride + p * GWEN_PANEL;
             t.prefetch_lines = all->prefetch_lines * (i + 1) / n_tiles - line;
             if (all->prefetch != NULL)
-                t.prefetch = (const char *)all->prefetch + p * all->panel_stride + line * LINE;
+                t.prefetch =
+                    (const char *)all->prefetch + p * all->panel_stride + line * GW_CACHE_LINE;
             micro->run(&t);
         }
     }
@@ -224,13 +224,13 @@ static void run_part(const struct micro *micro, const struct gwen_tile *whole, s
     part.w = (const char *)whole->w + k0 * row_bytes;
     part.accumulate = k0 > 0;
     part.prefetch = prefetch;
-    part.prefetch_lines = prefetch == NULL ? 0 : ahead * row_bytes / LINE;
+    part.prefetch_lines = prefetch == NULL ? 0 : ahead * row_bytes / GW_CACHE_LINE;
     run_block(micro, &part);
 }
 
 /* At most k elements of K, at a place where K may be cut: between pairs, and at a whole line of
  * 16-bit activations. */
-static size_t whole_lines(size_t k) { return k / (LINE / 2) * (LINE / 2); }
+static size_t whole_lines(size_t k) { return k / (GW_CACHE_LINE / 2) * (GW_CACHE_LINE / 2); }
 
 /* Few rows, one tile: the weights pass once and memory is the limit.  Blocks of K would only
  * break its streams.  Where a step takes whole lines and does little with them, the processor's
@@ -243,7 +243,8 @@ static void run_streaming(const struct micro *micro, const struct gwen_tile *who
     const size_t row_bytes = GWEN_PANEL * micro->w_elem;
     const size_t nv = pick_panels(micro, whole->m, whole->nv);
     const size_t ahead = whole_lines(micro->cut.ahead_bytes / nv / row_bytes);
-    const bool leave_alone = (micro->step_bytes == LINE && whole->m < 5) || whole->k <= ahead;
+    const bool leave_alone =
+        (micro->step_bytes == GW_CACHE_LINE && whole->m < 5) || whole->k <= ahead;
     for (size_t p = 0; p < whole->nv; p += nv) {
         struct gwen_tile pass = *whole;
         pass.nv = GW_MIN(nv, whole->nv - p);
@@ -319,7 +320,7 @@ static void read_ahead(const struct gw_packed *then, const struct gw_pool *pool,
     const char *panels = (const char *)then->data + begin * GW_GROUP_PANELS * then->panel_stride;
     const size_t bytes = GW_MIN((size_t)AHEAD_BYTES, then->panel_stride);
     const size_t n = GW_MIN((size_t)GW_GROUP_PANELS, then->n_panels - begin * GW_GROUP_PANELS);
-    for (size_t at = 0; at < bytes; at += LINE)
+    for (size_t at = 0; at < bytes; at += GW_CACHE_LINE)
         for (size_t p = 0; p < n; p++)
             __builtin_prefetch(panels + p * then->panel_stride + at, 0, 2);
 }

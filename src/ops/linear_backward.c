@@ -6,7 +6,6 @@
 #include <string.h>
 
 enum {
-    LINE = 64,
     BLOCK_BYTES = 32768, /* of one panel: what a block of the reduction takes */
     DX_ROWS = 1024,      /* rows of results of dX in scratch: with a block of W they fill L2 half */
     DW_ROWS = 256,       /* rows of dY^T that stay in L2 while X's panels pass */
@@ -23,7 +22,7 @@ struct prefetch {
 static void ask(struct prefetch *a, size_t lines) {
     for (; lines > 0 && a->piece < a->n_pieces; lines--) {
         __builtin_prefetch(a->at + a->piece * a->stride + a->offset, 0, 2);
-        a->offset += LINE;
+        a->offset += GW_CACHE_LINE;
         if (a->offset < a->piece_bytes) continue;
         a->offset = 0;
         a->piece++;
@@ -31,7 +30,7 @@ static void ask(struct prefetch *a, size_t lines) {
 }
 
 static size_t lines_of(const struct prefetch *a) {
-    return a->n_pieces * ((a->piece_bytes + LINE - 1) / LINE);
+    return a->n_pieces * ((a->piece_bytes + GW_CACHE_LINE - 1) / GW_CACHE_LINE);
 }
 
 /* A product by a few rows at a time, between which `lines` of *ahead are asked for, all in equal
@@ -46,7 +45,8 @@ static void paced_gemm(const struct gw_arith *arith, const struct gwen_tile *all
         part.x = (const char *)all->x + row * all->x_stride;
         part.c = all->c + row * all->c_stride;
         part.prefetch_lines = all->prefetch_lines * (i + 1) / n - line;
-        if (all->prefetch != NULL) part.prefetch = (const char *)all->prefetch + line * LINE;
+        if (all->prefetch != NULL)
+            part.prefetch = (const char *)all->prefetch + line * GW_CACHE_LINE;
         ask(ahead, lines * (i + 1) / n - lines * i / n);
         gw_small_gemm(arith, &part);
     }
@@ -299,7 +299,7 @@ static void dw_piece(const struct gw_linear_dw *a, size_t n0, size_t n1, size_t 
                                  .piece_bytes = cols * sizeof *c,
                                  .stride = c_stride * sizeof *c,
                                  .n_pieces = t0 == 0 ? m : 0};
-        ask(&ahead, STEP_ROWS * GW_GROUP_COLS * sizeof *c / LINE);
+        ask(&ahead, STEP_ROWS * GW_GROUP_COLS * sizeof *c / GW_CACHE_LINE);
         paced_gemm(a->arith,
                    &(struct gwen_tile){
                        .m = m,
@@ -313,7 +313,7 @@ static void dw_piece(const struct gw_linear_dw *a, size_t n0, size_t n1, size_t 
                        .c_stride = c_stride,
                        .accumulate = true,
                        .prefetch = panels + GW_GROUP_PANELS * stride + t0 * row_bytes,
-                       .prefetch_lines = k * row_bytes / LINE},
+                       .prefetch_lines = k * row_bytes / GW_CACHE_LINE},
                    &ahead, lines_of(&ahead));
     }
     for (size_t i = 0; !whole && i < m; i++)

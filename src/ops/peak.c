@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { LINE = 64, MIN_ROUNDS = 3 };
+enum { MIN_ROUNDS = 3 };
 
 /* A piece of work that every thread does at once, for the `round`-th time; returns how much it
  * was. */
@@ -122,9 +122,9 @@ static char *slice(const struct read_work *w, size_t round) {
 static char *share(const struct read_work *w, size_t round, int thread, int n_threads,
                    size_t *n_lines) {
     size_t begin, end;
-    gw_share(w->slice_groups * w->group_bytes / LINE, thread, n_threads, &begin, &end);
+    gw_share(w->slice_groups * w->group_bytes / GW_CACHE_LINE, thread, n_threads, &begin, &end);
     *n_lines = end - begin;
-    return slice(w, round) + begin * LINE;
+    return slice(w, round) + begin * GW_CACHE_LINE;
 }
 
 static uint64_t word(const char *at) {
@@ -144,13 +144,13 @@ static inline double read_lines(void *ctx, size_t round, int thread, int n_threa
     uint64_t sum = 0;
     for (size_t i = 0; i < each; i++) {
         for (size_t s = 0; s < streams; s++) {
-            const char *at = from + (s * each + i) * LINE;
+            const char *at = from + (s * each + i) * GW_CACHE_LINE;
             if (ahead > 0) __builtin_prefetch(at + ahead);
             sum += word(at);
         }
     }
-    w->sums[(size_t)thread * LINE / sizeof sum] = sum;
-    return (double)(each * streams * LINE);
+    w->sums[(size_t)thread * GW_CACHE_LINE / sizeof sum] = sum;
+    return (double)(each * streams * GW_CACHE_LINE);
 }
 
 static double read_one(void *ctx, size_t round, int thread, int n_threads) {
@@ -170,14 +170,14 @@ static void count_groups(void *ctx, int thread, size_t m0, size_t m, size_t n0, 
                          size_t c_stride) {
     uint64_t *counts = ctx;
     (void)m0, (void)m, (void)n0, (void)n, (void)c, (void)c_stride;
-    counts[(size_t)thread * LINE / sizeof *counts]++;
+    counts[(size_t)thread * GW_CACHE_LINE / sizeof *counts]++;
 }
 
 /* What a decoding step of one row does to its weights. */
 static double read_product(void *ctx, size_t round, int thread, int n_threads) {
     const struct read_work *w = ctx;
     struct gw_packed packed;
-    uint64_t *done = &w->sums[(size_t)thread * LINE / sizeof *done], before = *done;
+    uint64_t *done = &w->sums[(size_t)thread * GW_CACHE_LINE / sizeof *done], before = *done;
     (void)n_threads;
     gw_packed_init(&packed, w->arith->format, w->slice_groups * GW_GROUP_COLS, K, slice(w, round));
     gw_linear(w->arith, &packed, 1, w->x, gw_packed_x_stride(w->arith->format, K), count_groups,
@@ -189,7 +189,7 @@ static double read_product(void *ctx, size_t round, int thread, int n_threads) {
 static double touch(void *ctx, size_t round, int thread, int n_threads) {
     size_t n_lines;
     char *to = share(ctx, round, thread, n_threads, &n_lines);
-    memset(to, 0, n_lines * LINE);
+    memset(to, 0, n_lines * GW_CACHE_LINE);
     return 0;
 }
 
@@ -230,7 +230,8 @@ enum gwen_status gw_peak_read(const struct gw_arith *arith, struct gw_pool *pool
     const size_t group = GW_GROUP_PANELS * gw_panel_bytes(arith->format, K);
     const size_t n_threads = (size_t)gw_pool_threads(pool);
     const size_t scratch_bytes = n_threads * gw_linear_scratch_bytes();
-    const size_t extra = scratch_bytes + n_threads * LINE + gw_packed_x_stride(arith->format, K);
+    const size_t extra =
+        scratch_bytes + n_threads * GW_CACHE_LINE + gw_packed_x_stride(arith->format, K);
     if (max_bytes < least + extra)
         return gw_fail(err, GWEN_ERR_NOMEM,
                        "measuring the read bandwidth needs %zu MiB of memory, %zu MiB are left",
@@ -250,7 +251,7 @@ enum gwen_status gw_peak_read(const struct gw_arith *arith, struct gw_pool *pool
                           .group_bytes = group,
                           .scratch = rest.data};
     w.sums = (uint64_t *)(void *)(w.scratch + scratch_bytes);
-    w.x = (const float *)(const void *)((char *)w.sums + n_threads * LINE);
+    w.x = (const float *)(const void *)((char *)w.sums + n_threads * GW_CACHE_LINE);
     *out = (struct gw_read_peak){
         .bytes = buffer.bytes, .huge_pages = buffer.huge_advised, .pattern = ""};
     read_patterns(&w, pool, n_groups, seconds, out);
