@@ -4,7 +4,7 @@
 set -eu
 
 # Room: beginnings of what it may include.  A folder that has no line of its own here belongs to
-# the one it lies in.  What the plan promises is what it leaves out: text and base know nothing of
+# the one it lies in; those of service must have one.  What the plan promises is what it leaves out: text and base know nothing of
 # models; engine and train do not know each other; only what is named asks the judge; reports are
 # drawn from records alone; nothing but the command line sees it.
 plan='
@@ -101,7 +101,8 @@ astray() {
             gsub(/^[^<"]*[<"]|[>"].*$/, "", header)
             own = header !~ /\// && file_exists(folder header)
             if (header ~ /(^|\/)\.\.?\// || header ~ /^\/|\/\//) bad = "a path with dots or from the root"
-            else if (room == "") bad = "no such room in the plan"
+            else if (room == "" || (room == "service" && folder != "src/service/"))
+                bad = "no such room in the plan"
             else if (header ~ /(^|\/)impl\.h$/) {
                 if ("src/" header != folder "impl.h") bad = "private to its folder"
             } else if (room == "simd") {
@@ -181,6 +182,7 @@ plant src/service/train/grpo/c.c service/train/sft/sft.h
 plant src/cli/a.c cli/commands/bench.h
 plant src/service/eval/a.c cli/cli.h
 plant src/nowhere/a.c base/base.h
+plant src/service/nowhere/a.c base/base.h
 spell() { # spell FILE LINE
     printf '%s\n' "$2" >"$tmp/src/ops/$1"
     echo "src/ops/$1" >>"$tmp/planted"
