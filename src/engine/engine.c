@@ -7,8 +7,7 @@
 #include <string.h>
 
 size_t gw_engine_min_blocks(size_t max_prompt, size_t max_new) {
-    /* One more: while the partial block of a prompt is copied, original and copy both exist. */
-    return gw_kv_blocks_for(max_prompt + max_new) + 1;
+    return gw_policy_min_blocks(max_prompt, max_new);
 }
 
 size_t gw_engine_good_blocks(size_t slots, size_t group, size_t max_prompt, size_t max_new) {
@@ -21,10 +20,15 @@ size_t gw_engine_good_blocks(size_t slots, size_t group, size_t max_prompt, size
            gw_engine_min_blocks(max_prompt, max_new);
 }
 
-size_t gw_engine_max_jobs(size_t slots) { return 2 * slots + 2; }
+size_t gw_engine_max_jobs(size_t slots) { return gw_policy_max_jobs(slots); }
 
-size_t gw_engine_least(const struct gw_engine_opts *o) {
-    return GW_MIN(o->n_blocks, gw_engine_min_blocks(o->max_prompt, o->max_new) + 1);
+static struct gw_policy_sizes policy_sizes(const struct gw_engine_opts *o) {
+    return (struct gw_policy_sizes){.slots = o->slots,
+                                    .prefill_rows = o->prefill_rows,
+                                    .max_finishing = GW_ENGINE_MAX_FINISHING,
+                                    .n_blocks = o->n_blocks,
+                                    .max_prompt = o->max_prompt,
+                                    .max_new = o->max_new};
 }
 
 static size_t max_out(const struct gw_engine_opts *o) { return o->slots + GW_ENGINE_MAX_FINISHING; }
@@ -49,8 +53,8 @@ static size_t lay_out(struct gw_engine *e, const struct gw_engine_opts *o, size_
         TAKE(e->jobs[i].seq.blocks, blocks);
         TAKE(e->jobs[i].first_ids, group);
         TAKE(e->jobs[i].first_logprobs, group);
-        TAKE(e->jobs[i].waiting, group);
-        TAKE(e->jobs[i].told, gw_round_up(o->max_group * sizeof(size_t), 64));
+        TAKE(e->policy.jobs[i].waiting, group);
+        TAKE(e->jobs[i].emitted, gw_round_up(o->max_group * sizeof(size_t), 64));
         TAKE(e->jobs[i].seen, seen);
     }
     for (size_t i = 0; i < o->slots; i++) {
@@ -81,12 +85,20 @@ static enum gwen_status create_tables(struct gw_engine *e, struct gwen_err *err)
     const struct gw_engine_opts *o = &e->opts;
     int n_threads = gw_pool_threads(e->pool);
     size_t vocab = e->model->cfg.vocab_size;
-    e->n_jobs = gw_engine_max_jobs(o->slots);
-    e->jobs = calloc(e->n_jobs, sizeof *e->jobs);
+    const size_t n_jobs = gw_engine_max_jobs(o->slots);
+    const struct gw_policy_sizes sizes = policy_sizes(o);
+    struct gw_policy *p = &e->policy;
+    p->jobs = calloc(n_jobs, sizeof *p->jobs);
+    p->slots = calloc(o->slots, sizeof *p->slots);
+    e->jobs = calloc(n_jobs, sizeof *e->jobs);
     e->slots = calloc(o->slots, sizeof *e->slots);
     e->eos = malloc((o->n_eos + 1) * sizeof *e->eos);
-    if (e->jobs == NULL || e->slots == NULL || e->eos == NULL)
-        return gw_nomem(err, e->n_jobs * sizeof *e->jobs, "the decode engine");
+    if (p->jobs == NULL || p->slots == NULL || e->jobs == NULL || e->slots == NULL ||
+        e->eos == NULL)
+        return gw_nomem(err, n_jobs * sizeof *e->jobs, "the decode engine");
+    gw_policy_init(p, &sizes, p->jobs, n_jobs, p->slots);
+    for (size_t i = 0; i < n_jobs; i++) e->jobs[i].counts = &p->jobs[i];
+    for (size_t i = 0; i < o->slots; i++) e->slots[i].counts = &p->slots[i];
     if (o->n_eos > 0) memcpy(e->eos, o->eos, o->n_eos * sizeof *e->eos);
     GW_TRY(gw_mem_map(&e->memory, lay_out(NULL, o, vocab, n_threads, NULL), err));
     lay_out(e, o, vocab, n_threads, e->memory.data);
@@ -99,8 +111,10 @@ static enum gwen_status create_parts(struct gw_engine *e, struct gwen_err *err) 
     const struct gw_config *c = &e->model->cfg;
     struct gw_kv_layout layout;
     gw_kv_layout_init(&layout, e->model->arith.format, c->n_layers, c->n_kv_heads, c->head_dim);
-    const struct gw_kv_growth growth = {
-        .budget = o->budget, .n_first = gw_engine_least(o), .chunk_bytes = o->chunk_bytes};
+    const struct gw_policy_sizes sizes = policy_sizes(o);
+    const struct gw_kv_growth growth = {.budget = o->budget,
+                                        .n_first = gw_policy_least_blocks(&sizes),
+                                        .chunk_bytes = o->chunk_bytes};
     GW_TRY(gw_kv_create_growing(&layout, o->n_blocks, seq_blocks(o), &growth, &e->kv, err));
     GW_TRY(gw_workspace_create(e->model, e->kv, e->pool, o->slots + o->prefill_rows, max_out(o),
                                o->max_prompt + o->max_new, &e->ws, err));
@@ -145,6 +159,8 @@ void gw_engine_free(struct gw_engine *e) {
     gw_workspace_free(e->ws);
     gw_kv_free(e->kv);
     gw_mem_unmap(&e->memory);
+    free(e->policy.jobs);
+    free(e->policy.slots);
     free(e->jobs);
     free(e->slots);
     free(e->eos);
@@ -186,8 +202,6 @@ enum gwen_status gw_engine_run(struct gw_engine *e, const struct gw_engine_clien
     e->stats = (struct gw_engine_stats){0};
     e->err = err;
     e->status = GWEN_OK;
-    e->next_order = e->next_start = 0;
-    e->no_more_jobs = false;
     gw_pool_run(e->pool, engine_region, e);
     gw_engine_reset(e);
     if (stats != NULL) *stats = e->stats;

@@ -16,14 +16,9 @@
 #define GW_ENGINE_ENGINE_H
 
 #include "base/rng.h"
+#include "engine/policy.h"
 #include "model/head.h"
 #include "model/sampler.h"
-
-/* One sample wanted of a prompt. */
-struct gw_want {
-    uint64_t sample;   /* index in its group: part of the random key */
-    size_t max_tokens; /* >= 1, at most the engine's max_new */
-};
 
 struct gw_job {
     const int32_t *prompt; /* all four arrays live until job_done; owned by the client */

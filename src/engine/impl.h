@@ -1,38 +1,27 @@
-/* impl.h - the engine's state, shared by engine.c (memory, threads) and schedule.c (what
- * runs in the next step). */
+/* impl.h - the engine's state, shared by engine.c (memory, threads) and schedule.c (what is done
+ * between two steps). */
 #ifndef GW_ENGINE_IMPL_H
 #define GW_ENGINE_IMPL_H
 
 #include "engine/engine.h"
+#include "engine/policy.h"
 
 /* Prompts whose prefill may end in one step: each asks for a row of the LM head. */
 enum { GW_ENGINE_MAX_FINISHING = 8 };
 
-enum gw_job_state {
-    GW_JOB_FREE,
-    GW_JOB_PARKED,  /* some of its samples wait, and its prompt has no blocks */
-    GW_JOB_PREFILL, /* its prompt is being computed; all its blocks are promised */
-    GW_JOB_READY    /* its prompt is there, as long as some of its samples wait */
-};
-
 struct gw_engine_job {
-    enum gw_job_state state;
-    uint64_t order; /* of arrival */
+    const struct gw_policy_job *counts;
     struct gw_job job;
     struct gw_rng rng;
-    struct gw_seq seq; /* the prompt's blocks, until the last sample has been started */
-    size_t n_waiting, n_done;
-    uint32_t *waiting;  /* [max_group] wants to start, the next one last */
-    size_t *told;       /* [max_group] tokens of each want that the client was told */
+    struct gw_seq seq;  /* the prompt's blocks, until the last sample has been started */
+    size_t *emitted;    /* [max_group] tokens of each want that the client has been given */
     int32_t *first_ids; /* [max_group] the first token of each want, drawn as prefill ends */
     float *first_logprobs;
     uint64_t *seen; /* tokens of the prompt */
 };
 
 struct gw_slot {
-    struct gw_engine_job *job; /* NULL: free */
-    uint64_t order;            /* of starting */
-    size_t want, n;
+    const struct gw_policy_slot *counts;
     struct gw_seq seq;
     int32_t *ids; /* [max_new] */
     float *logprobs;
@@ -57,9 +46,9 @@ struct gw_engine {
     struct gw_kv *kv;
     struct gw_workspace *ws;
     struct gw_head *head;
-    size_t n_jobs;              /* capacity */
-    struct gw_engine_job *jobs; /* [n_jobs] */
-    struct gw_slot *slots;      /* [opts.slots] */
+    struct gw_policy policy;
+    struct gw_engine_job *jobs; /* [policy.n_jobs]; each with the policy's of the same index */
+    struct gw_slot *slots;      /* [opts.slots]; likewise */
     struct gw_draw *draws;      /* [slots + MAX_FINISHING * max_group] */
     size_t n_draws;
     struct gw_mem memory; /* tables of jobs and slots, sampler scratch */
@@ -70,8 +59,7 @@ struct gw_engine {
     struct gw_engine_stats stats;
     struct gwen_err *err;
     enum gwen_status status;
-    uint64_t next_order, next_start;
-    bool no_more_jobs, go;
+    bool go;
 };
 
 /* How want `want` of a job is drawn. */
@@ -84,9 +72,6 @@ static inline struct gw_sampling gw_job_sampling(const struct gw_job *job, size_
 /* Thread 0, between steps: takes in the last step's draws, starts and ends samples, and puts
  * together the next batch.  Sets e->go. */
 void gw_engine_schedule(struct gw_engine *e);
-/* Blocks that stay touched whatever the budget says, beside those of prompts that have samples
- * waiting: with them some sample of any of these can run. */
-size_t gw_engine_least(const struct gw_engine_opts *o);
 /* Gives back everything a run left behind. */
 void gw_engine_reset(struct gw_engine *e);
 

@@ -9,14 +9,12 @@ if [ -n "${SANITIZE:-}" ]; then
 fi
 
 # A circle is allowed if one line of this list has all its members; * matches within a folder.
-# Of templates what evaluates (values print themselves, calls run statements, statements hold
-# calls); the engine and the policy that fills its slots.
+# Of templates what evaluates: values print themselves, calls run statements, statements hold calls.
 evaluator='attr call eval exec filters filters_seq filters_text format format_str functions iter json
     loop macro methods methods_split methods_str number ops print runtime select sort strftime tests
     text value'
 allowed="
 $(printf 'text/jinja/%s ' $evaluator)
-engine/engine engine/schedule
 "
 # Still to be cut.
 allowed="$allowed
