@@ -1,5 +1,4 @@
-/* cli.c - what everything of the command line stands on: words about wrong usage, memory, output.
- */
+/* cli.c - what all of the command line stands on: words about wrong usage, memory, output. */
 #include "cli/cli.h"
 
 #include <errno.h>

@@ -119,6 +119,13 @@ struct gw_common {
                   "a LoRA adapter for the model, in PEFT's format")
 
 struct gw_owned;
+struct gw_cli;
+
+struct gw_command {
+    const char *name;
+    int (*run)(struct gw_cli *cli, int argc, char **argv); /* argv[0] is the command's name */
+    const char *help;
+};
 
 struct gw_cli_spec {
     const char *usage; /* what follows the command's name in the synopsis */
@@ -134,7 +141,13 @@ enum { GW_CLI_N_COMMON = 13 };
 
 /* The program while one command runs. */
 struct gw_cli {
-    const char *command;
+    const struct gw_command *commands; /* all of them, [n_commands] */
+    size_t n_commands;
+    const char *command; /* in progress, with its kind: "bench decode" */
+    /* Instead of running it, a command's table is shown to this, where it is not NULL: for help,
+     * manual pages and completion.  Where `tell_kinds`, after a command those of its kinds are. */
+    void (*tell)(const struct gw_cli *cli);
+    bool tell_kinds;
     struct gw_common common;
     const char **args; /* arguments that are no options, [n_args] */
     size_t n_args;
@@ -143,6 +156,8 @@ struct gw_cli {
     bool pipe_closed; /* standard output was closed by its reader: nothing to complain about */
     /* what parsing needs */
     const struct gw_cli_spec *spec;
+    const struct gw_command *kinds; /* of a command that gw_cli_group runs, [n_kinds] */
+    size_t n_kinds;
     struct gw_option common_options[GW_CLI_N_COMMON];
     struct gw_words sets;
     const char *dtype_text, *config;
@@ -155,14 +170,18 @@ struct gw_cli {
 /* Later ones win over earlier ones. */
 enum gw_source { GW_SOURCE_DEFAULT, GW_SOURCE_FILE, GW_SOURCE_SET, GW_SOURCE_LINE };
 
-struct gw_command {
-    const char *name;
-    int (*run)(struct gw_cli *cli, int argc, char **argv); /* argv[0] is the command's name */
-    const char *help;
-};
 #define GW_COMMAND(name, help) int gw_cmd_##name(struct gw_cli *cli, int argc, char **argv);
 #include "cli/commands.def"
 #undef GW_COMMAND
+
+/* Runs the command of commands[n] whose name is argv[1], with the words from there on; its exit
+ * status.  Where there is none, a message says so. */
+int gw_cli_run(struct gw_cli *cli, const struct gw_command *commands, size_t n, int argc,
+               char **argv);
+/* A command that is nothing but its kinds, each with options of its own: runs that of argv[1], or
+ * prints the help of all. */
+int gw_cli_group(struct gw_cli *cli, const struct gw_cli_spec *spec, const struct gw_command *kinds,
+                 size_t n_kinds, int argc, char **argv);
 
 /* Fills the variables of spec's options and of the common ones: environment, then --config, then
  * --set, then the command line.  False when the command is over: *code is then its exit status (a
@@ -179,7 +198,7 @@ void *gw_cli_alloc(struct gw_cli *cli, size_t bytes);
 void gw_cli_free(struct gw_cli *cli);
 
 /* Makes *cli that of a program that has just begun: its messages go to standard error. */
-void gw_cli_init(struct gw_cli *cli);
+void gw_cli_init(struct gw_cli *cli, const struct gw_command *commands, size_t n_commands);
 /* Closes standard output and frees what gw_cli_alloc gave; the program's exit status, where `code`
  * is its command's. */
 int gw_cli_close(struct gw_cli *cli, int code);
@@ -211,13 +230,18 @@ int gw_interrupt_signal(void);
 /* For callbacks that say whether to go on; ctx is not used. */
 bool gw_interrupt_none(void *ctx);
 
-/* --- parts of parsing (option.c, value.c, config_file.c, help.c) ---------------------------- */
+/* --- parts of parsing and telling (option.c to complete.c) ---------------------------------- */
 
 /* Row of options by name ('-' and '_' are the same), NULL: none; *slot is its place in `given`. */
 const struct gw_option *gw_option_find(const struct gw_cli *cli, const char *name, size_t len,
                                        size_t *slot);
+/* Makes the rows that every command has. */
+void gw_option_add_common(struct gw_cli *cli);
 /* " (did you mean NAME?)" for a name that is no option but close to one, else "". */
 const char *gw_option_hint(struct gw_cli *cli, const char *name, size_t len);
+/* The same for a command's name. */
+const char *gw_command_hint(struct gw_cli *cli, const struct gw_command *commands, size_t n,
+                            const char *name);
 /* Row `slot` of the command's options and the common ones after them; NULL past the end. */
 const struct gw_option *gw_option_at(const struct gw_cli *cli, size_t slot);
 /* True when a common option gives way to one of the command that has its name. */
@@ -231,6 +255,11 @@ void gw_option_show(const struct gw_option *o, struct gw_str *s);
 bool gw_config_file_apply(struct gw_cli *cli, const char *path, int *code);
 /* Prints the help of the command in progress, or of the program. */
 void gw_help_command(const struct gw_cli *cli);
-void gw_help_program(const struct gw_command *commands, size_t n);
+void gw_help_program(const struct gw_cli *cli);
+/* Prints a part of a manual page: of the command in progress (`tell`), or all of the program's. */
+void gw_man_command(const struct gw_cli *cli);
+void gw_man_program(struct gw_cli *cli);
+/* Prints a script that completes command lines in bash. */
+void gw_complete_bash(struct gw_cli *cli);
 
 #endif

@@ -63,10 +63,18 @@ static void print_option(const struct gw_option *o) {
     gw_str_free(&value);
 }
 
+static void print_names(const struct gw_command *commands, size_t n) {
+    for (size_t i = 0; i < n; i++) printf("  %-10s %s\n", commands[i].name, commands[i].help);
+}
+
 void gw_help_command(const struct gw_cli *cli) {
     const struct gw_cli_spec *spec = cli->spec;
     printf("usage: gwen-cpu %s %s\n\n", cli->command, spec->usage);
     print_about(spec->about);
+    if (cli->n_kinds > 0) {
+        printf("\nKinds (gwen-cpu %s KIND -h lists the options of one)\n", cli->command);
+        print_names(cli->kinds, cli->n_kinds);
+    }
     if (spec->n_options > 0) printf("\nOptions\n");
     for (size_t i = 0; i < spec->n_options; i++) print_option(&spec->options[i]);
     printf("\nCommon options\n");
@@ -74,12 +82,12 @@ void gw_help_command(const struct gw_cli *cli) {
         if (!gw_option_hidden(cli, &cli->common_options[i])) print_option(&cli->common_options[i]);
 }
 
-void gw_help_program(const struct gw_command *commands, size_t n) {
+void gw_help_program(const struct gw_cli *cli) {
     printf("usage: gwen-cpu COMMAND [options]\n"
-           "       gwen-cpu COMMAND -h\n"
+           "       gwen-cpu help COMMAND\n"
            "       gwen-cpu --version\n\n"
            "Reinforcement learning on language models on CPUs.\n\nCommands\n");
-    for (size_t i = 0; i < n; i++) printf("  %-10s %s\n", commands[i].name, commands[i].help);
+    print_names(cli->commands, cli->n_commands);
     printf("\nData goes to standard output, everything else to standard error.\n"
            "Exit status: 0 ok, 1 failed, 2 wrong usage, 130 or 143 interrupted.\n\n"
            "Environment: GWEN_DTYPE (default of --dtype), GWEN_ISA (highest instruction set to\n"

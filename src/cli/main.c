@@ -12,31 +12,20 @@ static const struct gw_command COMMANDS[] = {
 #undef GW_COMMAND
 };
 
-static int run_command(struct gw_cli *cli, int argc, char **argv) {
-    for (size_t i = 0; i < GW_ARRAY_LEN(COMMANDS); i++) {
-        if (strcmp(argv[1], COMMANDS[i].name) != 0) continue;
-        cli->command = COMMANDS[i].name;
-        return COMMANDS[i].run(cli, argc - 1, argv + 1);
-    }
-    fprintf(stderr, "gwen-cpu: unknown command \"%s\"; see gwen-cpu -h\n", argv[1]);
-    return GW_EXIT_USAGE;
-}
-
 static int run(struct gw_cli *cli, int argc, char **argv) {
     if (argc < 2) {
         fprintf(stderr, "gwen-cpu: expected a command; see gwen-cpu -h\n");
         return GW_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0 ||
-        strcmp(argv[1], "help") == 0) {
-        gw_help_program(COMMANDS, GW_ARRAY_LEN(COMMANDS));
+    if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0) {
+        gw_help_program(cli);
         return GW_EXIT_OK;
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("gwen-cpu %s\n", gwen_version());
         return GW_EXIT_OK;
     }
-    return run_command(cli, argc, argv);
+    return gw_cli_run(cli, COMMANDS, GW_ARRAY_LEN(COMMANDS), argc, argv);
 }
 
 /* A standard descriptor that is closed would be given to the next file opened, and data end up
@@ -49,7 +38,7 @@ static void occupy_standard_descriptors(void) {
 int main(int argc, char **argv) {
     struct gw_cli cli;
     occupy_standard_descriptors();
-    gw_cli_init(&cli);
+    gw_cli_init(&cli, COMMANDS, GW_ARRAY_LEN(COMMANDS));
     gw_interrupt_install();
     return gw_cli_close(&cli, run(&cli, argc, argv));
 }

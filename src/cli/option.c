@@ -32,25 +32,46 @@ const struct gw_option *gw_option_find(const struct gw_cli *cli, const char *nam
     return NULL;
 }
 
+/* The nearest of the names that were held against a mistyped one. */
+struct nearest {
+    char given[64];
+    const char *name; /* NULL: none is near enough to be meant */
+    size_t distance;
+};
+
+static struct nearest nearest_to(const char *name, size_t len) {
+    struct nearest to = {.distance = len / 3 + 2};
+    if (len < sizeof to.given) memcpy(to.given, name, len);
+    return to;
+}
+
+static void hold_against(struct nearest *to, const char *name) {
+    const size_t distance = gw_edit_distance(name, to->given);
+    if (distance >= to->distance) return;
+    to->distance = distance;
+    to->name = name;
+}
+
+static const char *hint(struct gw_cli *cli, const struct nearest *to, size_t shortest) {
+    if (to->name == NULL || strlen(to->given) < shortest) return "";
+    const size_t bytes = strlen(to->name) + 32;
+    char *text = gw_cli_alloc(cli, bytes);
+    snprintf(text, bytes, " (did you mean %s?)", to->name);
+    return text;
+}
+
 const char *gw_option_hint(struct gw_cli *cli, const char *name, size_t len) {
-    enum { LONGEST = 63 };
-    const struct gw_option *o, *nearest = NULL;
-    size_t least = len / 3 + 1; /* further away is not meant */
-    char given[LONGEST + 1];
-    if (len > LONGEST) return "";
-    memcpy(given, name, len);
-    given[len] = '\0';
-    for (size_t i = 0; (o = gw_option_at(cli, i)) != NULL; i++) {
-        size_t d = gw_edit_distance(o->name, given);
-        if (d > least || (d == least && nearest != NULL)) continue;
-        least = d;
-        nearest = o;
-    }
-    if (nearest == NULL || len < 4) return "";
-    size_t bytes = strlen(nearest->name) + 32;
-    char *hint = gw_cli_alloc(cli, bytes);
-    snprintf(hint, bytes, " (did you mean %s?)", nearest->name);
-    return hint;
+    struct nearest to = nearest_to(name, len);
+    const struct gw_option *o;
+    for (size_t i = 0; (o = gw_option_at(cli, i)) != NULL; i++) hold_against(&to, o->name);
+    return hint(cli, &to, 4);
+}
+
+const char *gw_command_hint(struct gw_cli *cli, const struct gw_command *commands, size_t n,
+                            const char *name) {
+    struct nearest to = nearest_to(name, strlen(name));
+    for (size_t i = 0; i < n; i++) hold_against(&to, commands[i].name);
+    return hint(cli, &to, 3);
 }
 
 bool gw_option_hidden(const struct gw_cli *cli, const struct gw_option *o) {
@@ -62,4 +83,30 @@ bool gw_cli_given(const struct gw_cli *cli, const char *name) {
     size_t slot;
     return gw_option_find(cli, name, strlen(name), &slot) != NULL &&
            cli->given[slot] != GW_SOURCE_DEFAULT;
+}
+
+void gw_option_add_common(struct gw_cli *cli) {
+    struct gw_common *c = &cli->common;
+    const struct gw_option rows[GW_CLI_N_COMMON] = {
+        GW_OPT_STRING("model", 'm', &c->model, "DIR",
+                      "model directory, or a hub id in the local Hugging Face cache"),
+        GW_OPT_STRING("dtype", 0, &cli->dtype_text, "auto|bf16|fp16|fp32",
+                      "storage of weights and KV; auto: the checkpoint's own 16-bit type"),
+        GW_OPT_AUTO("threads", 't', &c->threads, 1, 1024, "number of threads"),
+        GW_OPT_CHOICE("bind", 0, &c->bind, "node|core|none",
+                      "what a thread is bound to: its NUMA node, one core, nothing"),
+        GW_OPT_BYTES("memory", 0, &c->memory,
+                     "most memory to take, such as 12G (default: what "
+                     "the machine has free)"),
+        GW_OPT_U64("seed", 0, &c->seed, "seed of every random draw"),
+        GW_OPT_STRING("config", 0, &cli->config, "FILE.json", "options from a JSON object"),
+        GW_OPT_WORDS("set", 0, &cli->sets, "KEY=VALUE", "an option as in --config; repeatable"),
+        GW_OPT_FLAG("no-tune", 0, &c->no_tune, "leave aside what tune found"),
+        GW_OPT_FLAG("json", 0, &c->json, "output for programs"),
+        GW_OPT_FLAG("quiet", 'q', &c->quiet, "only errors and warnings"),
+        GW_OPT_FLAG("verbose", 'v', &c->verbose, "say what was chosen and why"),
+        GW_OPT_FLAG("help", 'h', &cli->help, "this text"),
+    };
+    cli->dtype_text = "auto";
+    memcpy(cli->common_options, rows, sizeof rows);
 }

@@ -11,31 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add_common(struct gw_cli *cli) {
-    struct gw_common *c = &cli->common;
-    const struct gw_option rows[GW_CLI_N_COMMON] = {
-        GW_OPT_STRING("model", 'm', &c->model, "DIR",
-                      "model directory, or a hub id in the local Hugging Face cache"),
-        GW_OPT_STRING("dtype", 0, &cli->dtype_text, "auto|bf16|fp16|fp32",
-                      "storage of weights and KV; auto: the checkpoint's own 16-bit type"),
-        GW_OPT_AUTO("threads", 't', &c->threads, 1, 1024, "number of threads"),
-        GW_OPT_CHOICE("bind", 0, &c->bind, "node|core|none",
-                      "what a thread is bound to: its NUMA node, one core, nothing"),
-        GW_OPT_BYTES("memory", 0, &c->memory,
-                     "most memory to take, such as 12G (default: what "
-                     "the machine has free)"),
-        GW_OPT_U64("seed", 0, &c->seed, "seed of every random draw"),
-        GW_OPT_STRING("config", 0, &cli->config, "FILE.json", "options from a JSON object"),
-        GW_OPT_WORDS("set", 0, &cli->sets, "KEY=VALUE", "an option as in --config; repeatable"),
-        GW_OPT_FLAG("no-tune", 0, &c->no_tune, "leave aside what tune found"),
-        GW_OPT_FLAG("json", 0, &c->json, "output for programs"),
-        GW_OPT_FLAG("quiet", 'q', &c->quiet, "only errors and warnings"),
-        GW_OPT_FLAG("verbose", 'v', &c->verbose, "say what was chosen and why"),
-        GW_OPT_FLAG("help", 'h', &cli->help, "this text"),
-    };
-    memcpy(cli->common_options, rows, sizeof rows);
-}
-
 static const struct gw_option *find_letter(const struct gw_cli *cli, char letter, size_t *slot) {
     const struct gw_option *o;
     for (size_t i = 0; (o = gw_option_at(cli, i)) != NULL; i++) {
@@ -260,10 +235,18 @@ static bool parse(struct gw_cli *cli, int argc, char **argv, int *code) {
 bool gw_cli_parse(struct gw_cli *cli, const struct gw_cli_spec *spec, int argc, char **argv,
                   int *code) {
     cli->spec = spec;
-    cli->dtype_text = "auto";
+    cli->n_kinds = 0;
     cli->args = gw_cli_alloc(cli, (size_t)argc * sizeof *cli->args);
     cli->given = gw_cli_alloc(cli, spec->n_options + GW_CLI_N_COMMON);
-    add_common(cli);
+    gw_option_add_common(cli);
+    if (cli->tell != NULL) {
+        *code = GW_EXIT_OK;
+        if (argc > 1)
+            *code = gw_cli_usage(cli, "it has no kinds, so no \"%s\"", argv[1]);
+        else
+            cli->tell(cli);
+        return false;
+    }
     *code = GW_EXIT_USAGE;
     if (!read_environment(cli) || !parse(cli, argc, argv, code)) return false;
     cli->log.level = cli->common.verbose ? GWEN_LOG_DEBUG

@@ -15,8 +15,10 @@ static void on_log(void *user, enum gwen_log_level level, const char *message) {
             message);
 }
 
-void gw_cli_init(struct gw_cli *cli) {
+void gw_cli_init(struct gw_cli *cli, const struct gw_command *commands, size_t n_commands) {
     *cli = (struct gw_cli){
+        .commands = commands,
+        .n_commands = n_commands,
         .log = {.fn = on_log, .user = cli, .level = GWEN_LOG_INFO, .spelling = gw_cli_knob}};
 }
 

@@ -65,7 +65,7 @@ refused "${new[@]}" --use_peft --lora_r 0
 "$GWEN" "${new[@]}" --use_peft --max_steps 1 || exit 1
 refused "${new[@]}" --use_peft --lora_r 4 --max_steps 2 --resume
 refused "${new[@]}" --max_steps 2 --resume
-refused bench gemm --adapter $good
+refused bench decode --adapter $good
 # Export.
 refused export --model $model --adapter $good --out "$T/out"
 refused export --merge --model $model --out "$T/out"

@@ -29,6 +29,14 @@ run info --set set=a=b
 run score
 run score --model X --temp 0
 run score --model X --temp nan
+run trian
+run help trian
+run help bench decod
+run help info info
+run help --completion zsh
+run help --completion bash info
+run bench
+run bench --model X decode
 run init
 run init --preset tiny
 run init --preset tiny --config x --out y
@@ -52,3 +60,13 @@ for command in $commands; do
         if grep -nE '^.{80,}' "$T/help"; then exit 1; fi
     done
 done
+
+# help COMMAND is COMMAND -h; so for the kinds of a command that has some.
+for command in $commands bench\ {decode,prefill,rollout,train,judge,gemm,membw}; do
+    # shellcheck disable=SC2086
+    diff <("$GWEN" help $command 2>&1) <("$GWEN" $command -h 2>&1) >/dev/null ||
+        { echo "help $command is not $command -h"; exit 1; }
+done
+diff <("$GWEN" help) <("$GWEN" -h) || exit 1
+"$GWEN" help --model X info | grep -q 'X' && exit 1 # what help was given is no default of info
+exit 0

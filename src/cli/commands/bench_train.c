@@ -8,13 +8,20 @@
 
 static const char *const RECOMPUTE[] = {"none", "attn", "layer"};
 
+/* What the options say. */
+struct train {
+    size_t prompts, group, prompt_tokens, seq; /* seq: tokens of a sequence, the prompt's too */
+    size_t micro_batch, runs, warmup;
+    int recompute;
+    bool profile, matrix;
+};
+
 struct measured {
     struct gw_bench_train_opts o;
     struct gw_bench_train_result r;
 };
 
-static struct gw_bench_train_opts options(const struct gw_bench_train_cli *b,
-                                          const struct gw_runtime *rt) {
+static struct gw_bench_train_opts options(const struct train *b, const struct gw_runtime *rt) {
     return (struct gw_bench_train_opts){.prompts = b->prompts,
                                         .group = b->group,
                                         .prompt_tokens = b->prompt_tokens,
@@ -110,8 +117,8 @@ static void put_profile(struct gw_str *s, const struct gw_runtime *rt,
     gw_bench_put_op(s, rt, limits, "step", total * 1e-9, 1, all_flops, all_bytes);
 }
 
-static enum gwen_status one(const struct gw_bench_train_cli *b, struct gw_runtime *rt,
-                            struct gw_limits *limits, struct gwen_err *err) {
+static enum gwen_status one(const struct train *b, struct gw_runtime *rt, struct gw_limits *limits,
+                            struct gwen_err *err) {
     struct gw_train_profile profile = {0};
     struct measured m = {.o = options(b, rt)};
     struct gw_str s = {0};
@@ -146,7 +153,7 @@ static void put_cell(struct gw_str *s, const struct gw_runtime *rt, const struct
 
 /* Each kind of recomputation with micro-batches from all samples down to one, halved each time; the
  * first, which recomputes nothing, is what the others are compared with. */
-static enum gwen_status matrix(const struct gw_bench_train_cli *b, struct gw_runtime *rt,
+static enum gwen_status matrix(const struct train *b, struct gw_runtime *rt,
                                struct gw_limits *limits, struct gwen_err *err) {
     struct measured base = {0};
     struct gw_str s = {0};
@@ -166,8 +173,9 @@ static enum gwen_status matrix(const struct gw_bench_train_cli *b, struct gw_run
     return status;
 }
 
-enum gwen_status gw_bench_train_run(const struct gw_bench_train_cli *b, struct gw_runtime *rt,
-                                    struct gwen_err *err) {
+static enum gwen_status train(const struct train *b, struct gw_runtime *rt, struct gw_cli *cli,
+                              struct gwen_err *err) {
+    GW_TRY(gw_bench_open(rt, cli, err));
     struct gw_bench_train_opts o = options(b, rt);
     struct gw_limits limits;
     if (b->matrix) o.micro_batch = 0, o.recompute = GW_RECOMPUTE_NONE; /* takes the most */
@@ -177,4 +185,50 @@ enum gwen_status gw_bench_train_run(const struct gw_bench_train_cli *b, struct g
     plan.other += bytes_of(rt, &o);
     GW_TRY(gw_runtime_load(rt, &plan, err));
     return b->matrix ? matrix(b, rt, &limits, err) : one(b, rt, &limits, err);
+}
+
+int gw_cmd_bench_train(struct gw_cli *cli, int argc, char **argv) {
+    struct train b = {.prompts = 4,
+                      .group = 1,
+                      .prompt_tokens = GW_COUNT_UNSET,
+                      .seq = 256,
+                      .runs = 3,
+                      .warmup = 1};
+    struct gw_runtime rt = {0};
+    const struct gw_option options[] = {
+        GW_OPT_ADAPTER(cli),
+        GW_OPT_COUNT("batch", 0, &b.prompts, 1, 65536,
+                     "number of sequences, or with --groups of prompts"),
+        GW_OPT_COUNT("groups", 0, &b.group, 1, 65536, "samples of each prompt"),
+        GW_OPT_COUNT("seq", 0, &b.seq, 1, 1 << 20, "length of a sequence, its prompt included"),
+        GW_OPT_COUNT("prompt-tokens", 0, &b.prompt_tokens, 0, 1 << 20,
+                     "length of the prompt, which a group shares and which is not counted in the "
+                     "tokens/s; default 0, with --groups half of --seq"),
+        GW_OPT_AUTO("train-micro-batch", 0, &b.micro_batch, 1, 1 << 20,
+                    "sequences that go through the model together; auto: all"),
+        GW_OPT_CHOICE("recompute", 0, &b.recompute, "none|attn|layer",
+                      "activation checkpointing: recompute nothing, attention, or whole layers in "
+                      "the backward pass"),
+        GW_OPT_FLAG("matrix", 0, &b.matrix,
+                    "a table of memory and time of each kind of recomputation and micro-batch"),
+        GW_BENCH_OPT_RUNS(&b.runs),
+        GW_BENCH_OPT_WARMUP(&b.warmup),
+        GW_BENCH_OPT_PROFILE(&b.profile),
+    };
+    const struct gw_cli_spec spec = {
+        .usage = "--model DIR [options]",
+        .about = "Measures the tokens/s of training passes, forward and backward without the\n"
+                 "optimizer, over --batch sequences of --seq tokens, or over --groups samples for\n"
+                 "each of --batch prompts.",
+        .options = options,
+        .n_options = GW_ARRAY_LEN(options),
+        .needs_model = true};
+    int code;
+    if (!gw_cli_parse(cli, &spec, argc, argv, &code)) return code;
+    if (b.prompt_tokens == GW_COUNT_UNSET) b.prompt_tokens = b.group > 1 ? b.seq / 2 : 0;
+    if (b.prompt_tokens >= b.seq) return gw_cli_usage(cli, "--prompt-tokens is not below --seq");
+    struct gwen_err err;
+    enum gwen_status status = train(&b, &rt, cli, &err);
+    gw_runtime_close(&rt);
+    return gw_cli_end(cli, status, &err);
 }

@@ -19,20 +19,45 @@ static const char *config_of(int argc, char **argv) {
     return NULL;
 }
 
-/* Rows of sft are its "data"; a file that cannot be read is for the command to complain of. */
-static bool is_sft(const char *config, int argc, char **argv) {
+/* The commands that it checks for, and the option, of which a configuration has one, that says
+ * which it is meant for; the last is what it is else. */
+static const struct checked {
+    int (*run)(struct gw_cli *cli, int argc, char **argv);
+    const char *sign;
+    char letter; /* of it */
+} CHECKED[] = {{gw_cmd_sft, "data", 'd'}, {gw_cmd_train, "prompts", 'p'}};
+
+/* --data, --data=..., -d or --set data=... */
+static bool on_line(const struct checked *c, int argc, char **argv) {
+    const size_t len = strlen(c->sign);
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (word[0] == '-' && word[1] == c->letter) return true;
+        if (word[0] == '-' && word[1] == '-')
+            word += 2;
+        else if (i == 1 || strcmp(argv[i - 1], "--set") != 0)
+            continue;
+        if (strncmp(word, c->sign, len) == 0 && (word[len] == '\0' || word[len] == '='))
+            return true;
+    }
+    return false;
+}
+
+/* A file that cannot be read is for the command to complain of. */
+static const struct checked *find(const char *config, int argc, char **argv) {
+    const size_t last = GW_ARRAY_LEN(CHECKED) - 1;
     struct gw_json_doc doc = {0};
+    struct gw_json_node ignored_node;
     struct gwen_err ignored;
-    bool found = false;
-    for (int i = 1; i < argc; i++)
-        found |= strncmp(argv[i], "--data", 6) == 0 || strncmp(argv[i], "-d", 2) == 0 ||
-                 strncmp(argv[i], "data=", 5) == 0;
-    if (config == NULL || gw_json_load(config, MAX_CONFIG, &doc, &ignored) != GWEN_OK) return found;
-    struct gw_json_node rows;
-    const struct gw_json_node root = gw_json_root(&doc);
-    found |= gw_json_is_object(root) && gw_json_find(root, "data", &rows);
+    size_t i = 0;
+    const bool read = config != NULL &&
+                      gw_json_load(config, MAX_CONFIG, &doc, &ignored) == GWEN_OK &&
+                      gw_json_is_object(gw_json_root(&doc));
+    while (i < last && !on_line(&CHECKED[i], argc, argv) &&
+           !(read && gw_json_find(gw_json_root(&doc), CHECKED[i].sign, &ignored_node)))
+        i++;
     gw_json_free(&doc);
-    return found;
+    return &CHECKED[i];
 }
 
 int gw_cmd_validate(struct gw_cli *cli, int argc, char **argv) {
@@ -43,8 +68,7 @@ int gw_cmd_validate(struct gw_cli *cli, int argc, char **argv) {
     if (argc > 1 && argv[1][0] != '-') words[n++] = option;
     for (int i = 1; i < argc; i++) words[n++] = argv[i];
     const char *config = config_of(n, words);
-    const int code =
-        is_sft(config, n, words) ? gw_cmd_sft(cli, n, words) : gw_cmd_train(cli, n, words);
+    const int code = find(config, n, words)->run(cli, n, words);
     /* What the file says is what is looked at, not how the program is used. */
     return code == GW_EXIT_USAGE && config != NULL ? GW_EXIT_FAILED : code;
 }
