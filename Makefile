@@ -3,7 +3,8 @@
 #   BUILD=DIR    where everything built goes (build)         V=1       show the commands
 #   CC, CFLAGS   compiler and its optimisation (gcc, -O2 -g)  WERROR=1  warnings are errors
 #   SANITIZE=    list for -fsanitize=                        POOL=openmp|pthreads
-#   PREFIX, DESTDIR, LIBDIR, MANDIR, INCLUDEDIR              where to install
+#   PREFIX, DESTDIR, LIBDIR, MANDIR, INCLUDEDIR, COMPDIR     where to install
+#   RUN=PROGRAM   runs what was built for another processor (qemu-aarch64-static)
 #
 # Sources are found by wildcard: a new file in a known folder is built, a new test is run.
 
@@ -25,6 +26,8 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
+COMPDIR ?= $(PREFIX)/share/bash-completion/completions
+RUN ?=
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
@@ -136,8 +139,16 @@ $(BUILD)/gwen-cpu: $(call objects,$(CLI_SRC)) $(INTERNAL) $(LIST_FILE)
 	$(call say,LD,$@)
 	$(Q)$(LINK) -Wl,--as-needed -o $@ $(filter %.o %.a,$^) $(LIBS)
 
+# Manual pages and completion come from the tables of options and are printed by the program, so that
+# they have each of them; they are made, not kept, since kept ones would have to be made again with
+# every change of a help text.
+PAGES := $(if $(GWEN),$(BUILD)/pages/completions/gwen-cpu)
+$(BUILD)/pages/completions/gwen-cpu: $(BUILD)/gwen-cpu scripts/pages.sh $(wildcard man/*.roff)
+	$(call say,MAN,$(BUILD)/pages)
+	$(Q)scripts/pages.sh $(BUILD)/pages $(RUN) $(BUILD)/gwen-cpu
+
 LIBRARIES := $(INTERNAL) $(BUILD)/libgwen.a $(BUILD)/libgwen.so $(BUILD)/libgwen.so.$(SOVERSION)
-all: $(LIBRARIES) $(BUILD)/gwen.pc $(GWEN)
+all: $(LIBRARIES) $(BUILD)/gwen.pc $(GWEN) $(PAGES)
 
 # --- for people ---------------------------------------------------------------------------------
 .PHONY: deps demo bench install uninstall clean format format-check
@@ -167,19 +178,21 @@ bench: all $(BENCHES)
 HEADERS := $(wildcard include/gwen/*.h)
 install: all
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/gwen $(DESTDIR)$(MANDIR)/man1 \
-	  $(DESTDIR)$(PREFIX)/bin
+	  $(DESTDIR)$(COMPDIR) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/gwen
 	install -m 644 $(BUILD)/libgwen.a $(DESTDIR)$(LIBDIR)
 	install -m 755 $(BUILD)/libgwen.so.$(VERSION) $(DESTDIR)$(LIBDIR)
 	ln -sf libgwen.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libgwen.so.$(SOVERSION)
 	ln -sf libgwen.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libgwen.so
 	install -m 644 $(BUILD)/gwen.pc $(DESTDIR)$(LIBDIR)/pkgconfig
-	install -m 644 man/gwen-cpu.1 $(DESTDIR)$(MANDIR)/man1
-	$(if $(GWEN),install -m 755 $(GWEN) $(DESTDIR)$(PREFIX)/bin)
+	install -m 755 $(GWEN) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(BUILD)/pages/man1/*.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(PAGES) $(DESTDIR)$(COMPDIR)
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/gwen/,$(notdir $(HEADERS))) \
 	  $(DESTDIR)$(LIBDIR)/libgwen.a $(DESTDIR)$(LIBDIR)/libgwen.so* \
 	  $(DESTDIR)$(LIBDIR)/pkgconfig/gwen.pc $(DESTDIR)$(MANDIR)/man1/gwen-cpu.1 \
+	  $(DESTDIR)$(MANDIR)/man1/gwen-cpu-*.1 $(DESTDIR)$(COMPDIR)/gwen-cpu \
 	  $(DESTDIR)$(PREFIX)/bin/gwen-cpu
 	-rmdir $(DESTDIR)$(INCLUDEDIR)/gwen
 

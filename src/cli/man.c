@@ -148,6 +148,13 @@ void gw_man_program(struct gw_cli *cli) {
            ".SH SYNOPSIS\n"
            ".B gwen\\-cpu\n.I command\n.RI [ options ]\n.br\n"
            ".B gwen\\-cpu help\n.I command\n"
+           ".SH DESCRIPTION\n"
+           "Reads a model directory in Hugging Face's format; samples groups of completions with\n"
+           "their log\\-probabilities, scores given text, trains (supervised, and by GRPO on\n"
+           "rewards), evaluates, and measures how fast it does so.\n"
+           "Everything runs on the processor, with 16\\-bit or 32\\-bit weights.\n.PP\n"
+           "Data goes to standard output, everything else to standard error.\n"
+           "Progress bars are shown on a terminal only.\n"
            ".SH COMMANDS\nEach has a page of its own, with its options.\n");
     put_names(cli->commands, cli->n_commands, true);
     printf(".SH COMMON OPTIONS\n");

@@ -51,6 +51,11 @@ run() {
     fi
 }
 
+for page in share/man/man1/gwen-cpu.1 share/man/man1/gwen-cpu-train.1 \
+    share/bash-completion/completions/gwen-cpu; do
+    [ -s "$tmp$prefix/$page" ] || { echo "not installed: $page"; exit 1; }
+done
+
 ${MAKE:-make} BUILD="$build" PREFIX=$prefix DESTDIR="$tmp" uninstall >/dev/null 2>&1
 left=$(find "$tmp$prefix" -type f -o -type l)
 [ -z "$left" ] || { echo "left after uninstall: $left"; exit 1; }
