@@ -116,7 +116,7 @@ struct gw_common {
 /* The row of commands that take an adapter: it is found, planned and loaded with the model. */
 #define GW_OPT_ADAPTER(cli)                                                                        \
     GW_OPT_STRING("adapter", 0, &(cli)->common.adapter, "DIR",                                     \
-                  "a LoRA adapter for the model, in PEFT's format")
+                  "directory of a LoRA adapter to apply, in PEFT's format")
 
 struct gw_owned;
 struct gw_cli;

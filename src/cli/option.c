@@ -91,21 +91,24 @@ void gw_option_add_common(struct gw_cli *cli) {
         GW_OPT_STRING("model", 'm', &c->model, "DIR",
                       "model directory, or a hub id in the local Hugging Face cache"),
         GW_OPT_STRING("dtype", 0, &cli->dtype_text, "auto|bf16|fp16|fp32",
-                      "storage of weights and KV; auto: the checkpoint's own 16-bit type"),
+                      "data type of weights and KV cache; auto: that of the checkpoint, but bf16 "
+                      "instead of fp32"),
         GW_OPT_AUTO("threads", 't', &c->threads, 1, 1024, "number of threads"),
         GW_OPT_CHOICE("bind", 0, &c->bind, "node|core|none",
-                      "what a thread is bound to: its NUMA node, one core, nothing"),
+                      "pin each thread to its NUMA node, to one core, or not at all"),
         GW_OPT_BYTES("memory", 0, &c->memory,
-                     "most memory to take, such as 12G (default: what "
+                     "memory limit, such as 12G (default: what "
                      "the machine has free)"),
         GW_OPT_U64("seed", 0, &c->seed, "seed of every random draw"),
-        GW_OPT_STRING("config", 0, &cli->config, "FILE.json", "options from a JSON object"),
-        GW_OPT_WORDS("set", 0, &cli->sets, "KEY=VALUE", "an option as in --config; repeatable"),
-        GW_OPT_FLAG("no-tune", 0, &c->no_tune, "leave aside what tune found"),
-        GW_OPT_FLAG("json", 0, &c->json, "output for programs"),
-        GW_OPT_FLAG("quiet", 'q', &c->quiet, "only errors and warnings"),
-        GW_OPT_FLAG("verbose", 'v', &c->verbose, "say what was chosen and why"),
-        GW_OPT_FLAG("help", 'h', &cli->help, "this text"),
+        GW_OPT_STRING("config", 0, &cli->config, "FILE.json",
+                      "read options from a JSON file, {\"option\": value, ...}"),
+        GW_OPT_WORDS("set", 0, &cli->sets, "KEY=VALUE",
+                     "set one option, as --config does; repeatable"),
+        GW_OPT_FLAG("no-tune", 0, &c->no_tune, "do not use the settings that tune has stored"),
+        GW_OPT_FLAG("json", 0, &c->json, "print JSON for programs instead of text"),
+        GW_OPT_FLAG("quiet", 'q', &c->quiet, "print errors and warnings only"),
+        GW_OPT_FLAG("verbose", 'v', &c->verbose, "print more: which settings were chosen, and why"),
+        GW_OPT_FLAG("help", 'h', &cli->help, "print this text"),
     };
     cli->dtype_text = "auto";
     memcpy(cli->common_options, rows, sizeof rows);

@@ -27,11 +27,15 @@ struct gw_judging {
 
 /* Rows of an option table for the struct gw_judging `j`. */
 #define GW_JUDGING_OPTIONS(j)                                                                      \
-    GW_OPT_CHOICE("judge-mode", 0, &(j).mode, "generate|logits", "how grades are come by"),        \
-        GW_OPT_COUNT("max-tokens", 0, &(j).max_tokens, 1, 4096, "tokens of a generated verdict"),  \
+    GW_OPT_CHOICE("judge-mode", 0, &(j).mode, "generate|logits",                                   \
+                  "generate a verdict, or read the grade off the next token's logits"),            \
+        GW_OPT_COUNT("max-tokens", 0, &(j).max_tokens, 1, 4096,                                    \
+                     "most tokens of a generated verdict"),                                        \
         GW_OPT_AUTO("judge-chunk-size", 0, &(j).chunk, 1, 1 << 16, "responses judged together"),   \
-        GW_OPT_BYTES("cache-max-bytes", 0, &(j).cache_bytes, "the oldest verdicts give way"),      \
-        GW_OPT_STRING("date", 0, &(j).date, "YYYY-MM-DD", "date that templates see (today)")
+        GW_OPT_BYTES("cache-max-bytes", 0, &(j).cache_bytes,                                       \
+                     "size limit of the cache; the oldest verdicts are dropped"),                  \
+        GW_OPT_STRING("date", 0, &(j).date, "YYYY-MM-DD",                                          \
+                      "today's date for the chat template (default: today)")
 
 /* Takes the defaults that the environment sets.  False after a message. */
 bool gw_judging_environment(struct gw_judging *j, struct gw_cli *cli, int *code);

@@ -26,18 +26,24 @@ struct gw_prompting {
 
 /* Rows of an option table for the struct gw_prompting `p`. */
 #define GW_SAMPLING_OPTIONS(p)                                                                     \
-    GW_OPT_REAL("temp", 0, &(p).sampling.temperature, 0, 1e4, "temperature; 0: greedy"),           \
-        GW_OPT_COUNT("top-k", 0, &(p).sampling.top_k, 0, INT32_MAX, "keep the k best; 0: off"),    \
-        GW_OPT_REAL("top-p", 0, &(p).sampling.top_p, 0, 1, "keep the best of this mass"),          \
+    GW_OPT_REAL("temp", 0, &(p).sampling.temperature, 0, 1e4, "sampling temperature; 0: greedy"),  \
+        GW_OPT_COUNT("top-k", 0, &(p).sampling.top_k, 0, INT32_MAX,                                \
+                     "sample from the k likeliest tokens only; 0: off"),                           \
+        GW_OPT_REAL("top-p", 0, &(p).sampling.top_p, 0, 1,                                         \
+                    "nucleus sampling: keep the likeliest tokens of this total probability; "      \
+                    "1: off"),                                                                     \
         GW_OPT_REAL("min-p", 0, &(p).sampling.min_p, 0, 1,                                         \
-                    "keep what has this share of the best one's probability"),                     \
+                    "drop tokens less likely than this fraction of the likeliest one; 0: off"),    \
         GW_OPT_REAL("repetition-penalty", 0, &(p).sampling.repetition_penalty, 0, 1e4,             \
-                    "divides logits of tokens that were there; 1: off"),                           \
-        GW_OPT_WORDS("stop", 0, &(p).stops, "TEXT", "end where the text has this; repeatable")
+                    "divide the logits of tokens that already occurred; 1: off"),                  \
+        GW_OPT_WORDS("stop", 0, &(p).stops, "TEXT",                                                \
+                     "stop a sample when its text contains this; repeatable")
 #define GW_CHAT_OPTIONS(p)                                                                         \
-    GW_OPT_STRING("system", 0, &(p).system, "TEXT", "system message"),                             \
-        GW_OPT_FLAG("no-think", 0, &(p).no_think, "tell the template enable_thinking = false"),    \
-        GW_OPT_STRING("date", 0, &(p).date, "YYYY-MM-DD", "date that templates see (today)")
+    GW_OPT_STRING("system", 0, &(p).system, "TEXT", "system message put before the conversation"), \
+        GW_OPT_FLAG("no-think", 0, &(p).no_think,                                                  \
+                    "set enable_thinking to false for the chat template"),                         \
+        GW_OPT_STRING("date", 0, &(p).date, "YYYY-MM-DD",                                          \
+                      "today's date for the chat template (default: today)")
 
 /* Looks at the options once they are parsed.  False after a message: *code is the exit status. */
 bool gw_prompting_check(const struct gw_prompting *p, struct gw_cli *cli, int *code);

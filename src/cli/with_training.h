@@ -32,16 +32,18 @@ struct gw_training {
 /* Rows of an option table for the struct gw_training `t`, after which those of TRL's names follow
  * (gw_training_options). */
 #define GW_TRAINING_OPTIONS(t)                                                                     \
-    GW_OPT_STRING("out", 'o', &(t).out, "DIR", "folder of the run"), GW_OPT_ADAPTER(cli),          \
-        GW_OPT_FLAG("resume", 0, &(t).resume, "go on from the newest checkpoint of --out"),        \
+    GW_OPT_STRING("out", 'o', &(t).out, "DIR", "output directory of the run"),                     \
+        GW_OPT_ADAPTER(cli),                                                                       \
+        GW_OPT_FLAG("resume", 0, &(t).resume, "continue from the newest checkpoint in --out"),     \
         GW_OPT_AUTO("train-micro-batch", 0, &(t).micro_batch, 1, 1 << 20,                          \
-                    "sequences that go through the model together; changes no result"),            \
-        GW_OPT_COUNT("eval-every", 0, &(t).config.eval_steps, 0, 1e9,                              \
-                     "another name of eval_steps"),                                                \
+                    "sequences per forward and backward pass; affects speed and memory, "          \
+                    "not the result"),                                                             \
+        GW_OPT_COUNT("eval-every", 0, &(t).config.eval_steps, 0, 1e9, "same as --eval_steps"),     \
         GW_OPT_CHOICE("recompute", 0, &(t).recompute, "auto|none|attn|layer",                      \
-                      "what the backward pass computes again instead of keeping it"),              \
+                      "activation checkpointing: recompute nothing, attention or whole layers in " \
+                      "the backward pass; auto: as little as memory allows"),                      \
         GW_OPT_COUNT("recompute-stride", 0, &(t).stride, 0, 1 << 16,                               \
-                     "only in every N-th layer, the others keep all; 0: in all")
+                     "recompute in every N-th layer only; 0: in every layer")
 
 /* What validate says of itself; its options are those of the command that it checks. */
 extern const char gw_validate_usage[], gw_validate_about[];

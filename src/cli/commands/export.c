@@ -23,7 +23,7 @@ int gw_cmd_export(struct gw_cli *cli, int argc, char **argv) {
     const struct gw_option options[] = {
         GW_OPT_FLAG("merge", 0, &merge, "add the adapter to the model's weights"),
         GW_OPT_ADAPTER(cli),
-        GW_OPT_STRING("out", 'o', &out, "DIR", "where to write; not there yet, or empty"),
+        GW_OPT_STRING("out", 'o', &out, "DIR", "directory to write; must be new or empty"),
     };
     const struct gw_cli_spec spec = {
         "--merge --model DIR --adapter DIR --out DIR [options]",

@@ -108,13 +108,15 @@ int gw_cmd_generate(struct gw_cli *cli, int argc, char **argv) {
     const struct gw_option options[] = {
         GW_OPT_ADAPTER(cli),
         GW_OPT_STRING("prompt", 'p', &g.prompt, "TEXT", "the prompt"),
-        GW_OPT_STRING("prompts", 0, &g.prompts_path, "FILE", "JSONL of prompts, as for rollout"),
+        GW_OPT_STRING("prompts", 0, &g.prompts_path, "FILE",
+                      "prompts, a JSONL file as for rollout"),
         GW_OPT_COUNT("groups", 'n', &g.n, 1, 1 << 20, "samples of each prompt"),
         GW_OPT_AUTO("max-tokens", 0, &g.max_tokens, 1, 1 << 24,
                     "tokens of a sample; auto: the model's own limit, else 256"),
         GW_OPT_AUTO("rollout-batch-size", 'B', &g.batch, 1, 1 << 16, "samples decoded together"),
         GW_SAMPLING_OPTIONS(g.p),
-        GW_OPT_FLAG("chat", 0, &g.p.as_chat, "prompts are user messages"),
+        GW_OPT_FLAG("chat", 0, &g.p.as_chat,
+                    "treat prompts as user messages: apply the chat template"),
         GW_CHAT_OPTIONS(g.p),
     };
     const struct gw_cli_spec spec = {

@@ -189,10 +189,13 @@ int gw_cmd_info(struct gw_cli *cli, int argc, char **argv) {
     const struct gw_option options[] = {
         GW_OPT_ADAPTER(cli),
         GW_OPT_COUNT("rollout-batch-size", 'B', &o.batch, 1, 4096,
-                     "samples decoded together, for the plan"),
-        GW_OPT_COUNT("groups", 'n', &o.group, 1, 65536, "samples of each prompt"),
-        GW_OPT_COUNT("prompt-tokens", 0, &o.prompt_tokens, 1, 1e7, "tokens of the longest prompt"),
-        GW_OPT_COUNT("max-tokens", 0, &o.max_tokens, 1, 1e7, "tokens of the longest completion"),
+                     "for the memory plan: samples decoded together"),
+        GW_OPT_COUNT("groups", 'n', &o.group, 1, 65536,
+                     "for the memory plan: samples of each prompt"),
+        GW_OPT_COUNT("prompt-tokens", 0, &o.prompt_tokens, 1, 1e7,
+                     "for the memory plan: tokens of the longest prompt"),
+        GW_OPT_COUNT("max-tokens", 0, &o.max_tokens, 1, 1e7,
+                     "for the memory plan: tokens of the longest completion"),
     };
     const struct gw_cli_spec spec = {
         "[--model DIR] [options]",

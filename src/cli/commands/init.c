@@ -79,12 +79,12 @@ static enum gwen_status init(struct gw_cli *cli, const struct init *o, struct gw
 int gw_cmd_init(struct gw_cli *cli, int argc, char **argv) {
     struct init o = {0};
     const struct gw_option options[] = {
-        GW_OPT_STRING("config", 0, &o.config, "FILE", "a model's config.json"),
+        GW_OPT_STRING("config", 0, &o.config, "FILE", "config.json to build the model from"),
         GW_OPT_STRING("preset", 0, &o.preset, "qwen3-0.6b|qwen2.5-3b|tiny",
-                      "a built-in configuration instead"),
+                      "built-in configuration to build the model from"),
         GW_OPT_STRING("tokenizer", 0, &o.tokenizer, "DIR",
                       "copy the tokenizer of this directory (or hub id)"),
-        GW_OPT_STRING("out", 'o', &o.out, "DIR", "where to write"),
+        GW_OPT_STRING("out", 'o', &o.out, "DIR", "directory to write"),
     };
     const struct gw_cli_spec spec = {
         "--config FILE | --preset NAME  --out DIR [options]",

@@ -254,16 +254,19 @@ int gw_cmd_judge(struct gw_cli *cli, int argc, char **argv) {
     int code;
     if (!gw_judging_environment(&s.j, cli, &code)) return code;
     const struct gw_option options[] = {
-        GW_OPT_STRING("rubric", 0, &s.j.rubric_path, "FILE", "what is graded, as JSON"),
-        GW_OPT_STRING("in", 'i', &s.in, "FILE", "rows to judge; standard input unless given"),
+        GW_OPT_STRING("rubric", 0, &s.j.rubric_path, "FILE", "rubric, a JSON file"),
+        GW_OPT_STRING("in", 'i', &s.in, "FILE",
+                      "rows to grade, a JSONL file (default: standard input)"),
         GW_OPT_ADAPTER(cli),
-        GW_OPT_STRING("judge-model", 0, &s.j.model, "DIR", "the same as --model"),
+        GW_OPT_STRING("judge-model", 0, &s.j.model, "DIR", "same as --model"),
         GW_JUDGING_OPTIONS(s.j),
-        GW_OPT_STRING("cache", 0, &s.j.cache_path, "FILE", "verdicts that are known (SQLite)"),
-        GW_OPT_FLAG("compare", 0, &s.compare, "ask in both modes and tell how they agree"),
+        GW_OPT_STRING("cache", 0, &s.j.cache_path, "FILE",
+                      "cache of verdicts, an SQLite file; created if missing"),
+        GW_OPT_FLAG("compare", 0, &s.compare, "grade in both modes and report how well they agree"),
         GW_OPT_STRING("verdicts", 0, &s.verdicts_path, "FILE",
                       "write the tokens and logits of each verdict"),
-        GW_OPT_FLAG("no-prefix-tree", 0, &s.j.no_sharing, "compute every prompt by itself"),
+        GW_OPT_FLAG("no-prefix-tree", 0, &s.j.no_sharing,
+                    "compute each prompt by itself instead of sharing prefixes"),
     };
     const struct gw_cli_spec spec = {
         "--model DIR --rubric FILE [options] <rows.jsonl",

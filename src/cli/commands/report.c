@@ -101,11 +101,12 @@ static const char about[] =
 int gw_cmd_report(struct gw_cli *cli, int argc, char **argv) {
     struct report r = {.cli = cli, .opts = GW_REPORT_OPTS_INIT};
     const struct gw_option options[] = {
-        GW_OPT_STRING("out", 'o', &r.out, "FILE", "the page (RUN_DIR/report.html of the first)"),
-        GW_OPT_COUNT("samples", 0, &r.opts.samples, 1, 4096, "completions of a step that it shows"),
+        GW_OPT_STRING("out", 'o', &r.out, "FILE",
+                      "the page to write (default: report.html in the first RUN_DIR)"),
+        GW_OPT_COUNT("samples", 0, &r.opts.samples, 1, 4096, "completions shown of a step"),
         GW_OPT_COUNT("sample-steps", 0, &r.opts.sample_steps, 0, 100000,
-                     "steps of a run whose samples it shows"),
-        GW_OPT_FLAG("text", 0, &r.text, "print a table instead"),
+                     "steps of a run whose completions are shown"),
+        GW_OPT_FLAG("text", 0, &r.text, "print a table instead of writing a page"),
         GW_OPT_FLAG("tui", 0, &r.tui,
                     "the same; on a terminal again every 2 seconds until interrupted"),
     };

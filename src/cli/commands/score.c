@@ -112,8 +112,10 @@ int gw_cmd_score(struct gw_cli *cli, int argc, char **argv) {
     struct score s = {.temperature = 1, .batch = GW_SCORE_WINDOW_ROWS};
     const struct gw_option options[] = {
         GW_OPT_ADAPTER(cli),
-        GW_OPT_REAL("temp", 0, &s.temperature, 1e-6, 1e6, "divides the logits"),
-        GW_OPT_STRING("logits", 0, &s.logits_path, "FILE", "also write logits, as safetensors"),
+        GW_OPT_REAL("temp", 0, &s.temperature, 1e-6, 1e6,
+                    "temperature: the logits are divided by it"),
+        GW_OPT_STRING("logits", 0, &s.logits_path, "FILE",
+                      "also write the logits to this safetensors file"),
         GW_OPT_COUNT("score-batch", 0, &s.batch, 1, 1 << 20,
                      "rows read ahead and scored together; never changes a result"),
     };

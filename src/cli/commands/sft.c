@@ -113,12 +113,15 @@ int gw_cmd_sft(struct gw_cli *cli, int argc, char **argv) {
         .t = {.p.sampling = GW_SAMPLING_INIT, .only_check = strcmp(cli->command, "validate") == 0}};
     gw_train_config_init(&s.t.config, GW_TRAIN_SFT);
     const struct gw_option own[] = {
-        GW_OPT_STRING("data", 'd', &s.data_path, "FILE", "JSONL of rows; -: standard input"),
-        GW_OPT_STRING("eval-data", 0, &s.eval_path, "FILE", "rows for the validation loss"),
+        GW_OPT_STRING("data", 'd', &s.data_path, "FILE",
+                      "training rows, a JSONL file; -: standard input"),
+        GW_OPT_STRING("eval-data", 0, &s.eval_path, "FILE", "validation rows, a JSONL file"),
         GW_OPT_COUNT("show", 0, &s.t.show, 0, 1e9,
                      "print N rows with [[ ]] around what is learnt, and train nothing"),
         GW_TRAINING_OPTIONS(s.t),
-        GW_OPT_FLAG("chat", 0, &s.t.p.as_chat, "texts are a user's and an assistant's messages"),
+        GW_OPT_FLAG("chat", 0, &s.t.p.as_chat,
+                    "treat prompt and completion as messages of user and assistant: apply the chat "
+                    "template"),
         GW_CHAT_OPTIONS(s.t.p),
     };
     size_t n;

@@ -91,16 +91,19 @@ static void close_tokenize(struct gw_tokenize *t) {
 int gw_cmd_tokenize(struct gw_cli *cli, int argc, char **argv) {
     struct gw_tokenize t = {.cli = cli};
     const struct gw_option options[] = {
-        GW_OPT_FLAG("decode", 0, &t.decode, "rows of {\"ids\"} to {\"text\"}"),
-        GW_OPT_FLAG("skip-special", 0, &t.skip_special, "decode: leave special tokens out"),
-        GW_OPT_FLAG("no-special", 0, &t.no_special, "special tokens in a text are plain text"),
-        GW_OPT_FLAG("bos", 0, &t.bos, "add what the tokenizer itself adds: BOS and the like"),
-        GW_OPT_FLAG("chat", 0, &t.chat, "rows of {\"messages\"} to {\"text\", \"ids\"}"),
+        GW_OPT_FLAG("decode", 0, &t.decode, "decode rows of {\"ids\"} to {\"text\"}"),
+        GW_OPT_FLAG("skip-special", 0, &t.skip_special, "with --decode: omit special tokens"),
+        GW_OPT_FLAG("no-special", 0, &t.no_special,
+                    "encode special tokens in a text as plain text"),
+        GW_OPT_FLAG("bos", 0, &t.bos,
+                    "add the special tokens that the tokenizer itself adds, such as BOS"),
+        GW_OPT_FLAG("chat", 0, &t.chat,
+                    "apply the chat template to rows of {\"messages\"}: {\"text\", \"ids\"}"),
         GW_OPT_STRING("date", 0, &t.date, "YYYY-MM-DD",
                       "the date that templates see (default: "
                       "today)"),
         GW_OPT_STRING("chat-template", 0, &t.template_path, "FILE",
-                      "use this template instead of the model's"),
+                      "chat template to use instead of the model's"),
     };
     const struct gw_cli_spec spec = {
         "--model DIR [options] <rows.jsonl",

@@ -38,16 +38,18 @@ struct gw_train_judge {
 /* Rows of an option table for the struct gw_train_judge `j`. */
 #define GW_TRAIN_JUDGE_OPTIONS(j)                                                                  \
     GW_OPT_STRING("judge", 0, &(j).rubric_path, "FILE",                                            \
-                  "a rubric to be graded by (see judge -h)"),                                      \
+                  "add rewards graded by a model under this rubric (see gwen-cpu help judge)"),    \
         GW_OPT_STRING("judge-model", 0, &(j).model_dir, "DIR",                                     \
-                      "who grades; the model before training unless given"),                       \
-        GW_OPT_REAL("judge-weight", 0, &(j).weight, -1e6, 1e6, "of its reward beside others"),     \
-        GW_OPT_CHOICE("judge-mode", 0, &(j).mode, "generate|logits", "how grades are come by"),    \
+                      "model that grades (default: the model as it is before training)"),          \
+        GW_OPT_REAL("judge-weight", 0, &(j).weight, -1e6, 1e6,                                     \
+                    "weight of the judge's rewards beside the others"),                            \
+        GW_OPT_CHOICE("judge-mode", 0, &(j).mode, "generate|logits",                               \
+                      "generate a verdict, or read the grade off the next token's logits"),        \
         GW_OPT_COUNT("judge-max-tokens", 0, &(j).max_tokens, 1, 4096,                              \
-                     "tokens of a generated verdict"),                                             \
+                     "most tokens of a generated verdict"),                                        \
         GW_OPT_COUNT("judge-chunk-size", 0, &(j).chunk, 1, 1 << 16, "responses judged together"),  \
         GW_OPT_STRING("judge-cache", 0, &(j).cache_path, "FILE",                                   \
-                      "verdicts that are known (SQLite)")
+                      "cache of verdicts, an SQLite file; created if missing")
 
 /* Reads the rubric, finds the judge's model and adds its reward; the training has been opened.
  * Nothing where there is no judge, as all that follow. */
