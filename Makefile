@@ -128,11 +128,10 @@ $(BUILD)/libgwen.so.$(VERSION): $(call objects,$(LIB_SRC)) $(LIST_FILE)
 $(BUILD)/libgwen.so.$(SOVERSION) $(BUILD)/libgwen.so: $(BUILD)/libgwen.so.$(VERSION)
 	@ln -sf $(<F) $@
 
-# PREFIX may differ from one run of make to the next.
-$(BUILD)/gwen.pc: gwen.pc.in FORCE
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	  -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' \
-	  -e 's|@POOL_FLAGS@|$(filter-out -D%,$(POOL_FLAGS))|' $< >$@
+# PREFIX may differ from one run of make to the next, and two may run at a time.
+pc = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+  -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' \
+  -e 's|@POOL_FLAGS@|$(filter-out -D%,$(POOL_FLAGS))|' gwen.pc.in
 
 GWEN := $(if $(CLI_SRC),$(BUILD)/gwen-cpu)
 $(BUILD)/gwen-cpu: $(call objects,$(CLI_SRC)) $(INTERNAL) $(LIST_FILE)
@@ -148,7 +147,7 @@ $(BUILD)/pages/completions/gwen-cpu: $(BUILD)/gwen-cpu scripts/pages.sh $(wildca
 	$(Q)scripts/pages.sh $(BUILD)/pages $(RUN) $(BUILD)/gwen-cpu
 
 LIBRARIES := $(INTERNAL) $(BUILD)/libgwen.a $(BUILD)/libgwen.so $(BUILD)/libgwen.so.$(SOVERSION)
-all: $(LIBRARIES) $(BUILD)/gwen.pc $(GWEN) $(PAGES)
+all: $(LIBRARIES) $(GWEN) $(PAGES)
 
 # --- for people ---------------------------------------------------------------------------------
 .PHONY: deps demo bench install uninstall clean format format-check
@@ -184,7 +183,8 @@ install: all
 	install -m 755 $(BUILD)/libgwen.so.$(VERSION) $(DESTDIR)$(LIBDIR)
 	ln -sf libgwen.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libgwen.so.$(SOVERSION)
 	ln -sf libgwen.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libgwen.so
-	install -m 644 $(BUILD)/gwen.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(pc) >$(DESTDIR)$(LIBDIR)/pkgconfig/gwen.pc
+	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/gwen.pc
 	install -m 755 $(GWEN) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/pages/man1/*.1 $(DESTDIR)$(MANDIR)/man1
 	install -m 644 $(PAGES) $(DESTDIR)$(COMPDIR)
@@ -195,6 +195,14 @@ uninstall:
 	  $(DESTDIR)$(MANDIR)/man1/gwen-cpu-*.1 $(DESTDIR)$(COMPDIR)/gwen-cpu \
 	  $(DESTDIR)$(PREFIX)/bin/gwen-cpu
 	-rmdir $(DESTDIR)$(INCLUDEDIR)/gwen
+
+## make deb            a Debian package of it all: BUILD/gwen-cpu_VERSION_ARCH.deb
+.PHONY: deb
+deb: all
+	@rm -rf $(BUILD)/deb
+	@$(MAKE) install DESTDIR='$(abspath $(BUILD))/deb' PREFIX=/usr \
+	  LIBDIR=/usr/lib/$(shell $(CC) -print-multiarch) >/dev/null
+	@scripts/deb.sh $(BUILD)/deb $(BUILD) $(VERSION)
 
 ## make clean          remove BUILD
 clean:
