@@ -75,6 +75,11 @@ enum gwen_status gw_err_copy(struct gwen_err *err, const struct gwen_err *from) 
 
 const char *gw_err_message(const struct gwen_err *err) { return err != NULL ? err->message : ""; }
 
+enum gwen_status gw_err_as(struct gwen_err *err, enum gwen_status status) {
+    if (err != NULL) err->status = status;
+    return status;
+}
+
 enum gwen_status gw_nomem(struct gwen_err *err, size_t bytes, const char *what) {
     return gw_fail(err, GWEN_ERR_NOMEM, "out of memory: %zu bytes for %s", bytes, what);
 }

@@ -38,6 +38,9 @@ enum gwen_status gw_err_copy(struct gwen_err *err, const struct gwen_err *from);
 /* What *err says; "" where err is NULL. */
 const char *gw_err_message(const struct gwen_err *err);
 
+/* Gives the error in *err (which may be NULL) another status, which it returns. */
+enum gwen_status gw_err_as(struct gwen_err *err, enum gwen_status status);
+
 /* Out-of-memory, naming what was wanted. */
 enum gwen_status gw_nomem(struct gwen_err *err, size_t bytes, const char *what);
 

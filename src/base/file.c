@@ -1,8 +1,10 @@
 /* file.c - whole files, mappings, atomic output, folders (see file.h; lines are in lines.c).
  *
  * The temporary file of an atomic write lies in the folder of its target, because rename is
- * atomic within one file system only.  Its name has the process id and a counter and is created
- * with O_EXCL: no global state, and two writers of one path cannot share it. */
+ * atomic within one file system only.  Its name is the target's between ".gw-" and ".tmp", so that
+ * the next writer of the same file finds what a killed one has left, and it is locked as long as it
+ * is written, so that nobody takes it for left over; a second writer of one path at the same time
+ * has its process id and a counter in the name instead. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -64,14 +67,24 @@ static bool sync_fd(int fd) { return fsync(fd) == 0 || errno == EINVAL || errno 
 
 /* --- whole files ---------------------------------------------------------------------------- */
 
+/* A pipe that has a name may never get a writer, and opening it waits for one.  One that the
+ * process was given (/dev/stdin, /dev/fd/63 of a shell's `<(...)`) has been opened already. */
+static bool was_given(const char *path) {
+    return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/", 6) == 0 ||
+           strcmp(path, "/dev/stdin") == 0;
+}
+
 static enum gwen_status open_for_reading(const char *path, int *fd, struct stat *st,
                                          struct gwen_err *err) {
-    *fd = open_retry(path, O_RDONLY, 0);
+    *fd = open_retry(path, O_RDONLY | O_NONBLOCK, 0);
     if (*fd < 0) return gw_sys_fail(err, "open", path, errno);
     int no = fstat(*fd, st) != 0 ? errno : S_ISDIR(st->st_mode) ? EISDIR : 0;
-    if (no == 0) return GWEN_OK;
+    const bool pipe = no == 0 && S_ISFIFO(st->st_mode);
+    if (no == 0 && (!pipe || was_given(path)) && fcntl(*fd, F_SETFL, 0) == 0) return GWEN_OK;
+    if (no == 0 && !pipe) no = errno;
     close(*fd);
-    return gw_sys_fail(err, "read", path, no);
+    if (no != 0) return gw_sys_fail(err, "read", path, no);
+    return gw_fail(err, GWEN_ERR_IO, "cannot read %s: it is a named pipe, not a file", path);
 }
 
 static enum gwen_status too_big(struct gwen_err *err, const char *path, size_t max_bytes) {
@@ -124,13 +137,15 @@ enum gwen_status gw_file_copy(const char *from, const char *to, struct gwen_err 
     GW_TRY(open_for_reading(from, &fd, &st, err));
     struct gw_out *out = NULL;
     enum gwen_status status = gw_out_open(to, &out, err);
-    char buf[GW_READ_CHUNK];
+    char *buf = malloc(GW_READ_CHUNK); /* a stack may be as small as this */
+    if (status == GWEN_OK && buf == NULL) status = gw_nomem(err, GW_READ_CHUNK, from);
     while (status == GWEN_OK) {
-        ssize_t n = read_retry(fd, buf, sizeof buf);
+        ssize_t n = read_retry(fd, buf, GW_READ_CHUNK);
         if (n < 0) status = gw_sys_fail(err, "read", from, errno);
         if (n <= 0) break;
         status = gw_out_write(out, buf, (size_t)n, err);
     }
+    free(buf);
     close(fd);
     if (status == GWEN_OK) return gw_out_commit(out, err);
     gw_out_abort(out);
@@ -237,26 +252,61 @@ static void out_free(struct gw_out *out) {
 /* Length of the folder part of `path` with its slash; 0 when there is none. */
 static size_t folder_len(const char *path) { return (size_t)(gw_path_base(path) - path); }
 
-/* Creates out->tmp in the folder of out->path. */
+/* Creates out->tmp, which nobody else has, and locks it.  Some network file systems have no locks:
+ * there what a killed process has left may be of a living one, and stays.  False and errno. */
+static bool create_tmp(struct gw_out *out) {
+    for (unsigned i = 0; i < 100; i++) {
+        struct stat st, there;
+        out->fd = open_retry(out->tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+        if (out->fd >= 0) {
+            flock(out->fd, LOCK_EX | LOCK_NB);
+            /* Between the two calls another one may have taken it for left over. */
+            if (fstat(out->fd, &st) == 0 && st.st_nlink > 0) return true;
+            close(out->fd);
+            continue;
+        }
+        if (errno != EEXIST) return false;
+        const int fd = open_retry(out->tmp, O_WRONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+        const bool left_over = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+                               fstat(fd, &st) == 0 && stat(out->tmp, &there) == 0 &&
+                               st.st_ino == there.st_ino && S_ISREG(st.st_mode);
+        if (left_over) unlink(out->tmp);
+        if (fd >= 0) close(fd);
+        if (!left_over) break;
+    }
+    out->fd = -1;
+    errno = EEXIST;
+    return false;
+}
+
+static bool open_tmp(struct gw_out *out) {
+    const size_t dir = folder_len(out->path), cap = strlen(out->path) + 64;
+    out->tmp = malloc(cap);
+    if (out->tmp == NULL) {
+        errno = ENOMEM;
+        return false;
+    }
+    snprintf(out->tmp, cap, "%.*s.gw-%s.tmp", (int)dir, out->path, out->path + dir);
+    if (create_tmp(out)) return true;
+    for (unsigned i = 0; (errno == EEXIST || errno == ENAMETOOLONG) && i < 10000; i++) {
+        snprintf(out->tmp, cap, "%.*s.gw-%ld-%u.tmp", (int)dir, out->path, (long)getpid(), i);
+        if (create_tmp(out)) return true;
+    }
+    return false;
+}
+
+/* Creates out->tmp in the folder of out->path, or opens what is no file. */
 static enum gwen_status out_create(struct gw_out *out, struct gwen_err *err) {
     struct stat st;
-    if (stat(out->path, &st) == 0 && S_ISDIR(st.st_mode))
-        return gw_sys_fail(err, "write", out->path, EISDIR);
-    out->direct = stat(out->path, &st) == 0 && !S_ISREG(st.st_mode);
+    const bool there = stat(out->path, &st) == 0;
+    if (!there && errno != ENOENT) return gw_sys_fail(err, "write", out->path, errno);
+    if (there && S_ISDIR(st.st_mode)) return gw_sys_fail(err, "write", out->path, EISDIR);
+    out->direct = there && !S_ISREG(st.st_mode);
     if (out->direct) {
         out->fd = open_retry(out->path, O_WRONLY, 0);
         return out->fd >= 0 ? GWEN_OK : gw_sys_fail(err, "write", out->path, errno);
     }
-    size_t dir = folder_len(out->path), cap = dir + 64;
-    out->tmp = malloc(cap);
-    if (out->tmp == NULL) return gw_nomem(err, cap, "a file name");
-    for (unsigned i = 0; i < 10000; i++) {
-        snprintf(out->tmp, cap, "%.*s.gw-%ld-%u.tmp", (int)dir, out->path, (long)getpid(), i);
-        out->fd = open_retry(out->tmp, O_WRONLY | O_CREAT | O_EXCL, 0666);
-        if (out->fd >= 0) return GWEN_OK;
-        if (errno != EEXIST) break;
-    }
-    return gw_sys_fail(err, "create a file for", out->path, errno);
+    return open_tmp(out) ? GWEN_OK : gw_sys_fail(err, "create a file for", out->path, errno);
 }
 
 enum gwen_status gw_out_open(const char *path, struct gw_out **result, struct gwen_err *err) {
@@ -334,6 +384,32 @@ void gw_out_abort(struct gw_out *out) {
 }
 
 /* --- folders and paths ---------------------------------------------------------------------- */
+
+/* ENOTDIR: a part of the path is a file, so that there is nothing behind it. */
+static enum gwen_status look_at(const char *path, struct stat *st, bool *there,
+                                struct gwen_err *err) {
+    *there = stat(path, st) == 0;
+    if (*there || errno == ENOENT || errno == ENOTDIR) return GWEN_OK;
+    return gw_sys_fail(err, "look at", path, errno);
+}
+
+enum gwen_status gw_file_find(const char *path, bool *found, struct gwen_err *err) {
+    struct stat st;
+    GW_TRY(look_at(path, &st, found, err));
+    if (!*found || S_ISREG(st.st_mode)) return GWEN_OK;
+    *found = false;
+    return gw_fail(err, GWEN_ERR_IO, "%s: is %s, not a file", path,
+                   S_ISDIR(st.st_mode)    ? "a folder"
+                   : S_ISFIFO(st.st_mode) ? "a named pipe"
+                                          : "a device or socket");
+}
+
+enum gwen_status gw_dir_find(const char *path, bool *found, struct gwen_err *err) {
+    struct stat st;
+    GW_TRY(look_at(path, &st, found, err));
+    *found = *found && S_ISDIR(st.st_mode);
+    return GWEN_OK;
+}
 
 bool gw_file_exists(const char *path) {
     struct stat st;

@@ -12,7 +12,8 @@
 /* --- whole files ---------------------------------------------------------------------------- */
 
 /* Appends the content of `path` to *out.  A file of more than `max_bytes`, a directory or a file
- * that cannot be read is an error.  Pipes and devices are read to their end (same limit). */
+ * that cannot be read is an error, and so is a pipe with a name, which might never end; one that
+ * the process was given under /dev or /proc is read to its end (same limit), and so are devices. */
 enum gwen_status gw_file_read(const char *path, size_t max_bytes, struct gw_str *out,
                               struct gwen_err *err);
 /* Replaces `path` by the given bytes: temporary file, fsync, rename, fsync of the folder.  On
@@ -69,6 +70,12 @@ void gw_out_abort(struct gw_out *out);
 
 /* --- folders and paths ---------------------------------------------------------------------- */
 
+/* Whether there is a regular file (links followed).  Something else of that name is an error, and
+ * so is not to know (no permission, a disk that fails): that is never taken for "not there". */
+enum gwen_status gw_file_find(const char *path, bool *found, struct gwen_err *err);
+/* Whether there is a directory (links followed); not to know is an error. */
+enum gwen_status gw_dir_find(const char *path, bool *found, struct gwen_err *err);
+/* For messages and other things that no result depends on. */
 bool gw_file_exists(const char *path); /* a regular file (links followed) */
 bool gw_dir_exists(const char *path);  /* a directory (links followed) */
 /* mkdir -p: makes the directory and its missing parents (mode 0777 less umask). */

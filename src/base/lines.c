@@ -44,6 +44,8 @@ enum gwen_status gw_lines_open(const char *path, size_t max_line, struct gw_line
                                struct gwen_err *err) {
     *out = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == EINTR)
+        return gw_fail(err, GWEN_ERR_CANCELLED, "interrupted before %s could be opened", path);
     if (fd < 0) return gw_sys_fail(err, "open", path, errno);
     enum gwen_status status = gw_lines_open_fd(fd, path, max_line, out, err);
     if (status == GWEN_OK)

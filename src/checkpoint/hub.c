@@ -47,7 +47,9 @@ static enum gwen_status read_ref(const char *repo, const char *revision, struct 
     struct gw_str refs = {0}, path = {0};
     enum gwen_status status = gw_path_join(&refs, repo, "refs", err);
     if (status == GWEN_OK) status = gw_path_join(&path, refs.data, revision, err);
-    if (status == GWEN_OK && gw_file_exists(path.data)) {
+    bool there = false;
+    if (status == GWEN_OK) status = gw_file_find(path.data, &there, err);
+    if (status == GWEN_OK && there) {
         status = gw_file_read(path.data, 256, commit, err);
         while (status == GWEN_OK && commit->len > 0 &&
                (unsigned char)commit->data[commit->len - 1] <= ' ')
@@ -80,8 +82,10 @@ static enum gwen_status snapshot_dir(const char *root, const char *id, size_t id
 
 enum gwen_status gw_hub_resolve(const char *spec, const char *cache_root, struct gw_str *dir,
                                 struct gwen_err *err) {
+    bool there;
     gw_str_clear(dir);
-    if (gw_dir_exists(spec)) return gw_path_join(dir, "", spec, err);
+    GW_TRY(gw_dir_find(spec, &there, err));
+    if (there) return gw_path_join(dir, "", spec, err);
     const char *at = strchr(spec, '@');
     const char *revision = at != NULL ? at + 1 : "main";
     size_t id_len = at != NULL ? (size_t)(at - spec) : strlen(spec);
@@ -91,7 +95,8 @@ enum gwen_status gw_hub_resolve(const char *spec, const char *cache_root, struct
                        spec);
     if (cache_root != NULL) {
         GW_TRY(snapshot_dir(cache_root, spec, id_len, revision, dir, err));
-        if (gw_dir_exists(dir->data)) return GWEN_OK;
+        GW_TRY(gw_dir_find(dir->data, &there, err));
+        if (there) return GWEN_OK;
         gw_str_clear(dir);
     }
     return gw_fail(

@@ -217,6 +217,8 @@ enum gwen_status gw_cli_write(struct gw_cli *cli, const void *bytes, size_t len,
                               struct gwen_err *err);
 /* The same for a string, which is emptied; a string that failed is an error. */
 enum gwen_status gw_cli_put(struct gw_cli *cli, struct gw_str *s, struct gwen_err *err);
+/* From now on the program ends with a message when Jansson gets no memory (json_memory.c). */
+void gw_cli_guard_json(void);
 /* A gwen_progress_fn (user: the cli): draws the bar on a terminal; false once interrupted. */
 bool gw_cli_progress(void *cli, const struct gwen_progress *progress);
 

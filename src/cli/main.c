@@ -40,5 +40,6 @@ int main(int argc, char **argv) {
     occupy_standard_descriptors();
     gw_cli_init(&cli, COMMANDS, GW_ARRAY_LEN(COMMANDS));
     gw_interrupt_install();
+    gw_cli_guard_json();
     return gw_cli_close(&cli, run(&cli, argc, argv));
 }

@@ -212,9 +212,10 @@ static enum gwen_status load_config(const char *dir, const struct gw_config *cfg
                                     struct gw_json_doc *doc, bool **layers,
                                     struct gw_lora_opts *opts, struct gwen_err *err) {
     struct gw_str path = {0};
+    bool there;
     *layers = NULL;
-    if (!gw_dir_exists(dir))
-        return gw_fail(err, GWEN_ERR_IO, "adapter %.300s: no such directory", dir);
+    GW_TRY(gw_dir_find(dir, &there, err));
+    if (!there) return gw_fail(err, GWEN_ERR_IO, "adapter %.300s: no such directory", dir);
     *layers = calloc(cfg->n_layers, sizeof **layers);
     if (*layers == NULL) return gw_nomem(err, cfg->n_layers, "an adapter");
     enum gwen_status status = gw_path_join(&path, dir, "adapter_config.json", err);

@@ -106,7 +106,9 @@ enum gwen_status gw_generation_config_load(const char *dir, struct gw_generation
     *g = (struct gw_generation_config){.bos_id = -1, .pad_id = -1};
     struct gw_str path = {0}, text = {0};
     enum gwen_status status = gw_path_join(&path, dir, "generation_config.json", err);
-    if (status == GWEN_OK && gw_file_exists(path.data)) {
+    bool there = false;
+    if (status == GWEN_OK) status = gw_file_find(path.data, &there, err);
+    if (status == GWEN_OK && there) {
         status = gw_file_read(path.data, GW_GENERATION_MAX_BYTES, &text, err);
         if (status == GWEN_OK)
             status = gw_generation_config_parse(text.data, text.len, path.data, g, err);

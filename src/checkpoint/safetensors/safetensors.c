@@ -156,14 +156,17 @@ static enum gwen_status open_single(struct gw_safetensors *st, const char *path,
 
 static enum gwen_status open_dir(struct gw_safetensors *st, const char *dir, struct gwen_err *err) {
     struct gw_str path = {0};
+    bool there = false;
     enum gwen_status status = gw_path_join(&path, dir, "model.safetensors", err);
-    if (status == GWEN_OK && gw_file_exists(path.data)) {
+    if (status == GWEN_OK) status = gw_file_find(path.data, &there, err);
+    if (status == GWEN_OK && there) {
         status = open_single(st, path.data, err);
         gw_str_free(&path);
         return status;
     }
     if (status == GWEN_OK) status = gw_path_join(&path, dir, "model.safetensors.index.json", err);
-    if (status == GWEN_OK && gw_file_exists(path.data)) {
+    if (status == GWEN_OK) status = gw_file_find(path.data, &there, err);
+    if (status == GWEN_OK && there) {
         status = open_index(st, dir, path.data, err);
     } else if (status == GWEN_OK) {
         status = gw_path_join(&path, dir, "pytorch_model.bin", err);
@@ -192,8 +195,9 @@ enum gwen_status gw_safetensors_open(const char *path, struct gw_safetensors **o
     *out = NULL;
     struct gw_safetensors *st = new_safetensors(path);
     if (st == NULL) return gw_nomem(err, sizeof *st, path);
-    enum gwen_status status =
-        gw_dir_exists(path) ? open_dir(st, path, err) : open_single(st, path, err);
+    bool folder = false;
+    enum gwen_status status = gw_dir_find(path, &folder, err);
+    if (status == GWEN_OK) status = folder ? open_dir(st, path, err) : open_single(st, path, err);
     if (status == GWEN_OK)
         *out = st;
     else

@@ -114,8 +114,10 @@ static enum gwen_status name_checkpoint(const struct gw_common *base, const char
                                         struct gw_common *c, struct gwen_err *err) {
     struct gw_str file = {0};
     GW_TRY(gw_path_join(&file, dir, "adapter_config.json", err));
-    const bool adapter = gw_file_exists(file.data);
+    bool adapter;
+    enum gwen_status status = gw_file_find(file.data, &adapter, err);
     gw_str_free(&file);
+    if (status != GWEN_OK) return status;
     if (adapter && base->model == NULL)
         return gw_fail(err, GWEN_ERR_ARGUMENT, "%s: is an adapter: --model DIR, which it is for",
                        dir);

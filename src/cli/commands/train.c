@@ -50,8 +50,8 @@ static enum gwen_status check_rewards(const struct train *s, struct gwen_err *er
     for (size_t k = 0; k < gw_rewards_count(s->rewards); k++) {
         bool any = false;
         for (size_t i = 0; i < s->prompts.n && !any; i++)
-            any = gw_rewards_applies(s->rewards, k, s->prompts.rows[i].meta,
-                                     s->prompts.rows[i].meta_len);
+            GW_TRY(gw_rewards_applies(s->rewards, k, s->prompts.rows[i].meta,
+                                      s->prompts.rows[i].meta_len, &any, err));
         if (!any)
             return gw_fail(err, GWEN_ERR_ARGUMENT,
                            "%s: no row has what the reward %s looks at (see gwen-cpu train -h)",

@@ -42,10 +42,14 @@ enum gwen_status gw_eval_check_prompts(const struct gw_rewards *rewards,
                                        const struct gw_prompts *prompts, const char *path,
                                        struct gwen_err *err) {
     if (gw_rewards_count(rewards) == 0) return GWEN_OK; /* a judge is still to be added */
-    for (size_t i = 0; i < prompts->n; i++)
-        if (!gw_rewards_applies(rewards, 0, prompts->rows[i].meta, prompts->rows[i].meta_len))
+    for (size_t i = 0; i < prompts->n; i++) {
+        bool applies;
+        GW_TRY(gw_rewards_applies(rewards, 0, prompts->rows[i].meta, prompts->rows[i].meta_len,
+                                  &applies, err));
+        if (!applies)
             return gw_fail(err, GWEN_ERR_FORMAT, "%s:%zu: no \"%s\" that the reward %s can use",
                            path, i + 1, needed(rewards), gw_rewards_name(rewards, 0));
+    }
     return GWEN_OK;
 }
 

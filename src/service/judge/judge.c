@@ -117,7 +117,9 @@ enum gwen_status gw_judge_check(struct gw_judge *j, const struct gw_judge_item *
     if (status == GWEN_OK) status = gw_judge_ask(j, item, 0, err);
     if (status == GWEN_OK) {
         const struct gw_judge_need need = gw_judge_need_of(j);
-        status = gw_judge_check_one(j, &need, err);
+        /* A fact about the item, unlike a lack of memory right now. */
+        if (gw_judge_check_one(j, &need, err) != GWEN_OK)
+            status = gw_err_as(err, GWEN_ERR_ARGUMENT);
     }
     gw_judge_clear(j);
     return status;

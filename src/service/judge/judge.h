@@ -86,7 +86,7 @@ enum gwen_status gw_judge_create(const struct gw_judge_opts *opts, struct gw_jud
 void gw_judge_free(struct gw_judge *j); /* NULL is fine */
 
 /* Whether gw_judge_run can grade this response: GWEN_ERR_ARGUMENT when it does not fit into the
- * judge's context, GWEN_ERR_NOMEM when it does not into the memory. */
+ * judge's context or the memory planned for it; GWEN_ERR_NOMEM when there is none to find out. */
 enum gwen_status gw_judge_check(struct gw_judge *j, const struct gw_judge_item *item,
                                 struct gwen_err *err);
 /* Grades n responses: verdicts[n][rubric->n].  `first` is the number that items[0] has in messages

@@ -71,20 +71,25 @@ static struct gw_judge_item item_of(const struct gw_reward_input *in) {
                                   .response_len = in->completion_len};
 }
 
-/* Keeps the items that the judge can be asked about; which[i] is the number of the i-th kept. */
-static size_t keep_fitting(const struct gw_judge_reward *r, struct gw_judge_item *items,
-                           size_t *which, size_t n) {
-    struct gwen_err why, ignored;
-    size_t kept = 0;
+/* Keeps the items that the judge can be asked about; which[i] is the number of the i-th kept.  Not
+ * to know whether it can (no memory, say) is an error. */
+static enum gwen_status keep_fitting(const struct gw_judge_reward *r, struct gw_judge_item *items,
+                                     size_t *which, size_t n, size_t *kept, struct gwen_err *err) {
+    struct gwen_err why, first = {0};
+    *kept = 0;
     for (size_t i = 0; i < n; i++) {
-        if (gw_judge_check(r->judge, &items[i], kept == i ? &why : &ignored) != GWEN_OK) continue;
-        which[kept] = i;
-        items[kept++] = items[i];
+        const enum gwen_status status = gw_judge_check(r->judge, &items[i], &why);
+        if (status != GWEN_OK && status != GWEN_ERR_ARGUMENT && status != GWEN_ERR_FORMAT)
+            return gw_fail(err, status, "judge: %s", why.message);
+        if (status != GWEN_OK && *kept == i) first = why;
+        if (status != GWEN_OK) continue;
+        which[*kept] = i;
+        items[(*kept)++] = items[i];
     }
-    if (kept < n)
-        gw_log(r->log, GWEN_LOG_WARNING, "judge: %zu of %zu responses get no reward: %s", n - kept,
-               n, why.message);
-    return kept;
+    if (*kept < n)
+        gw_log(r->log, GWEN_LOG_WARNING, "judge: %zu of %zu responses get no reward: %s", n - *kept,
+               n, first.message);
+    return GWEN_OK;
 }
 
 static enum gwen_status score(void *ctx, const struct gw_reward_input *in, size_t n, float *out,
@@ -101,8 +106,9 @@ static enum gwen_status score(void *ctx, const struct gw_reward_input *in, size_
         return gw_nomem(err, n * criteria * sizeof *verdicts, "verdicts");
     }
     for (size_t i = 0; i < n; i++) items[i] = item_of(&in[i]);
-    const size_t kept = keep_fitting(r, items, which, n);
-    enum gwen_status status = gw_judge_run(r->judge, items, kept, 1, verdicts, err);
+    size_t kept;
+    enum gwen_status status = keep_fitting(r, items, which, n, &kept, err);
+    if (status == GWEN_OK) status = gw_judge_run(r->judge, items, kept, 1, verdicts, err);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < criteria; k++) out[i * stride + k] = NAN;
     for (size_t i = 0; i < kept && status == GWEN_OK; i++)

@@ -246,14 +246,17 @@ static enum gwen_status list_samples(struct gw_report_run *run, DIR *dir, struct
 
 static enum gwen_status read_parts(struct gw_report_run *run, struct gw_str *path,
                                    struct gwen_err *err) {
+    bool there;
     GW_TRY(gw_path_join(path, run->dir, "metrics.jsonl", err));
-    if (!gw_file_exists(path->data))
+    GW_TRY(gw_file_find(path->data, &there, err));
+    if (!there)
         return gw_fail(err, GWEN_ERR_IO, "%s has no metrics.jsonl: it is not the folder of a run",
                        run->dir);
     GW_TRY(read_metrics(run, path->data, err));
     GW_TRY(gw_path_join(path, run->dir, "rollouts", err));
     DIR *rollouts = opendir(path->data);
-    if (rollouts == NULL) return GWEN_OK; /* supervised training makes none */
+    if (rollouts == NULL && errno == ENOENT) return GWEN_OK; /* supervised training makes none */
+    if (rollouts == NULL) return gw_sys_fail(err, "read the folder", path->data, errno);
     enum gwen_status status = list_samples(run, rollouts, err);
     closedir(rollouts);
     return status;
@@ -262,11 +265,13 @@ static enum gwen_status read_parts(struct gw_report_run *run, struct gw_str *pat
 enum gwen_status gw_report_run_read(const char *dir, struct gw_report_run *run,
                                     struct gwen_err *err) {
     struct gw_str path = {0};
-    *run = (struct gw_report_run){.stride = 1};
-    if (!gw_dir_exists(dir)) {
-        *run = (struct gw_report_run){0};
+    bool there;
+    *run = (struct gw_report_run){0};
+    GW_TRY(gw_dir_find(dir, &there, err));
+    if (!there) {
         return gw_fail(err, GWEN_ERR_IO, "%s: no such folder", dir);
     }
+    run->stride = 1;
     run->dir = strdup(dir);
     run->name = strdup(dir);
     run->steps = malloc(GW_REPORT_POINTS * sizeof *run->steps);

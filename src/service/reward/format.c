@@ -134,8 +134,9 @@ void gw_regex_close(void *state) {
 double gw_reward_regex(void *state, const json_t *meta, const struct gw_reward_input *in) {
     struct regex *r = state;
     (void)meta;
-    return pcre2_match(r->code, (PCRE2_SPTR)in->completion, in->completion_len, 0, 0, r->data,
-                       r->limits) >= 0;
+    const int found = pcre2_match(r->code, (PCRE2_SPTR)in->completion, in->completion_len, 0, 0,
+                                  r->data, r->limits);
+    return found == PCRE2_ERROR_NOMEMORY ? GW_SCORE_NOMEM : found >= 0;
 }
 
 /* --- length --------------------------------------------------------------------------------- */

@@ -4,6 +4,8 @@
 
 #include "service/reward/reward.h"
 
+#include <math.h>
+
 #include <jansson.h>
 
 /* A piece of a text. */
@@ -17,9 +19,12 @@ struct gw_reward_impl {
     struct gw_reward_kind kind;
     enum gwen_status (*open)(const char *argument, void **state, struct gwen_err *err);
     void (*close)(void *state);
-    /* NaN: null.  meta is an object. */
+    /* NaN: null; GW_SCORE_NOMEM: there was no memory to tell.  meta is an object. */
     double (*score)(void *state, const json_t *meta, const struct gw_reward_input *in);
 };
+
+/* No reward is infinite. */
+#define GW_SCORE_NOMEM (-(double)INFINITY)
 
 /* --- text.c --------------------------------------------------------------------------------- */
 

@@ -195,22 +195,37 @@ enum gwen_status gw_rewards_set_weights(struct gw_rewards *r, const double *weig
 
 /* --- scoring -------------------------------------------------------------------------------- */
 
-/* NULL when it is no object (which gw_prompts_read never makes) or there is no memory. */
-static json_t *parse_meta(const char *meta, size_t len) {
-    struct gwen_err ignored;
-    json_t *v = NULL;
-    if (gw_row_parse(meta, len, "meta", 2, &v, &ignored) != GWEN_OK) return NULL;
-    return v;
+/* An error when it is no object, which gw_prompts_read never makes. */
+static enum gwen_status parse_meta(const char *meta, size_t len, json_t **out,
+                                   struct gwen_err *err) {
+    const enum gwen_status status = gw_row_parse(meta, len, "meta", 2, out, NULL);
+    if (status == GWEN_OK) return GWEN_OK;
+    if (status == GWEN_ERR_NOMEM) return gw_nomem(err, len, "a row's meta");
+    return gw_fail(err, GWEN_ERR_ARGUMENT, "a row's meta is not a JSON object: %.*s",
+                   (int)GW_MIN(len, (size_t)80), meta);
 }
 
-bool gw_rewards_applies(const struct gw_rewards *r, size_t i, const char *meta, size_t meta_len) {
+static enum gwen_status score_one(const struct reward *w, const json_t *meta,
+                                  const struct gw_reward_input *in, double *score,
+                                  struct gwen_err *err) {
+    *score = w->impl->score(w->state, meta, in);
+    if (*score != GW_SCORE_NOMEM) return GWEN_OK;
+    return gw_nomem(err, in->completion_len, "a reward");
+}
+
+enum gwen_status gw_rewards_applies(const struct gw_rewards *r, size_t i, const char *meta,
+                                    size_t meta_len, bool *applies, struct gwen_err *err) {
     const struct reward *w = &r->items[i];
     const struct gw_reward_input empty = {.completion = "", .prompt = ""};
-    if (w->impl == NULL) return true;
-    json_t *row = parse_meta(meta, meta_len);
-    bool applies = row != NULL && !isnan(w->impl->score(w->state, row, &empty));
+    json_t *row;
+    double score;
+    *applies = true;
+    if (w->impl == NULL) return GWEN_OK;
+    GW_TRY(parse_meta(meta, meta_len, &row, err));
+    const enum gwen_status status = score_one(w, row, &empty, &score, err);
+    *applies = !isnan(score);
     json_decref(row);
-    return applies;
+    return status;
 }
 
 bool gw_rewards_built_in(const struct gw_rewards *r, bool first_only) {
@@ -223,16 +238,17 @@ bool gw_rewards_built_in(const struct gw_rewards *r, bool first_only) {
 static enum gwen_status score_row(struct gw_rewards *r, size_t count,
                                   const struct gw_reward_input *in, float *scores,
                                   struct gwen_err *err) {
-    json_t *meta = parse_meta(in->meta, in->meta_len);
-    if (meta == NULL)
-        return gw_fail(err, GWEN_ERR_ARGUMENT, "a row's meta is not a JSON object: %.*s",
-                       (int)GW_MIN(in->meta_len, (size_t)80), in->meta);
-    for (size_t k = 0; k < count; k++) {
-        const struct reward *w = &r->items[k];
-        if (w->impl != NULL) scores[k] = (float)w->impl->score(w->state, meta, in);
+    json_t *meta;
+    enum gwen_status status = parse_meta(in->meta, in->meta_len, &meta, err);
+    if (status != GWEN_OK) return status;
+    for (size_t k = 0; k < count && status == GWEN_OK; k++) {
+        double score;
+        if (r->items[k].impl == NULL) continue;
+        status = score_one(&r->items[k], meta, in, &score, err);
+        scores[k] = (float)score;
     }
     json_decref(meta);
-    return GWEN_OK;
+    return status;
 }
 
 enum gwen_status gw_rewards_score(struct gw_rewards *r, const struct gw_reward_input *in, size_t n,

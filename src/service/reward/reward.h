@@ -87,12 +87,13 @@ const char *gw_rewards_name(const struct gw_rewards *r, size_t i); /* i < count 
 const char *gw_rewards_spec(const struct gw_rewards *r, size_t i);
 
 /* Whether reward i can say anything about a row with this "meta" (a command always can). */
-bool gw_rewards_applies(const struct gw_rewards *r, size_t i, const char *meta, size_t meta_len);
+enum gwen_status gw_rewards_applies(const struct gw_rewards *r, size_t i, const char *meta,
+                                    size_t meta_len, bool *applies, struct gwen_err *err);
 /* Whether all rewards (or the first one) are built in: those may be asked for while the threads of
  * a pool wait, others may need these very threads, or long. */
 bool gw_rewards_built_in(const struct gw_rewards *r, bool first_only);
-/* scores[n][count] of n completions; NaN is null.  Built-in rewards do not fail; of commands see
- * cmd.h. */
+/* scores[n][count] of n completions; NaN is null.  Built-in rewards fail only
+ * for lack of memory; of commands see cmd.h. */
 enum gwen_status gw_rewards_score(struct gw_rewards *r, const struct gw_reward_input *in, size_t n,
                                   float *scores, struct gwen_err *err);
 /* The same for who wants scores[n][0] only: if that one is built in, no other is asked. */

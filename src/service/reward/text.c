@@ -144,15 +144,16 @@ double gw_reward_gsm8k(void *state, const json_t *meta, const struct gw_reward_i
     if (gsm8k_number((struct gw_text){text.data, text.len}, &right))
         score = gsm8k_number(completion_of(in), &given) && given.len == right.len &&
                 memcmp(given.data, right.data, right.len) == 0;
+    const bool failed = text.failed || right.failed || given.failed;
     gw_str_free(&text);
     gw_str_free(&right);
     gw_str_free(&given);
-    return score;
+    return failed ? GW_SCORE_NOMEM : score;
 }
 
 /* --- exact match ---------------------------------------------------------------------------- */
 
-/* 1 or 0 for a string or a number, NaN for anything else. */
+/* 1 or 0 for a string or a number, NaN for anything else; GW_SCORE_NOMEM. */
 static double equals(const json_t *answer, struct gw_text given) {
     struct gw_str text = {0};
     if (json_is_string(answer))
@@ -164,8 +165,9 @@ static double equals(const json_t *answer, struct gw_text given) {
     struct gw_text right = gw_text_trim((struct gw_text){text.data, text.len});
     bool same = right.len == given.len &&
                 (given.len == 0 || memcmp(right.text, given.text, given.len) == 0);
+    const bool failed = text.failed;
     gw_str_free(&text);
-    return same;
+    return failed ? GW_SCORE_NOMEM : same;
 }
 
 double gw_reward_exact(void *state, const json_t *meta, const struct gw_reward_input *in) {
@@ -174,7 +176,10 @@ double gw_reward_exact(void *state, const json_t *meta, const struct gw_reward_i
     struct gw_text given = gw_text_trim(completion_of(in));
     if (!json_is_array(answer)) return equals(answer, given);
     double best = NAN; /* several right answers */
-    for (size_t i = 0; i < json_array_size(answer); i++)
-        best = fmax(best, equals(json_array_get(answer, i), given));
+    for (size_t i = 0; i < json_array_size(answer); i++) {
+        const double score = equals(json_array_get(answer, i), given);
+        if (score == GW_SCORE_NOMEM) return score;
+        best = fmax(best, score);
+    }
     return best;
 }

@@ -50,9 +50,10 @@ static enum gwen_status refuse_run(const struct gw_train_run *run, bool found,
                                    struct gwen_err *err) {
     struct gw_str path = {0};
     GW_TRY(gw_path_join(&path, run->dir, "metrics.jsonl", err));
-    bool there = found || gw_file_exists(path.data);
+    bool there = found;
+    enum gwen_status status = found ? GWEN_OK : gw_file_find(path.data, &there, err);
     gw_str_free(&path);
-    if (!there) return GWEN_OK;
+    if (status != GWEN_OK || !there) return status;
     return gw_fail(err, GWEN_ERR_ARGUMENT,
                    "%s holds a run already: give %s to go on with it, or another folder", run->dir,
                    gw_knob(GW_KNOB_RESUME));

@@ -112,7 +112,8 @@ static enum gwen_status read_template_file(const char *dir, struct gw_tokenizer 
                                            struct gwen_err *err) {
     struct gw_str path = {0}, text = {0};
     enum gwen_status status = gw_path_join(&path, dir, "chat_template.jinja", err);
-    *found = status == GWEN_OK && gw_file_exists(path.data);
+    *found = false;
+    if (status == GWEN_OK) status = gw_file_find(path.data, found, err);
     if (*found) status = gw_file_read(path.data, GW_MAX_TEMPLATE, &text, err);
     if (status == GWEN_OK && *found) {
         gw_str_putc(&text, 0); /* an empty file has no data yet */

@@ -208,8 +208,10 @@ enum gwen_status gw_tokenizer_copy(const char *from_dir, const char *to_dir, str
     struct gw_str from = {0}, to = {0};
     enum gwen_status status = GWEN_OK;
     for (size_t i = 0; i < GW_ARRAY_LEN(copied) && status == GWEN_OK; i++) {
+        bool there = false;
         status = gw_path_join(&from, from_dir, copied[i], err);
-        if (status != GWEN_OK || !gw_file_exists(from.data)) continue;
+        if (status == GWEN_OK) status = gw_file_find(from.data, &there, err);
+        if (status != GWEN_OK || !there) continue;
         status = gw_path_join(&to, to_dir, copied[i], err);
         if (status == GWEN_OK) status = gw_file_copy(from.data, to.data, err);
     }

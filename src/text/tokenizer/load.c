@@ -47,8 +47,10 @@ enum gwen_status gw_tokenizer_load_memory(const char *json, size_t len, const ch
 static enum gwen_status read_tokens(const char *dir, struct gw_json_node config,
                                     struct gw_tokenizer *t, struct gwen_err *err) {
     struct gw_str path = {0}, text = {0};
+    bool there = false;
     enum gwen_status status = gw_path_join(&path, dir, "tokenizer.json", err);
-    if (status == GWEN_OK && gw_file_exists(path.data)) {
+    if (status == GWEN_OK) status = gw_file_find(path.data, &there, err);
+    if (status == GWEN_OK && there) {
         status = gw_file_read(path.data, GW_TOKENIZER_MAX_FILE, &text, err);
         if (status == GWEN_OK)
             status = gw_tokenizer_read_json(text.data != NULL ? text.data : "", text.len, path.data,
@@ -56,7 +58,8 @@ static enum gwen_status read_tokens(const char *dir, struct gw_json_node config,
     } else if (status == GWEN_OK) {
         gw_str_clear(&path);
         status = gw_path_join(&path, dir, "vocab.json", err);
-        if (status == GWEN_OK && !gw_file_exists(path.data))
+        if (status == GWEN_OK) status = gw_file_find(path.data, &there, err);
+        if (status == GWEN_OK && !there)
             status = gw_fail(err, GWEN_ERR_IO,
                              "%s: no tokenizer.json here, nor vocab.json and merges.txt", dir);
         if (status == GWEN_OK) status = gw_tokenizer_read_files(dir, config, t, err);
@@ -71,11 +74,12 @@ enum gwen_status gw_tokenizer_load(const char *model_dir, struct gw_tokenizer **
     struct gw_tokenizer *t = new_tokenizer();
     struct gw_json_doc doc = {0};
     struct gw_str path = {0};
+    bool there = false;
     *out = NULL;
     enum gwen_status status = t != NULL ? GWEN_OK : gw_nomem(err, sizeof *t, "a tokenizer");
     if (status == GWEN_OK) status = gw_path_join(&path, model_dir, "tokenizer_config.json", err);
-    if (status == GWEN_OK && gw_file_exists(path.data))
-        status = gw_json_load(path.data, (size_t)64 << 20, &doc, err);
+    if (status == GWEN_OK) status = gw_file_find(path.data, &there, err);
+    if (status == GWEN_OK && there) status = gw_json_load(path.data, (size_t)64 << 20, &doc, err);
     struct gw_json_node config = gw_json_root(&doc);
     if (status == GWEN_OK) status = read_tokens(model_dir, config, t, err);
     if (status == GWEN_OK) status = index_ids(t, err);

@@ -133,6 +133,80 @@ static void writers_do_not_meet(void **state) {
     assert_content(path, "bb", 2);
 }
 
+/* What a killed process leaves goes with the next write of the same file; what a living one writes
+ * does not. */
+static void left_over_files_go(void **state) {
+    (void)state;
+    struct gwen_err err;
+    struct gw_out *a;
+    scratch_puts("left/.gw-file.tmp", "half of it");
+    const char *path = scratch_path("left/file"), *dir = scratch_path("left");
+    assert_int_equal(gw_out_open(path, &a, &err), GWEN_OK);
+    assert_int_equal(scratch_count(dir), 1);
+    assert_int_equal(gw_file_write(path, "other", 5, &err), GWEN_OK);
+    assert_int_equal(scratch_count(dir), 2);
+    assert_int_equal(gw_out_write(a, "whole", 5, &err), GWEN_OK);
+    assert_int_equal(gw_out_commit(a, &err), GWEN_OK);
+    assert_content(path, "whole", 5);
+    assert_int_equal(scratch_count(dir), 1);
+    char name[255] = "";
+    memset(name, 'x', sizeof name - 1);
+    assert_int_equal(gw_file_write(scratch_path(name), "long", 4, &err), GWEN_OK);
+    assert_content(scratch_path(name), "long", 4);
+}
+
+/* A pipe with a name is not waited for; one that a shell gives is read. */
+static void pipes(void **state) {
+    (void)state;
+    struct gwen_err err;
+    struct gw_str text = {0};
+    struct gw_map map;
+    bool found;
+    const char *path = scratch_path("pipe");
+    int ends[2];
+    char given[64];
+    assert_int_equal(mkfifo(path, 0666), 0);
+    assert_int_equal(gw_file_read(path, 100, &text, &err), GWEN_ERR_IO);
+    assert_non_null(strstr(err.message, "named pipe"));
+    assert_int_equal(gw_map_open(path, &map, &err), GWEN_ERR_IO);
+    assert_int_equal(gw_file_copy(path, scratch_path("copy"), &err), GWEN_ERR_IO);
+    assert_int_equal(gw_file_find(path, &found, &err), GWEN_ERR_IO);
+    assert_false(found);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "text", 4), 4);
+    close(ends[1]);
+    snprintf(given, sizeof given, "/dev/fd/%d", ends[0]);
+    assert_int_equal(gw_file_read(given, 100, &text, &err), GWEN_OK);
+    assert_string_equal(text.data, "text");
+    close(ends[0]);
+    gw_str_free(&text);
+}
+
+/* "Not there" is what the disk says, nothing else. */
+static void finding(void **state) {
+    (void)state;
+    struct gwen_err err;
+    bool found;
+    char name[5000];
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    const char *file = scratch_puts("found/file", "x"), *dir = scratch_path("found");
+    assert_int_equal(gw_file_find(file, &found, &err), GWEN_OK);
+    assert_true(found);
+    assert_int_equal(gw_file_find(scratch_path("found/none"), &found, &err), GWEN_OK);
+    assert_false(found);
+    assert_int_equal(gw_file_find(scratch_path("found/file/below"), &found, &err), GWEN_OK);
+    assert_false(found);
+    assert_int_equal(gw_file_find(dir, &found, &err), GWEN_ERR_IO);
+    assert_non_null(strstr(err.message, "is a folder"));
+    assert_int_equal(gw_dir_find(dir, &found, &err), GWEN_OK);
+    assert_true(found);
+    assert_int_equal(gw_dir_find(file, &found, &err), GWEN_OK);
+    assert_false(found);
+    assert_int_equal(gw_file_find(name, &found, &err), GWEN_ERR_IO); /* ENAMETOOLONG */
+    assert_int_equal(gw_dir_find(name, &found, &err), GWEN_ERR_IO);
+}
+
 static void copies(void **state) {
     (void)state;
     struct gwen_err err;
@@ -314,6 +388,9 @@ int main(void) {
         cmocka_unit_test(abort_leaves_nothing),
         cmocka_unit_test(write_errors),
         cmocka_unit_test(writers_do_not_meet),
+        cmocka_unit_test(left_over_files_go),
+        cmocka_unit_test(pipes),
+        cmocka_unit_test(finding),
         cmocka_unit_test(copies),
         cmocka_unit_test(maps),
         cmocka_unit_test(folders),

@@ -153,10 +153,12 @@ enum gwen_status gw_grpo_cut_rollouts(const struct gw_grpo *g, struct gwen_err *
     enum gwen_status status = gw_path_join(&path, g->run->dir, "rollouts", err);
     if (status == GWEN_OK) status = gw_dir_make(path.data, err);
     const uint64_t used = g->run->state.used, updates = g->size.updates;
+    bool there = false;
     uint64_t step = g->run->state.step + 1 + (used > 0 ? updates - used : 0);
     for (; status == GWEN_OK; step += updates) {
         status = rollouts_path(g, step, &path, err);
-        if (status != GWEN_OK || !gw_file_exists(path.data)) break;
+        if (status == GWEN_OK) status = gw_file_find(path.data, &there, err);
+        if (status != GWEN_OK || !there) break;
         if (unlink(path.data) != 0)
             status = gw_fail(err, GWEN_ERR_IO, "cannot remove %s", path.data);
     }

@@ -306,9 +306,13 @@ static void sets_have_names_weights_and_nulls(void **state) {
     gw_rewards_combine(r, scores[0], 3, rewards);
     assert_true(isnan(rewards[1])); /* none has anything to say: not 0 */
 
-    assert_true(gw_rewards_applies(r, 0, "{\"answer\":\"x\"}", 14));
-    assert_false(gw_rewards_applies(r, 0, "{}", 2));
-    assert_true(gw_rewards_applies(r, 1, "{}", 2));
+    bool applies;
+    assert_int_equal(gw_rewards_applies(r, 0, "{\"answer\":\"x\"}", 14, &applies, &err), GWEN_OK);
+    assert_true(applies);
+    assert_int_equal(gw_rewards_applies(r, 0, "{}", 2, &applies, &err), GWEN_OK);
+    assert_false(applies);
+    assert_int_equal(gw_rewards_applies(r, 1, "{}", 2, &applies, &err), GWEN_OK);
+    assert_true(applies);
 
     const struct gw_reward_input broken = row("[1]", "");
     assert_int_equal(gw_rewards_score(r, &broken, 1, scores[0], &err), GWEN_ERR_ARGUMENT);

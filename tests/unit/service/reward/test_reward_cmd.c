@@ -329,7 +329,9 @@ static void as_one_reward_of_several(void **state) {
     assert_int_equal(gw_rewards_add_command(r, &o, &err), GWEN_OK);
     assert_int_equal(gw_rewards_add(r, "length:3", &err), GWEN_OK);
     assert_string_equal(gw_rewards_name(r, 1), "command");
-    assert_true(gw_rewards_applies(r, 1, "{}", 2));
+    bool applies;
+    assert_int_equal(gw_rewards_applies(r, 1, "{}", 2, &applies, &err), GWEN_OK);
+    assert_true(applies);
     const struct gw_reward_input in[] = {input("4"), input("5")};
     float scores[2][3];
     if (gw_rewards_score(r, in, 2, scores[0], &err) != GWEN_OK) fail_msg("%s", err.message);
