@@ -22,7 +22,7 @@ size_t gw_engine_good_blocks(size_t slots, size_t group, size_t max_prompt, size
 
 size_t gw_engine_max_jobs(size_t slots) { return gw_policy_max_jobs(slots); }
 
-static struct gw_policy_sizes policy_sizes(const struct gw_engine_opts *o) {
+struct gw_policy_sizes gw_engine_policy_sizes(const struct gw_engine_opts *o) {
     return (struct gw_policy_sizes){.slots = o->slots,
                                     .prefill_rows = o->prefill_rows,
                                     .max_finishing = GW_ENGINE_MAX_FINISHING,
@@ -86,7 +86,7 @@ static enum gwen_status create_tables(struct gw_engine *e, struct gwen_err *err)
     int n_threads = gw_pool_threads(e->pool);
     size_t vocab = e->model->cfg.vocab_size;
     const size_t n_jobs = gw_engine_max_jobs(o->slots);
-    const struct gw_policy_sizes sizes = policy_sizes(o);
+    const struct gw_policy_sizes sizes = gw_engine_policy_sizes(o);
     struct gw_policy *p = &e->policy;
     p->jobs = calloc(n_jobs, sizeof *p->jobs);
     p->slots = calloc(o->slots, sizeof *p->slots);
@@ -111,7 +111,7 @@ static enum gwen_status create_parts(struct gw_engine *e, struct gwen_err *err) 
     const struct gw_config *c = &e->model->cfg;
     struct gw_kv_layout layout;
     gw_kv_layout_init(&layout, e->model->arith.format, c->n_layers, c->n_kv_heads, c->head_dim);
-    const struct gw_policy_sizes sizes = policy_sizes(o);
+    const struct gw_policy_sizes sizes = gw_engine_policy_sizes(o);
     const struct gw_kv_growth growth = {.budget = o->budget,
                                         .n_first = gw_policy_least_blocks(&sizes),
                                         .chunk_bytes = o->chunk_bytes};

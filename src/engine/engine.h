@@ -94,6 +94,9 @@ size_t gw_engine_min_blocks(size_t max_prompt, size_t max_new);
 /* Blocks that keep `slots` samples of such prompts running, `group` to a prompt. */
 size_t gw_engine_good_blocks(size_t slots, size_t group, size_t max_prompt, size_t max_new);
 
+/* The engine as its policy sees it. */
+struct gw_policy_sizes gw_engine_policy_sizes(const struct gw_engine_opts *opts);
+
 /* What gw_engine_create takes besides the weights: KV arena and everything else, in bytes. */
 void gw_engine_bytes(const struct gw_config *cfg, enum gw_panel_format format,
                      const struct gw_engine_opts *opts, int n_threads, size_t *kv, size_t *scratch);

@@ -16,19 +16,9 @@ static size_t most_blocks(const struct gw_policy_job *j, size_t want) {
 /* Of those, the ones that a sample shares for as long as it runs. */
 static size_t shared_blocks(const struct gw_policy_job *j) { return j->n_prompt / GW_KV_BLOCK; }
 
-/* What the next sample of a job has to be promised. */
-static size_t next_sample_blocks(const struct gw_policy_job *j) {
-    return most_blocks(j, j->waiting[j->n_waiting - 1]) - shared_blocks(j);
-}
-
 /* What a running sample may still take. */
-static size_t promised_to_sample(const struct gw_policy *p, const struct gw_policy_slot *s) {
-    const struct gw_policy_job *j = &p->jobs[s->job];
-    const size_t most = most_blocks(j, s->want);
-    /* Before its first own token is stored it still shares the prompt's partial block. */
-    const size_t has =
-        s->n_tokens > 1 ? gw_kv_blocks_for(j->n_prompt + s->n_tokens - 1) : shared_blocks(j);
-    return most - GW_MIN(has, most);
+static size_t promised_to_sample(const struct gw_policy_slot *s) {
+    return s->most_blocks - s->n_blocks;
 }
 
 /* What a prompt that is being computed will still take. */
@@ -37,13 +27,8 @@ static size_t promised_to_prompt(const struct gw_policy_job *j) {
 }
 
 /* Free blocks that nobody has been promised. */
-static size_t spare_blocks(const struct gw_policy *p, size_t n_free) {
-    size_t promised = 0;
-    for (size_t i = 0; i < p->sizes.slots; i++)
-        if (p->slots[i].busy) promised += promised_to_sample(p, &p->slots[i]);
-    for (size_t i = 0; i < p->n_jobs; i++)
-        if (p->jobs[i].state == GW_JOB_PREFILL) promised += promised_to_prompt(&p->jobs[i]);
-    return n_free > promised ? n_free - promised : 0;
+static size_t spare_blocks(const struct gw_policy *p, const struct gw_policy_blocks *have) {
+    return have->n_free > p->n_promised ? have->n_free - p->n_promised : 0;
 }
 
 size_t gw_policy_max_jobs(size_t slots) { return 2 * slots + 2; }
@@ -117,10 +102,9 @@ static bool idle(const struct gw_policy *p) {
 
 /* --- moves ---------------------------------------------------------------------------------- */
 
-/* More blocks are wanted than are spare.  When asking for them has brought none, the phase is
- * over. */
+/* More blocks are wanted than are spare. */
 static struct gw_move grow(struct gw_policy *p, const struct gw_policy_blocks *have) {
-    if (p->asked_at == have->n_touched) return no_move;
+    if (have->n_touched == p->sizes.n_blocks) return no_move;
     p->asked_at = have->n_touched;
     return (struct gw_move){.kind = GW_MOVE_GROW};
 }
@@ -133,25 +117,32 @@ static size_t blocks_above_least(const struct gw_policy *p, size_t n_touched) {
     return n_touched > least ? n_touched - least : 0;
 }
 
+static void park(struct gw_policy *p, struct gw_policy_job *j) {
+    if (j->state == GW_JOB_PREFILL) p->n_promised -= promised_to_prompt(j);
+    set_state(p, j, GW_JOB_PARKED);
+}
+
+static void empty_slot(struct gw_policy *p, struct gw_policy_slot *s) {
+    p->n_promised -= promised_to_sample(s);
+    p->n_live--;
+    s->busy = false;
+}
+
 /* Puts the youngest thing back into the queue; no move when only one is left. */
 static struct gw_move put_back_youngest(struct gw_policy *p) {
     size_t n_prompts;
     struct gw_policy_job *j = youngest(p, &n_prompts);
     if (n_prompts > (p->n_live > 0 ? 0 : 1)) {
-        set_state(p, j, GW_JOB_PARKED);
-        j->n_prefilled = 0;
+        park(p, j);
         return (struct gw_move){.kind = GW_MOVE_PARK, .job = (size_t)(j - p->jobs)};
     }
     if (p->n_live <= 1) return no_move;
     const size_t slot = youngest_sample(p);
     struct gw_policy_slot *s = &p->slots[slot];
     j = &p->jobs[s->job];
-    s->busy = false;
-    p->n_live--;
-    if (j->state == GW_JOB_READY && j->n_waiting == 0) { /* its prompt's blocks were let go */
-        set_state(p, j, GW_JOB_PARKED);
-        j->n_prefilled = 0;
-    }
+    empty_slot(p, s);
+    /* Its prompt's blocks were let go. */
+    if (j->state == GW_JOB_READY && j->n_waiting == 0) park(p, j);
     j->waiting[j->n_waiting++] = (uint32_t)s->want;
     p->n_waiting++;
     return (struct gw_move){.kind = GW_MOVE_RESTART, .job = s->job, .slot = slot};
@@ -161,7 +152,7 @@ static struct gw_move put_back_youngest(struct gw_policy *p) {
  * much as does not have to stay. */
 static struct gw_move relieve(struct gw_policy *p, const struct gw_policy_blocks *have) {
     if (p->goal == 0) return no_move;
-    const size_t spare = spare_blocks(p, have->n_free);
+    const size_t spare = spare_blocks(p, have);
     const size_t above = blocks_above_least(p, have->n_touched);
     if (spare < p->goal && spare < above) {
         const struct gw_move move = put_back_youngest(p);
@@ -175,24 +166,36 @@ static struct gw_move start(struct gw_policy *p, const struct gw_policy_blocks *
     if (p->n_live == p->sizes.slots || p->n_waiting == 0) return no_move;
     struct gw_policy_job *j = oldest(p, GW_JOB_READY, 0);
     if (j == NULL) return no_move;
-    if (spare_blocks(p, have->n_free) < next_sample_blocks(j)) return grow(p, have);
+    const size_t want = j->waiting[j->n_waiting - 1];
+    const struct gw_policy_slot s = {.busy = true,
+                                     .job = (size_t)(j - p->jobs),
+                                     .want = want,
+                                     .n_blocks = shared_blocks(j),
+                                     .most_blocks = most_blocks(j, want),
+                                     .order = p->next_start};
+    if (spare_blocks(p, have) < promised_to_sample(&s)) return grow(p, have);
     while (p->slots[p->slot].busy) p->slot++;
-    p->slots[p->slot] = (struct gw_policy_slot){.busy = true,
-                                                .job = (size_t)(j - p->jobs),
-                                                .want = j->waiting[--j->n_waiting],
-                                                .order = p->next_start++};
-    p->n_live++;
+    p->slots[p->slot] = s;
+    p->next_start++;
+    p->n_promised += promised_to_sample(&s);
+    j->n_waiting--;
     p->n_waiting--;
-    return (struct gw_move){.kind = GW_MOVE_START, .job = p->slots[p->slot].job, .slot = p->slot};
+    p->n_live++;
+    return (struct gw_move){.kind = GW_MOVE_START, .job = s.job, .slot = p->slot};
+}
+
+static void compute_prompt(struct gw_policy *p, struct gw_policy_job *j) {
+    set_state(p, j, GW_JOB_PREFILL);
+    j->n_prefilled = 0;
+    p->n_promised += promised_to_prompt(j);
 }
 
 /* Has parked prompts recomputed: the counts alone change. */
 static struct gw_move resume(struct gw_policy *p, const struct gw_policy_blocks *have) {
     struct gw_policy_job *j;
     while ((j = oldest(p, GW_JOB_PARKED, 0)) != NULL) {
-        if (!idle(p) && spare_blocks(p, have->n_free) < room_for_prompt(&p->sizes))
-            return grow(p, have);
-        set_state(p, j, GW_JOB_PREFILL);
+        if (!idle(p) && spare_blocks(p, have) < room_for_prompt(&p->sizes)) return grow(p, have);
+        compute_prompt(p, j);
     }
     return no_move;
 }
@@ -203,8 +206,7 @@ static struct gw_move fetch(struct gw_policy *p, const struct gw_policy_blocks *
     if (p->no_more_jobs || p->n_waiting >= ahead || p->n_in[GW_JOB_FREE] == 0 ||
         p->n_in[GW_JOB_PARKED] > 0)
         return no_move;
-    if (!idle(p) && spare_blocks(p, have->n_free) < room_for_prompt(&p->sizes))
-        return grow(p, have);
+    if (!idle(p) && spare_blocks(p, have) < room_for_prompt(&p->sizes)) return grow(p, have);
     size_t job = 0;
     while (p->jobs[job].state != GW_JOB_FREE) job++;
     return (struct gw_move){.kind = GW_MOVE_FETCH, .job = job};
@@ -214,7 +216,9 @@ struct gw_move gw_policy_next_move(struct gw_policy *p, const struct gw_policy_b
     static struct gw_move (*const phases[GW_PHASE_END])(
         struct gw_policy *, const struct gw_policy_blocks *) = {relieve, start, resume, fetch};
     while (p->phase < GW_PHASE_END) {
-        const struct gw_move move = phases[p->phase](p, have);
+        /* When asking for blocks has brought none, the phase is over. */
+        const bool refused = p->asked_at == have->n_touched;
+        const struct gw_move move = refused ? no_move : phases[p->phase](p, have);
         if (move.kind != GW_MOVE_NONE) return move;
         p->phase++;
         p->asked_at = SIZE_MAX;
@@ -227,7 +231,9 @@ size_t gw_policy_next_piece(struct gw_policy *p, size_t *job) {
     struct gw_policy_job *j = oldest(p, GW_JOB_PREFILL, p->next_piece);
     if (j == NULL) return 0;
     const size_t n = GW_MIN(p->room, j->n_prompt - j->n_prefilled);
+    p->n_promised -= promised_to_prompt(j);
     j->n_prefilled += n;
+    p->n_promised += promised_to_prompt(j);
     p->room -= n;
     p->n_finishing += j->n_prefilled == j->n_prompt;
     p->next_piece = j->order + 1;
@@ -268,15 +274,14 @@ void gw_policy_begin_step(struct gw_policy *p, size_t goal) {
 void gw_policy_take(struct gw_policy *p, size_t job, size_t n_prompt, const struct gw_want *wants,
                     size_t n_wants) {
     struct gw_policy_job *j = &p->jobs[job];
-    set_state(p, j, GW_JOB_PREFILL);
     j->order = p->next_order++;
     j->n_prompt = n_prompt;
-    j->n_prefilled = 0;
     j->wants = wants;
     j->n_wants = j->n_waiting = n_wants;
     j->n_done = 0;
     for (size_t i = 0; i < n_wants; i++) j->waiting[i] = (uint32_t)(n_wants - 1 - i);
     p->n_waiting += n_wants;
+    compute_prompt(p, j);
 }
 
 void gw_policy_no_more(struct gw_policy *p) { p->no_more_jobs = true; }
@@ -285,14 +290,21 @@ void gw_policy_prompt_done(struct gw_policy *p, size_t job) {
     set_state(p, &p->jobs[job], GW_JOB_READY);
 }
 
-void gw_policy_add_tokens(struct gw_policy *p, size_t slot, size_t n) {
-    p->slots[slot].n_tokens += n;
+size_t gw_policy_add_tokens(struct gw_policy *p, size_t slot, size_t n) {
+    struct gw_policy_slot *s = &p->slots[slot];
+    s->n_tokens += n;
+    /* Before its first own token is stored it still shares the prompt's partial block. */
+    if (s->n_tokens < 2) return 0;
+    const size_t has = gw_kv_blocks_for(p->jobs[s->job].n_prompt + s->n_tokens - 1);
+    const size_t taken = GW_MIN(has, s->most_blocks) - s->n_blocks;
+    s->n_blocks += taken;
+    p->n_promised -= taken;
+    return taken;
 }
 
 bool gw_policy_end_sample(struct gw_policy *p, size_t slot) {
     struct gw_policy_job *j = &p->jobs[p->slots[slot].job];
-    p->slots[slot].busy = false;
-    p->n_live--;
+    empty_slot(p, &p->slots[slot]);
     if (++j->n_done < j->n_wants) return false;
     set_state(p, j, GW_JOB_FREE);
     return true;

@@ -47,8 +47,10 @@ struct gw_policy_job {
 struct gw_policy_slot {
     bool busy;
     size_t job, want;
-    size_t n_tokens; /* drawn so far: all but the last have blocks */
-    uint64_t order;  /* of starting */
+    size_t n_tokens;    /* drawn so far: all but the last have blocks */
+    size_t n_blocks;    /* that it holds alone or shares to its end */
+    size_t most_blocks; /* what these may come to: the rest is promised */
+    uint64_t order;     /* of starting */
 };
 
 struct gw_policy_sizes {
@@ -95,6 +97,7 @@ struct gw_policy {
     struct gw_policy_slot *slots; /* [sizes.slots] */
     size_t n_live;                /* busy slots */
     size_t n_waiting;             /* samples of fetched jobs that are to be started */
+    size_t n_promised;            /* blocks that samples and prompts may still take */
     size_t n_in[GW_JOB_STATES];   /* jobs in each state */
     uint64_t next_order, next_start;
     bool no_more_jobs;
@@ -138,8 +141,9 @@ void gw_policy_no_more(struct gw_policy *policy);
 
 /* The prompt has been computed, and the first token of its samples drawn. */
 void gw_policy_prompt_done(struct gw_policy *policy, size_t job);
-/* n more tokens were drawn for the sample in a slot. */
-void gw_policy_add_tokens(struct gw_policy *policy, size_t slot, size_t n);
+/* n more tokens were drawn for the sample in a slot.  Returns how many blocks the ones before them
+ * took. */
+size_t gw_policy_add_tokens(struct gw_policy *policy, size_t slot, size_t n);
 /* The sample in a slot is complete.  Returns true when it was the last one of its job, which is
  * free then. */
 bool gw_policy_end_sample(struct gw_policy *policy, size_t slot);

@@ -8,15 +8,15 @@
 
 enum {
     MOST_SAMPLES = 2048, /* played of a long queue */
-    MOST_WORK = 1 << 16, /* tokens drawn one by one; beyond, several at a time */
-    MOST_FINISHING = 8   /* prompts whose prefill ends in one step, as in the engine */
+    MOST_WORK = 1 << 16  /* tokens drawn one by one; beyond, several at a time */
 };
 
 struct gw_queue {
     struct gw_queue_opts o;
-    size_t tick;      /* tokens of a sample that one step of the play stands for */
-    uint32_t *length; /* [n_prompts][groups] */
-    size_t *order;    /* prompts as they are started */
+    size_t tick;           /* tokens of a sample that one step of the play stands for */
+    uint32_t *length;      /* [n_prompts][groups] */
+    struct gw_want *wants; /* [n_prompts][groups] what blocks are promised for */
+    size_t *order;         /* prompts as they are started */
 };
 
 /* --- the queue ------------------------------------------------------------------------------ */
@@ -36,8 +36,9 @@ static enum gwen_status draw(struct gw_queue *q, struct gwen_err *err) {
     struct place *places = calloc(o->n_prompts, sizeof *places);
     size_t tokens = 0;
     q->length = calloc(o->n_prompts * o->groups, sizeof *q->length);
+    q->wants = calloc(o->n_prompts * o->groups, sizeof *q->wants);
     q->order = calloc(o->n_prompts, sizeof *q->order);
-    if (places == NULL || q->length == NULL || q->order == NULL) {
+    if (places == NULL || q->length == NULL || q->wants == NULL || q->order == NULL) {
         free(places);
         return gw_nomem(err, o->n_prompts * o->groups * sizeof *q->length, "a queue");
     }
@@ -52,6 +53,8 @@ static enum gwen_status draw(struct gw_queue *q, struct gwen_err *err) {
             const double range = (double)(o->length_hi - o->length_lo + 1);
             const size_t length = o->length_lo + (size_t)(gw_rng_uniform(&key) * range);
             q->length[p * o->groups + s] = (uint32_t)length;
+            q->wants[p * o->groups + s] =
+                (struct gw_want){s, o->lengths_known ? length : o->max_new};
             places[p].longest = GW_MAX(places[p].longest, length);
             tokens += length;
         }
@@ -86,6 +89,7 @@ enum gwen_status gw_queue_create(const struct gw_queue_opts *opts, struct gw_que
 void gw_queue_free(struct gw_queue *q) {
     if (q == NULL) return;
     free(q->length);
+    free(q->wants);
     free(q->order);
     free(q);
 }
@@ -98,134 +102,124 @@ size_t gw_queue_length(const struct gw_queue *q, size_t prompt, size_t sample) {
     return q->length[prompt * q->o.groups + sample];
 }
 
-/* --- the play ------------------------------------------------------------------------------- */
-
-struct job {
-    size_t prefilled, n_started, n_done;
-};
-
-struct slot {
-    bool busy;
-    size_t job, own, length;
-};
+/* --- the play -------------------------------------------------------------------------------
+ *
+ * The engine's policy decides; here blocks are only counted.  Every prompt has the same length, and
+ * nothing is ever put back into the queue, so a few sums stand for the whole arena. */
 
 struct play {
     const struct gw_queue *q;
-    const struct gw_engine_opts *e;
-    struct job *jobs;   /* [n_prompts] in the order they are started */
-    struct slot *slots; /* [e->slots] */
-    size_t fetched;     /* jobs so far */
-    size_t oldest;      /* all jobs before it have started all samples */
-    size_t waiting;     /* samples of fetched jobs that have not been started */
-    size_t live, live_prompts;
-    size_t promised; /* blocks */
-    size_t let_go;   /* of those, shared by samples that have not written yet */
+    struct gw_policy policy;
+    struct gw_policy_job *jobs;   /* [n_jobs] */
+    struct gw_policy_slot *slots; /* [e->slots] */
+    uint32_t *waiting;            /* [n_jobs][groups] */
+    size_t *prompts;              /* [n_jobs] which one a job is */
+    size_t n_fetched;             /* jobs so far */
+    size_t live_prompts;          /* that have begun samples, and not ended all */
+    size_t held;                  /* blocks */
+    size_t
+        let_go; /* of those, shared only by samples that write to their own before the next step */
 };
 
-/* Blocks that a sample may come to take besides the prompt's full ones. */
-static size_t own_blocks(const struct play *p, size_t length) {
-    const size_t prompt = p->q->o.prompt_tokens;
-    const size_t most = p->q->o.lengths_known ? length : p->q->o.max_new;
-    return gw_kv_blocks_for(prompt + most - 1) - prompt / GW_KV_BLOCK;
+/* Blocks of a prompt that its samples share to the end, and beside them the partial one, which each
+ * of them copies. */
+static size_t full_blocks(const struct play *p) { return p->q->o.prompt_tokens / GW_KV_BLOCK; }
+static size_t partial_block(const struct play *p) {
+    return gw_kv_blocks_for(p->q->o.prompt_tokens) - full_blocks(p);
 }
 
-static size_t spare(const struct play *p) {
-    return p->e->n_blocks > p->promised ? p->e->n_blocks - p->promised : 0;
-}
-
-static void end_sample(struct play *p, struct slot *s) {
-    struct job *j = &p->jobs[s->job];
-    s->busy = false;
-    p->live--;
-    p->promised -= own_blocks(p, s->length);
-    if (++j->n_done < p->q->o.groups) return;
-    p->promised -= p->q->o.prompt_tokens / GW_KV_BLOCK;
+static void end_sample(struct play *p, size_t slot) {
+    p->held -= p->slots[slot].n_blocks - full_blocks(p);
+    if (!gw_policy_end_sample(&p->policy, slot)) return;
+    p->held -= full_blocks(p);
     p->live_prompts--;
 }
 
-static void start_samples(struct play *p) {
-    const struct gw_queue_opts *o = &p->q->o;
-    for (size_t i = 0; i < p->e->slots;) {
-        struct slot *s = &p->slots[i];
-        if (s->busy) {
-            i++;
-            continue;
-        }
-        while (p->oldest < p->fetched && p->jobs[p->oldest].n_started == o->groups) p->oldest++;
-        if (p->oldest == p->fetched) return;
-        struct job *j = &p->jobs[p->oldest];
-        if (j->prefilled < o->prompt_tokens) return;
-        const size_t length = gw_queue_length(p->q, p->q->order[p->oldest], j->n_started);
-        if (own_blocks(p, length) > spare(p)) return;
-        *s = (struct slot){true, p->oldest, 0, length};
-        p->live++;
-        p->waiting--;
-        p->promised += own_blocks(p, length);
-        p->live_prompts += j->n_started == 0;
-        const bool last = ++j->n_started == o->groups;
-        const size_t partial = gw_kv_blocks_for(o->prompt_tokens) - o->prompt_tokens / GW_KV_BLOCK;
-        if (length == 1) end_sample(p, s); /* its only token came with the prompt */
-        /* The prompt's partial block is let go. */
-        if (last && j->n_done == o->groups)
-            p->promised -= partial;
-        else if (last)
-            p->let_go += partial;
-    }
+/* n tokens more for the sample in a slot; ends it when it is complete. */
+static void add_tokens(struct play *p, size_t slot, size_t n) {
+    const struct gw_policy_slot *s = &p->slots[slot];
+    p->held += gw_policy_add_tokens(&p->policy, slot, n);
+    if (s->n_tokens >= gw_queue_length(p->q, p->prompts[s->job], s->want)) end_sample(p, slot);
 }
 
-static void fetch_jobs(struct play *p) {
+/* True while a sample of the job has no token of its own in the arena. */
+static bool shares_partial(const struct play *p, size_t job) {
+    for (size_t i = 0; i < p->policy.sizes.slots; i++)
+        if (p->slots[i].busy && p->slots[i].job == job && p->slots[i].n_tokens == 1) return true;
+    return false;
+}
+
+/* A sample begins; its first token came with the prompt. */
+static void start_sample(struct play *p, size_t slot, size_t job) {
+    const struct gw_policy_job *j = &p->jobs[job];
+    const bool last = j->n_waiting == 0;
+    p->live_prompts += j->n_waiting + 1 == j->n_wants;
+    add_tokens(p, slot, 1);
+    if (!last) return;
+    if (shares_partial(p, job))
+        p->let_go += partial_block(p);
+    else
+        p->held -= partial_block(p);
+}
+
+static void fetch_job(struct play *p, size_t job) {
     const struct gw_queue_opts *o = &p->q->o;
-    const size_t need = gw_engine_min_blocks(p->e->max_prompt, p->e->max_new) + 1;
-    while (p->fetched < o->n_prompts &&
-           p->waiting < p->e->slots - p->live + (p->e->slots + 1) / 2) {
-        const bool empty = p->live == 0 && p->waiting == 0;
-        if (!empty && spare(p) < need) return;
-        p->jobs[p->fetched++] = (struct job){0};
-        p->waiting += o->groups;
-        p->promised += gw_kv_blocks_for(o->prompt_tokens);
+    if (p->n_fetched == o->n_prompts) {
+        gw_policy_no_more(&p->policy);
+        return;
     }
+    const size_t prompt = p->q->order[p->n_fetched++];
+    p->prompts[job] = prompt;
+    gw_policy_take(&p->policy, job, o->prompt_tokens, &p->q->wants[prompt * o->groups], o->groups);
+}
+
+static void make_moves(struct play *p) {
+    const size_t n_blocks = p->policy.sizes.n_blocks;
+    struct gw_move m;
+    gw_policy_begin_step(&p->policy, 0);
+    do {
+        /* All are touched; memory is never short. */
+        const struct gw_policy_blocks have = {.n_touched = n_blocks,
+                                              .n_free = n_blocks - GW_MIN(p->held, n_blocks)};
+        m = gw_policy_next_move(&p->policy, &have);
+        if (m.kind == GW_MOVE_START) start_sample(p, m.slot, m.job);
+        if (m.kind == GW_MOVE_FETCH) fetch_job(p, m.job);
+    } while (m.kind != GW_MOVE_NONE);
 }
 
 /* Prompt tokens computed in this step. */
 static size_t prefill(struct play *p) {
-    size_t done = 0, finished = 0;
-    const size_t room = p->e->prefill_rows * p->q->tick, most = MOST_FINISHING * p->q->tick;
-    for (size_t i = p->oldest; i < p->fetched && room > done && finished < most; i++) {
-        const size_t n = GW_MIN(room - done, p->q->o.prompt_tokens - p->jobs[i].prefilled);
-        p->jobs[i].prefilled += n;
-        done += n;
-        finished += n > 0;
+    size_t sum = 0, job;
+    for (size_t n; (n = gw_policy_next_piece(&p->policy, &job)) > 0; sum += n) {
+        const struct gw_policy_job *j = &p->jobs[job];
+        p->held += gw_kv_blocks_for(j->n_prefilled) - gw_kv_blocks_for(j->n_prefilled - n);
+        if (j->n_prefilled == j->n_prompt) gw_policy_prompt_done(&p->policy, job);
     }
-    return done;
+    return sum;
 }
 
 /* Live rows get their tokens; those that are complete end. */
 static void decode(struct play *p) {
-    p->promised -= p->let_go;
+    p->held -= p->let_go;
     p->let_go = 0;
-    for (size_t i = 0; i < p->e->slots; i++) {
-        struct slot *s = &p->slots[i];
-        if (!s->busy) continue;
-        s->own += p->q->tick;
-        /* The first token came with the prompt. */
-        if (s->own + 1 >= s->length) end_sample(p, s);
-    }
+    for (size_t i = 0; i < p->policy.sizes.slots; i++)
+        if (p->slots[i].busy) add_tokens(p, i, p->q->tick);
 }
 
+/* Mean tokens that a live sample has in the arena beside its prompt. */
 static double mean_own(const struct play *p) {
     double sum = 0;
-    for (size_t i = 0; i < p->e->slots; i++)
-        if (p->slots[i].busy) sum += (double)p->slots[i].own;
-    return p->live > 0 ? sum / (double)p->live : 0;
+    for (size_t i = 0; i < p->policy.sizes.slots; i++)
+        if (p->slots[i].busy) sum += (double)(p->slots[i].n_tokens - 1);
+    return p->policy.n_live > 0 ? sum / (double)p->policy.n_live : 0;
 }
 
 static void play(struct play *p, const struct gw_speed *speed, struct gw_queue_result *r) {
     const double tick = (double)p->q->tick;
     double live = 0, steps = 0;
     for (;;) {
-        start_samples(p);
-        fetch_jobs(p);
-        const struct gw_step step = {.rows = (double)p->live,
+        make_moves(p);
+        const struct gw_step step = {.rows = (double)p->policy.n_live,
                                      .prompts = (double)p->live_prompts,
                                      .prompt_tokens = (double)p->q->o.prompt_tokens,
                                      .own_tokens = mean_own(p),
@@ -236,24 +230,36 @@ static void play(struct play *p, const struct gw_speed *speed, struct gw_queue_r
         steps++;
         decode(p);
     }
-    r->busy = steps > 0 ? live / (steps * (double)p->e->slots) : 0;
+    r->busy = steps > 0 ? live / (steps * (double)p->policy.sizes.slots) : 0;
     /* Too few blocks for a single sample. */
-    if (p->waiting > 0 || p->fetched < p->q->o.n_prompts) r->seconds = INFINITY;
+    if (p->policy.n_waiting > 0 || p->n_fetched < p->q->o.n_prompts) r->seconds = INFINITY;
 }
 
 enum gwen_status gw_queue_run(const struct gw_queue *q, const struct gw_engine_opts *e,
                               const struct gw_speed *speed, struct gw_queue_result *r,
                               struct gwen_err *err) {
-    struct play p = {.q = q, .e = e};
-    p.jobs = calloc(q->o.n_prompts, sizeof *p.jobs);
+    struct play p = {.q = q};
+    struct gw_policy_sizes sizes = gw_engine_policy_sizes(e);
+    const size_t n_jobs = GW_MIN(gw_policy_max_jobs(e->slots), q->o.n_prompts);
+    sizes.prefill_rows *= q->tick;
+    sizes.max_finishing *= q->tick;
+    p.jobs = calloc(n_jobs, sizeof *p.jobs);
     p.slots = calloc(e->slots, sizeof *p.slots);
+    p.waiting = calloc(n_jobs * q->o.groups, sizeof *p.waiting);
+    p.prompts = calloc(n_jobs, sizeof *p.prompts);
     *r = (struct gw_queue_result){0};
     enum gwen_status status = GWEN_OK;
-    if (p.jobs == NULL || p.slots == NULL)
-        status = gw_nomem(err, e->slots * sizeof *p.slots, "a queue");
     for (size_t i = 0; i < q->o.n_prompts * q->o.groups; i++) r->tokens += (double)q->length[i];
-    if (status == GWEN_OK) play(&p, speed, r);
+    if (p.jobs == NULL || p.slots == NULL || p.waiting == NULL || p.prompts == NULL) {
+        status = gw_nomem(err, e->slots * sizeof *p.slots, "a queue");
+    } else {
+        for (size_t i = 0; i < n_jobs; i++) p.jobs[i].waiting = &p.waiting[i * q->o.groups];
+        gw_policy_init(&p.policy, &sizes, p.jobs, n_jobs, p.slots);
+        play(&p, speed, r);
+    }
     free(p.jobs);
     free(p.slots);
+    free(p.waiting);
+    free(p.prompts);
     return status;
 }

@@ -1,8 +1,8 @@
 /* queue.h - a rollout played through without a model: how long would it take with these sizes?
  *
- * Slots, groups, prefill and the promises of KV blocks go as in the decode engine; what a step
- * takes comes from struct gw_speed.  So the ragged end, where few rows are left, counts for what
- * it is, and so does memory that keeps slots empty. */
+ * What starts when is decided by the decode engine's own policy (engine/policy.h), driven here with
+ * counted blocks; what a step takes comes from struct gw_speed.  So the ragged end, where few rows
+ * are left, counts for what it is, and so does memory that keeps slots empty. */
 #ifndef GW_SERVICE_ROLLOUT_QUEUE_H
 #define GW_SERVICE_ROLLOUT_QUEUE_H
 

@@ -257,6 +257,7 @@ static void carry_out(struct world *w, const struct gw_move *m, size_t oldest, s
 static void make_moves(struct world *w) {
     const bool is_short = draw(w, 0, 255) < w->short_steps;
     struct gw_move m;
+    size_t n_moves = 0;
     w->grew = false;
     gw_policy_begin_step(&w->policy, is_short ? draw(w, 1, 12) : 0);
     do {
@@ -264,6 +265,7 @@ static void make_moves(struct world *w) {
         const size_t oldest = oldest_live(w), next_job = oldest_ready(w);
         m = gw_policy_next_move(&w->policy, &have);
         carry_out(w, &m, oldest, next_job);
+        assert_true(++n_moves < 2 * MOST_BLOCKS);
         assert_true(oldest == SIZE_MAX || m.kind == GW_MOVE_START || w->slots[oldest].busy);
     } while (m.kind != GW_MOVE_NONE);
     check_nothing_is_left(w);
