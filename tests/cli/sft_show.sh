@@ -11,6 +11,12 @@ END
 cd "$T" || exit 1
 "$GWEN" sft -q --model model --data data.jsonl --show 2 || exit 1
 [ "$(echo ./*)" = "./data.jsonl ./model" ] || { ls; exit 1; }
+# Turns that nothing closes teach no stop, which is said.
+echo '{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "one"}]}' >chat
+cp -r model open && echo '{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}' \
+    >open/chat_template.jinja || exit 1
+"$GWEN" sft --model open --data chat --show 1 2>err || exit 1
+grep -c 'no turn of the assistant ends with an end of sequence' err
 # Only what --show itself writes reaches a terminal.
 script -qec "'$GWEN' sft -q --model model --data data.jsonl --show 2" /dev/null </dev/null |
     tr -d '\r' >shown || exit 1

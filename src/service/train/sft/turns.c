@@ -234,19 +234,13 @@ static enum gwen_status render_pair(const struct finding *f, const char *answer,
     return GWEN_OK;
 }
 
-static enum gwen_status has_special(const struct finding *f, const char *text, size_t len,
-                                    bool *yes, struct gwen_err *err) {
-    struct gw_ids ids = {0};
-    enum gwen_status status = gw_tokenizer_encode(f->opts->tokenizer, text, len, 0, &ids, err);
-    *yes = false;
-    for (size_t i = 0; i < ids.len && status == GWEN_OK; i++)
-        *yes = *yes || gw_tokenizer_is_special(f->opts->tokenizer, ids.data[i]);
-    gw_ids_free(&ids);
-    return status;
+static bool is_blank(const char *s, size_t len) {
+    while (len > 0 && (s[len - 1] == ' ' || (s[len - 1] >= '\t' && s[len - 1] <= '\r'))) len--;
+    return len == 0;
 }
 
 /* A generation prompt that adds nothing, `asked` behind a user's words: what stands between that
- * and the words of an answer is a header nevertheless if it has a special token, and else the
+ * and the words of an answer is a header nevertheless, unless it is white space, which is the
  * answer's. */
 static enum gwen_status find_lead(struct finding *f, const char *asked, size_t len,
                                   struct gwen_err *err) {
@@ -257,11 +251,8 @@ static enum gwen_status find_lead(struct finding *f, const char *asked, size_t l
         answer >= user + strlen(f->after) + len) {
         const char *between = text.data + user + strlen(f->after);
         const size_t rest = answer - user - strlen(f->after) - len;
-        bool is_header = false;
-        if (len == 0 || memcmp(between, asked, len) == 0) {
-            status = has_special(f, between + len, rest, &is_header, err);
-            gw_str_put(is_header ? &f->header : &f->lead, between + len, rest);
-        }
+        if (len == 0 || memcmp(between, asked, len) == 0)
+            gw_str_put(is_blank(between + len, rest) ? &f->lead : &f->header, between + len, rest);
     }
     gw_str_free(&text);
     return status;

@@ -362,11 +362,39 @@ static void odd_templates(void **state) {
     assert_int_equal(wrong, 0);
 }
 
+/* Whether anything teaches a stop: an end of sequence behind a turn, the next marker being one too.
+ */
+static void stops_are_counted(void **state) {
+    (void)state;
+    static const struct {
+        const char *template;
+        size_t stops;
+    } cases[] = {{EACH(HEAD, WORDS, TAIL), 2},
+                 {EACH(HEAD, WORDS, "<|eot_id|>"), 0},
+                 {EACH(HEAD, WORDS, ""), 0},
+                 {EACH("<|endoftext|>{{ m.role }}", WORDS, ""), 1}};
+    const json_t *like = find(templates, "name", "chatml", NULL, NULL);
+    for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++) {
+        struct setup s;
+        struct gw_sft_data d;
+        struct gwen_err err = {0};
+        json_t *row = json_loads(MESSAGES(U("u") "," A("one") "," U("v") "," A("two")), 0, NULL);
+        open_setup(like, json_string(cases[i].template), &s);
+        if (read_row(&s, row, &d, &err) != GWEN_OK) fail_msg("%s", err.message);
+        assert_int_equal(d.n_turns, 2);
+        assert_int_equal(d.n_stops, cases[i].stops);
+        gw_sft_free(&d);
+        close_setup(&s);
+        json_decref(row);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_the_rule),
         cmocka_unit_test(by_the_tags),
         cmocka_unit_test(odd_templates),
+        cmocka_unit_test(stops_are_counted),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
