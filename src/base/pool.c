@@ -1,4 +1,42 @@
-/* pool.c - the parallel region, by OpenMP or plain threads, and its barrier; see pool.h. */
+/* pool.c - the parallel region, by OpenMP or plain threads, and its barrier; see pool.h.
+ *
+ * Why operations are dealt out in units.  A decode step is hundreds of operations (products,
+ * attention, norms), most of them well below a millisecond.  With fixed shares and a barrier after
+ * each, an operation takes as long as the thread that has it worst; one whose core another process
+ * has for a time slice holds all others up for several milliseconds, as long as a dozen operations.
+ * So nobody waits for threads here, only for units:
+ *
+ *     share of thread 0        share of thread 1        share of thread 2
+ *     | x x x x x . . . |      | x x . . . x x x |      | x x x x x x x x |    x: taken
+ *                 ^                  ^     ^
+ *           0 takes the first    1 here    2, done with its own, takes the last of the
+ *                                          fullest share: it steals
+ *
+ * A thread's own share is the same every time, so that it meets the weights that it packed (on its
+ * NUMA node, perhaps in its cache), and ascends, so that it reads memory forwards.  A thief comes
+ * from the other end: it meets the owner only at the last unit, and the fullest share is the one
+ * that is furthest behind.
+ *
+ * Why shares are words with the number of the operation.  Nobody prepares an operation: a word that
+ * still has an earlier number means that nothing of that share has been taken, and what it holds
+ * follows from n_units.  Thus a thread that has lost its core need not have begun an operation for
+ * others to do all of its units; when it comes back it finds a later number, and passes through
+ * what it has missed.  Owner and thieves change the word by compare and exchange, so each unit is
+ * taken once.  That needs no order of memory beyond the word's own: a unit may be taken by whoever
+ * has seen the operation before end, and what that wrote was published by its end.
+ *
+ * Why an operation ends by a count.  Whoever has no unit left adds those it did to n_done, once an
+ * operation; the one who completes the count advances `current`, and all who wait there see what
+ * was written (release by each that counts, acquire by each that waits).  The number of threads
+ * plays no part in it.  They may be several operations apart; only what an operation reads and a
+ * later one overwrites asks for gw_pool_barrier().
+ *
+ * Why a core is given away.  All the same a thread is nearly always in the middle of a unit when
+ * its core is taken, and that unit cannot be stolen.  The others spin for a moment, then look
+ * whether the clock of its processor time stands still, and one of them changes places with it (see
+ * "changing places"): that costs about 70 us instead of the time slice.  Who has no unit has
+ * nothing to lose by waiting in its place.  No result depends on any of it, for what a unit gives
+ * does not depend on who does it. */
 #include "base/pool.h"
 
 #include <linux/futex.h>
