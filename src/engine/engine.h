@@ -10,8 +10,8 @@
  * parameters, never on the slot, the step or its neighbours.  Nothing is allocated while it runs.
  *
  * With a budget the KV arena is touched as it is needed, and when memory becomes short the youngest
- * samples are put back into the queue and their blocks given back; begun anew, they come out the
- * same.  The oldest one always goes on. */
+ * samples are put back into the queue and their blocks given back; recomputed, they come out the
+ * same.  The oldest sample always goes on. */
 #ifndef GW_ENGINE_ENGINE_H
 #define GW_ENGINE_ENGINE_H
 
@@ -48,18 +48,18 @@ struct gw_engine_client {
     /* The next job; *more = false when there are none left. */
     enum gwen_status (*next)(void *ctx, struct gw_job *job, bool *more, struct gwen_err *err);
     /* A token was drawn (it is the last of sample->ids; finish is not set yet).  Returns true to
-     * end the sample with GW_FINISH_STOP.  Told once for each token, also when the sample had to
-     * be begun anew.  May be NULL. */
+     * end the sample with GW_FINISH_STOP.  Each token is emitted once, also when its sample had to
+     * be recomputed.  May be NULL. */
     bool (*token)(void *ctx, const struct gw_sample *sample);
     /* A sample is complete; *sample is valid during the call. */
     enum gwen_status (*done)(void *ctx, const struct gw_sample *sample, struct gwen_err *err);
-    /* All samples of a job are complete; its arrays are not looked at again.  May be NULL. */
+    /* All samples of a job are complete; the engine reads its arrays no more.  May be NULL. */
     void (*job_done)(void *ctx, const struct gw_job *job);
     /* Once a step; false ends the run with GWEN_ERR_CANCELLED.  May be NULL. */
     bool (*progress)(void *ctx);
 };
 
-/* What prefill_rows is unless told otherwise: enough to compute at full speed, few enough not to
+/* The usual prefill_rows: enough to compute at full speed, few enough not to
  * hold decoding up. */
 enum { GW_ENGINE_PREFILL_ROWS = 256 };
 

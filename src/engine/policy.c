@@ -1,4 +1,54 @@
-/* policy.c - see policy.h. */
+/* policy.c - see policy.h; here is why it is as it is.
+ *
+ * Why blocks are promised.  Samples take KV blocks one by one as they grow.  If they were started
+ * while any block is free, a batch of them could come to hold all blocks and each lack one more:
+ * none could go on, and none would end to free some.  So of the touched blocks
+ *
+ *     | held                    | promised           | spare          |  not touched yet
+ *     | by prompts, by samples  | what these may     | for whatever   |  (made free chunk by
+ *     | as far as they are      | still come to take | starts next    |  chunk, if that may be)
+ *                               '--------- free ---------------------'
+ *
+ * 1. A sample begins out of what is spare only, and is promised all that it may come to take
+ *    (most_blocks).  As it grows promised blocks become held ones; if it ends early the rest is
+ *    spare.  So there are always as many free blocks as are promised, and a running sample never
+ *    waits for one.  What a promise covers is a matter of most_blocks alone.
+ *
+ * 2. Samples share the full blocks of their prompt, but each copies the partial one as it stores
+ *    its first own token, while others may still read the original:
+ *
+ *        prompt   | full | full | part |
+ *        sample   |  shared ->  | copy | own  | own  |        promised: copy and own
+ *
+ *    Hence the one block more in gw_policy_min_blocks().
+ *
+ * 3. A prompt takes blocks too, and does not end by itself.  It is computed only where room for it
+ *    and for one sample of any prompt is spare (room_for_prompt): with P and N tokens at most that
+ *    is blocks(P + N) + 2.  The prompt takes blocks(P) of them and leaves blocks(N) + 1 or more,
+ *    beyond which no sample's own blocks go.  What samples take of these they give back as they
+ *    end.  So once nothing runs, the oldest waiting sample has room: there is no deadlock.  If no
+ *    prompt has blocks either, nothing is held at all, and the least that an arena may have is
+ *    enough for a prompt and a sample of it; then no room is asked for.
+ *
+ * Why the oldest always goes on.  When memory is short, spare blocks are given back; if they are
+ * too few, the youngest work is put back into the queue first: prompts computed ahead, whose loss
+ * costs least, then samples, but never the last one that runs, nor, if none runs, the last prompt.
+ * gw_policy_least_blocks() and the prompts with waiting samples stay, so 3. holds as before.  The
+ * oldest sample is thus never put back; after at most its limit of steps it ends, and fewer are
+ * left.  However short memory is, and however often, all samples end.  (They also end the same:
+ * what is drawn depends on a sample's key, not on when it runs.)
+ *
+ * Why slots are refilled in this order.  The oldest job that is ready comes first, with the last
+ * sample that was put back, else the next of its group.  So one prompt at a time gives up its own
+ * hold on its blocks, where several half-begun groups would each keep theirs; rows that share
+ * blocks run together; and groups end about in the order of the queue, which puts long samples
+ * first where lengths are known.  If the oldest does not fit, nothing younger and smaller passes
+ * it: small ones could keep it out for ever.
+ *
+ * Rows of prefill go to the oldest prompt too, all that it can use, then to the next: a prompt that
+ * is half computed holds blocks and lets no sample begin.  And prompts are fetched as far ahead as
+ * would fill the free slots and half of all: slots that fall free in the next steps find a sample,
+ * and not more blocks lie idle than that takes. */
 #include "engine/policy.h"
 
 #include "model/kv.h"

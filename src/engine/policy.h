@@ -6,14 +6,14 @@
  *                         '------------'                                 all samples done: FREE
  *
  * A prompt is a length here, a sample a limit and how far it has come, and of the arena only the
- * touched and the free blocks count.  Two drive it, each with hands of its own: schedule.c with
- * real blocks, and service/rollout/queue.c, which plays a queue without a model.  In each step
+ * touched and the free blocks count.  Two drive it: schedule.c with real blocks, and
+ * service/rollout/queue.c, which plays a queue without a model.  In each step
  *
  *     begin_step;  next_move until there is none, each carried out before the next is asked for;
  *     one row for every busy slot;  next_piece of a prompt until there is none
  *
  * and then the driver tells what came of it: prompt_done, add_tokens, end_sample.  Nothing is
- * allocated, and nothing but the counts decides.  Why it is as it is: see policy.c. */
+ * allocated, and nothing but the counts decides.  Why it is as it is stands in policy.c. */
 #ifndef GW_ENGINE_POLICY_H
 #define GW_ENGINE_POLICY_H
 
@@ -70,7 +70,7 @@ enum gw_move_kind {
     GW_MOVE_NONE,
     GW_MOVE_GROW,      /* touch more blocks; if that may not be, leave them as they are */
     GW_MOVE_PARK,      /* let the blocks of `job`'s prompt go */
-    GW_MOVE_RESTART,   /* let the blocks of the sample in `slot` go: it is begun anew later */
+    GW_MOVE_RESTART,   /* let the blocks of the sample in `slot` go: it is recomputed later */
     GW_MOVE_GIVE_BACK, /* give back n_blocks free blocks */
     GW_MOVE_START,     /* the slot's sample begins, with the token drawn as its prompt ended; if its
                           job has none waiting any more, the prompt's own hold on blocks ends */

@@ -63,7 +63,7 @@ static void start_sample(struct gw_engine *e, struct gw_slot *s) {
     accept_token(e, s, j->first_ids[want], j->first_logprobs[want]);
 }
 
-/* The sample that was in a slot is in the queue again. */
+/* The sample that was in a slot was put back into the queue. */
 static void restart_sample(struct gw_engine *e, struct gw_slot *s) {
     const size_t n = s->counts->n_tokens;
     size_t *emitted = &job_of(e, s)->emitted[s->counts->want];

@@ -172,7 +172,7 @@ static void set_targets(struct gw_scorer *s, size_t first, size_t n) {
         const struct gw_score_target *t = &s->targets[first + i];
         const struct gw_score_request *r = t->task->request;
         s->head->temperature[i] = (float)s->opts.temperature;
-        s->head->target[i] = t->t < r->n ? r->ids[t->t] : -1;
+        s->head->target[i] = t->position < r->n ? r->ids[t->position] : -1;
     }
 }
 
@@ -182,7 +182,7 @@ static bool is_eos(const struct gw_scorer *s, int32_t id) {
     return false;
 }
 
-/* Adds a token to a request that is gone on with; unless that ends it, it is run next. */
+/* Adds a token to a request that is continued; unless the token ends it, it is run next. */
 static void take_token(const struct gw_scorer *s, struct gw_score_task *t, int32_t id) {
     struct gw_score_request *r = t->request;
     r->out[r->n_new++] = id;
@@ -202,21 +202,23 @@ static void take_results(struct gw_scorer *s, size_t first, size_t n) {
             s->status = gw_fail(s->err, GWEN_ERR_NUMERIC,
                                 "the model's logits are not finite (position %zu): weights or "
                                 "%s are at fault",
-                                t->t, gw_knob(GW_KNOB_DTYPE));
+                                t->position, gw_knob(GW_KNOB_DTYPE));
             return;
         }
-        if (t->t < r->n) r->logprobs[t->t - r->from] = gw_head_logprob(h, i, h->target_z[i]);
-        if (t->t >= r->n && r->max_new > 0) take_token(s, t->task, s->greedy[i]);
-        if (s->logits != NULL) s->logits(s->ctx, t->task->index, t->t, h->z + i * h->z_stride);
+        if (t->position < r->n)
+            r->logprobs[t->position - r->from] = gw_head_logprob(h, i, h->target_z[i]);
+        if (t->position >= r->n && r->max_new > 0) take_token(s, t->task, s->greedy[i]);
+        if (s->logits != NULL)
+            s->logits(s->ctx, t->task->index, t->position, h->z + i * h->z_stride);
     }
 }
 
-/* The likeliest tokens of rows that are gone on from. */
+/* The likeliest next token of each row that is continued. */
 static void pick_tokens(struct gw_scorer *s, size_t first, size_t n, int thread) {
     const struct gw_head *h = s->head;
     for (size_t i; gw_pool_next(s->pool, thread, n, &i);) {
         const struct gw_score_target *t = &s->targets[first + i];
-        if (t->t < t->task->request->n || t->task->request->max_new == 0) continue;
+        if (t->position < t->task->request->n || t->task->request->max_new == 0) continue;
         const float *z = h->z + i * h->z_stride;
         s->greedy[i] = (int32_t)s->model->kern.argmax(z, s->model->cfg.vocab_size);
     }
@@ -240,7 +242,7 @@ static void score_region(void *ctx, int thread, int n_threads) {
             if (thread == 0) set_targets(s, i, n);
             gw_pool_barrier(s->pool);
             gw_head_run(s->head, ws->head_x + i * x_stride, x_stride, n, scratch, thread);
-            if (s->goes_on) {
+            if (s->continues) {
                 pick_tokens(s, i, n, thread);
                 gw_pool_barrier(s->pool);
             }
@@ -278,11 +280,11 @@ enum gwen_status gw_scorer_run(struct gw_scorer *s, struct gw_score_request *req
     s->ctx = ctx;
     s->err = err;
     s->status = check_requests(s, n);
-    s->goes_on = false;
+    s->continues = false;
     for (size_t i = 0; i < n; i++) {
         requests[i].n_new = 0;
         requests[i].stopped = false;
-        s->goes_on |= requests[i].max_new > 0;
+        s->continues |= requests[i].max_new > 0;
     }
     if (s->status == GWEN_OK) s->status = gw_scorer_make_tasks(s, n);
     if (s->status == GWEN_OK) {

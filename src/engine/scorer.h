@@ -1,8 +1,8 @@
 /* scorer.h - log-probabilities of given tokens: the training side of the bit-equality contract.
  *
  * The same forward pass, head and kernels as the decode engine, over many rows at once: what a
- * rollout recorded while sampling comes out again to the last bit.  It can also go on greedily for
- * a few tokens, which gives what the engine gives at temperature 0. */
+ * rollout recorded while sampling is reproduced to the last bit.  It can also continue a sequence
+ * greedily for a few tokens, which gives what the engine gives at temperature 0. */
 #ifndef GW_ENGINE_SCORER_H
 #define GW_ENGINE_SCORER_H
 
@@ -14,8 +14,8 @@ struct gw_score_request {
     size_t n;
     size_t from;     /* 1 .. n */
     float *logprobs; /* [n - from], filled */
-    /* Goes on after the last id with the likeliest tokens, as greedy decoding does: up to max_new
-     * of them (0: none), to the first eos.  Needs keep_logits; n + max_new - 1 <= max_len. */
+    /* The sequence is continued with the likeliest tokens, as by greedy decoding: up to max_new of
+     * them (0: none), to the first eos.  Needs keep_logits; n + max_new - 1 <= max_len. */
     size_t max_new;
     int32_t *out; /* [max_new], filled with n_new */
     size_t n_new;
@@ -35,14 +35,14 @@ struct gw_scorer_opts {
      * shape it has: the reference of a run that trains that one. */
     bool frozen;
     const struct gw_lora *lora;
-    const int32_t *eos; /* ids that end what is gone on with; copied */
+    const int32_t *eos; /* ids that end a continuation; copied */
     size_t n_eos;
     bool no_sharing;                /* run every request by itself: for comparison */
     const struct gw_budget *budget; /* outlives the scorer; NULL: all blocks are touched at once */
     /* Once a forward pass; false ends the run with GWEN_ERR_CANCELLED.  May be NULL. */
     bool (*progress)(void *ctx);
     void *progress_ctx;
-    /* A request that was gone on with is complete.  May be NULL. */
+    /* A request that was continued is complete.  May be NULL. */
     void (*done)(void *ctx, size_t index);
     void *done_ctx;
 };

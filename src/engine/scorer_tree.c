@@ -1,4 +1,4 @@
-/* scorer_tree.c - the tree of beginnings that requests share (impl.h).
+/* scorer_tree.c - the tree of beginnings that requests share (scorer_tree.h).
  *
  * Requests are sorted by their ids, so that those with a common beginning are neighbours; how much
  * neighbours have in common then says where the tree branches.  A branch is made where it saves
@@ -38,7 +38,7 @@ size_t gw_scorer_own_blocks(const struct gw_score_task *t) {
 }
 
 /* Positions of a request that have to be run: the last token predicts nothing that is asked for,
- * unless it is gone on from. */
+ * unless the request is continued. */
 static size_t end_of(const struct gw_scorer *s, const struct gw_score_request *r) {
     return s->want_last || r->max_new > 0 ? r->n : r->n - 1;
 }

@@ -38,10 +38,10 @@ struct gw_score_task {
     struct gw_seq seq;
 };
 
-/* What an output row of the batch predicts: token t of the task's request. */
+/* What an output row of the batch predicts: the token at a position of the task's request. */
 struct gw_score_target {
     struct gw_score_task *task;
-    size_t t;
+    size_t position;
 };
 
 struct gw_scorer {
@@ -61,7 +61,7 @@ struct gw_scorer {
     uint32_t *block_tables;
     size_t n_tasks, first_open, n_table_entries;
     bool want_last, go;
-    bool goes_on; /* some request wants new tokens */
+    bool continues; /* some request wants new tokens */
     gw_score_logits *logits;
     void *ctx;
     struct gwen_err *err;
