@@ -3,6 +3,8 @@
  * running softmax and adds the weighted values in a second product. */
 #include "ops/attention.h"
 
+#include "base/layout.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -184,29 +186,23 @@ struct work {
     uint8_t *visible;    /* [M] */
 };
 
-static size_t carve(struct work *w, char *at, size_t head_dim, size_t heads_per_kv) {
-    size_t M = (size_t)GW_ATTN_MAX_ROWS * heads_per_kv;
-    size_t hd = gw_round_up(head_dim, GWEN_PANEL), used = 0;
-    char *part[7];
-    const size_t bytes[7] = {
-        M * hd * 4, M * hd * 4, M * GW_KV_BLOCK * 4, M * GW_KV_BLOCK * 2, M * 4, M * 4, M};
-    for (int i = 0; i < 7; i++) {
-        part[i] = at == NULL ? NULL : at + used;
-        used += gw_round_up(bytes[i], 64);
-    }
-    if (w != NULL)
-        *w = (struct work){part[0],
-                           (float *)(void *)part[1],
-                           (float *)(void *)part[2],
-                           (struct gwen_bf16 *)(void *)part[3],
-                           (float *)(void *)part[4],
-                           (float *)(void *)part[5],
-                           (uint8_t *)(void *)part[6]};
-    return used;
+static void lay_out(struct gw_layout *l, size_t head_dim, size_t heads_per_kv, struct work *w) {
+    const size_t M = (size_t)GW_ATTN_MAX_ROWS * heads_per_kv;
+    const size_t hd = gw_round_up(head_dim, GWEN_PANEL);
+    w->q = gw_layout_take(l, M, hd * sizeof(float));
+    w->o = gw_layout_take(l, M, hd * sizeof *w->o);
+    w->s = gw_layout_take(l, M, GW_KV_BLOCK * sizeof *w->s);
+    w->p = gw_layout_take(l, M, GW_KV_BLOCK * sizeof *w->p);
+    w->m = gw_layout_take(l, M, sizeof *w->m);
+    w->l = gw_layout_take(l, M, sizeof *w->l);
+    w->visible = gw_layout_take(l, M, sizeof *w->visible);
 }
 
 size_t gw_attn_scratch_bytes(size_t head_dim, size_t heads_per_kv) {
-    return carve(NULL, NULL, head_dim, heads_per_kv);
+    struct gw_layout plan = {0};
+    struct work unused;
+    lay_out(&plan, head_dim, heads_per_kv, &unused);
+    return plan.used;
 }
 
 /* What is attended next: its keys and values in memory, `used` tokens of them; 0: nothing. */
@@ -334,8 +330,9 @@ static void write_outputs(const struct gw_attn_args *a, const struct work *w) {
 }
 
 void gw_attention(const struct gw_attn_args *a) {
+    struct gw_layout l = gw_layout_over(a->scratch, SIZE_MAX);
     struct work w;
-    carve(&w, a->scratch, a->layout->head_dim, a->heads_per_kv);
+    lay_out(&l, a->layout->head_dim, a->heads_per_kv, &w);
     gather_queries(a, &w);
     for (size_t j = 0, live = 1; live > 0; j++) {
         live = 0;

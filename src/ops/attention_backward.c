@@ -2,6 +2,7 @@
  * takes them; what a tile needs of its queries is packed once and used for all its blocks. */
 #include "ops/attention_backward.h"
 
+#include "base/layout.h"
 #include "ops/linear_backward.h"
 
 #include <string.h>
@@ -32,46 +33,39 @@ static size_t t_stride(enum gw_panel_format format, size_t m) {
     return gw_packed_x_stride(gw_token_format(format), gw_most_padded_tokens(m, 1));
 }
 
-static size_t carve(struct work *w, char *at, enum gw_panel_format format, size_t head_dim,
-                    size_t heads_per_kv) {
+static void lay_out(struct gw_layout *l, enum gw_panel_format format, size_t head_dim,
+                    size_t heads_per_kv, struct work *w) {
     const size_t M = (size_t)GW_ATTN_MAX_ROWS * heads_per_kv, hd = gw_attn_back_stride(head_dim);
     const enum gw_panel_format token = gw_token_format(format);
-    const size_t over_m = hd / GWEN_PANEL * gw_panel_bytes(token, gw_most_padded_tokens(M, 1));
-    const size_t scores = M * GW_KV_BLOCK * sizeof(float);
-    size_t used = 0;
-#define TAKE(field, bytes)                                                                         \
-    do {                                                                                           \
-        if (w != NULL) w->field = (void *)(at + used);                                             \
-        used += gw_round_up(bytes, 64);                                                            \
-    } while (0)
-    TAKE(q, M * row_bytes(format, head_dim));
-    TAKE(d_o, M * row_bytes(format, head_dim));
-    TAKE(q_panels, over_m);
-    TAKE(d_o_panels, over_m);
-    TAKE(max, M * sizeof(float));
-    TAKE(sum, M * sizeof(float));
-    TAKE(delta, M * sizeof(float));
-    TAKE(visible, M);
-    TAKE(p, scores);
-    TAKE(ds, scores);
-    TAKE(p_op, scores);
-    TAKE(ds_op, scores);
-    TAKE(p_t, GW_KV_BLOCK * t_stride(format, M));
-    TAKE(ds_t, GW_KV_BLOCK * t_stride(format, M));
-    TAKE(dq, M * hd * sizeof(float));
-    TAKE(k_t, hd / GWEN_PANEL * gw_panel_bytes(format, GW_KV_BLOCK));
-    TAKE(v_t, GW_KV_BLOCK / GWEN_PANEL * gw_panel_bytes(format, hd));
-#undef TAKE
-    if (w != NULL && token == GW_PANEL_F32) {
-        w->p_op = (char *)w->p;
-        w->ds_op = (char *)w->ds;
-    }
-    return used;
+    const size_t over_m = gw_panel_bytes(token, gw_most_padded_tokens(M, 1));
+    w->q = gw_layout_take(l, M, row_bytes(format, head_dim));
+    w->d_o = gw_layout_take(l, M, row_bytes(format, head_dim));
+    w->q_panels = gw_layout_take(l, hd / GWEN_PANEL, over_m);
+    w->d_o_panels = gw_layout_take(l, hd / GWEN_PANEL, over_m);
+    w->max = gw_layout_take(l, M, sizeof *w->max);
+    w->sum = gw_layout_take(l, M, sizeof *w->sum);
+    w->delta = gw_layout_take(l, M, sizeof *w->delta);
+    w->visible = gw_layout_take(l, M, sizeof *w->visible);
+    w->p = gw_layout_take(l, M, GW_KV_BLOCK * sizeof *w->p);
+    w->ds = gw_layout_take(l, M, GW_KV_BLOCK * sizeof *w->ds);
+    w->p_op = gw_layout_take(l, M, GW_KV_BLOCK * sizeof(float));
+    w->ds_op = gw_layout_take(l, M, GW_KV_BLOCK * sizeof(float));
+    w->p_t = gw_layout_take(l, GW_KV_BLOCK, t_stride(format, M));
+    w->ds_t = gw_layout_take(l, GW_KV_BLOCK, t_stride(format, M));
+    w->dq = gw_layout_take(l, M, hd * sizeof *w->dq);
+    w->k_t = gw_layout_take(l, hd / GWEN_PANEL, gw_panel_bytes(format, GW_KV_BLOCK));
+    w->v_t = gw_layout_take(l, GW_KV_BLOCK / GWEN_PANEL, gw_panel_bytes(format, hd));
+    if (token != GW_PANEL_F32) return;
+    w->p_op = (char *)w->p;
+    w->ds_op = (char *)w->ds;
 }
 
 size_t gw_attn_back_scratch_bytes(enum gw_panel_format format, size_t head_dim,
                                   size_t heads_per_kv) {
-    return carve(NULL, NULL, format, head_dim, heads_per_kv);
+    struct gw_layout plan = {0};
+    struct work unused;
+    lay_out(&plan, format, head_dim, heads_per_kv, &unused);
+    return plan.used;
 }
 
 /* Queries, dO, statistics and delta of rows r0.. of the call, n of them. */
@@ -203,8 +197,9 @@ void gw_attention_backward(const struct gw_attn_back *a) {
     const struct gw_arith token = gw_token_arith(a->arith);
     const enum gw_panel_format format = a->layout->format;
     const size_t hd = a->layout->head_dim, stride = row_bytes(format, hd);
+    struct gw_layout l = gw_layout_over(a->scratch, SIZE_MAX);
     struct work w;
-    carve(&w, a->scratch, format, hd, a->heads_per_kv);
+    lay_out(&l, format, hd, a->heads_per_kv, &w);
     for (size_t r0 = 0, n; r0 < a->n_rows; r0 += n) {
         n = GW_MIN(a->n_rows - r0, (size_t)GW_ATTN_MAX_ROWS);
         const struct gw_span all = {0, n * a->heads_per_kv};

@@ -6,7 +6,7 @@
 #include "ops/peak.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
+#include "base/layout.h"
 
 #include <string.h>
 
@@ -224,34 +224,41 @@ static void read_patterns(struct read_work *w, struct gw_pool *pool, size_t n_gr
     }
 }
 
+/* All but what is read. */
+static void lay_out(struct gw_layout *l, size_t n_threads, struct read_work *w) {
+    w->scratch = gw_layout_take(l, n_threads, gw_linear_scratch_bytes());
+    w->sums = gw_layout_take(l, n_threads, GW_CACHE_LINE);
+    w->x = gw_layout_take(l, 1, gw_packed_x_stride(w->arith->format, K));
+}
+
 enum gwen_status gw_peak_read(const struct gw_arith *arith, struct gw_pool *pool, size_t max_bytes,
                               double seconds, struct gw_read_peak *out, struct gwen_err *err) {
     const size_t least = (size_t)16 << 20, most = (size_t)1 << 30;
     const size_t group = GW_GROUP_PANELS * gw_panel_bytes(arith->format, K);
     const size_t n_threads = (size_t)gw_pool_threads(pool);
-    const size_t scratch_bytes = n_threads * gw_linear_scratch_bytes();
-    const size_t extra =
-        scratch_bytes + n_threads * GW_CACHE_LINE + gw_packed_x_stride(arith->format, K);
+    struct read_work w = {.arith = arith, .pool = pool, .group_bytes = group};
+    struct gw_layout l = {0};
+    lay_out(&l, n_threads, &w);
+    const size_t extra = l.used;
     if (max_bytes < least + extra)
         return gw_fail(err, GWEN_ERR_NOMEM,
                        "measuring the read bandwidth needs %zu MiB of memory, %zu MiB are left",
                        (least + extra) >> 20, max_bytes >> 20);
 
-    struct gw_mem buffer, rest;
+    struct gw_mem buffer, rest = {0};
     const size_t n_groups = GW_MIN(max_bytes - extra, most) / group;
     GW_TRY(gw_mem_map(&buffer, n_groups * group, err));
-    enum gwen_status status = gw_mem_map(&rest, extra, err);
+    enum gwen_status status = gw_layout_map(&l, extra, &rest, err);
+    if (status == GWEN_OK) {
+        lay_out(&l, n_threads, &w);
+        status = gw_layout_end(&l, "measuring the read bandwidth", err);
+    }
     if (status != GWEN_OK) {
+        gw_mem_unmap(&rest);
         gw_mem_unmap(&buffer);
         return status;
     }
-    struct read_work w = {.arith = arith,
-                          .pool = pool,
-                          .data = buffer.data,
-                          .group_bytes = group,
-                          .scratch = rest.data};
-    w.sums = (uint64_t *)(void *)(w.scratch + scratch_bytes);
-    w.x = (const float *)(const void *)((char *)w.sums + n_threads * GW_CACHE_LINE);
+    w.data = buffer.data;
     *out = (struct gw_read_peak){
         .bytes = buffer.bytes, .huge_pages = buffer.huge_advised, .pattern = ""};
     read_patterns(&w, pool, n_groups, seconds, out);

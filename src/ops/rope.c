@@ -3,6 +3,7 @@
  * sine and cosine of the rounded angle are then exact to the last float bit. */
 #include "ops/rope.h"
 
+#include "base/layout.h"
 #include "ref/math.h"
 
 static float llama3_scaled(const struct gw_rope_spec *s, float freq) {
@@ -24,21 +25,30 @@ void gw_rope_frequencies(const struct gw_rope_spec *s, float *freq) {
     }
 }
 
+/* The table's two planes; returns the frequencies that they are made from. */
+static float *lay_out(struct gw_layout *l, size_t head_dim, size_t n_positions,
+                      struct gw_rope_table *t) {
+    t->half = head_dim / 2;
+    t->n_positions = n_positions;
+    t->cosines = gw_layout_take(l, n_positions, t->half * sizeof *t->cosines);
+    t->sines = gw_layout_take(l, n_positions, t->half * sizeof *t->sines);
+    return gw_layout_take(l, t->half, sizeof(float));
+}
+
 size_t gw_rope_table_bytes(size_t head_dim, size_t n_positions) {
-    return 2 * gw_round_up(n_positions * (head_dim / 2) * sizeof(float), 64) +
-           gw_round_up(head_dim / 2 * sizeof(float), 64);
+    struct gw_layout plan = {0};
+    struct gw_rope_table unused;
+    lay_out(&plan, head_dim, n_positions, &unused);
+    return plan.used;
 }
 
 enum gwen_status gw_rope_table_create(const struct gw_rope_spec *spec, size_t n_positions,
                                       struct gw_rope_table *t, struct gwen_err *err) {
-    size_t half = spec->head_dim / 2;
-    t->half = half;
-    t->n_positions = n_positions;
-    GW_TRY(gw_mem_map(&t->memory, gw_rope_table_bytes(spec->head_dim, n_positions), err));
-    size_t plane = gw_round_up(n_positions * half * sizeof(float), 64);
-    t->cosines = t->memory.data;
-    t->sines = (float *)(void *)((char *)t->memory.data + plane);
-    float *freq = (float *)(void *)((char *)t->memory.data + 2 * plane);
+    const size_t half = spec->head_dim / 2;
+    struct gw_layout l;
+    GW_TRY(gw_layout_map(&l, gw_rope_table_bytes(spec->head_dim, n_positions), &t->memory, err));
+    float *freq = lay_out(&l, spec->head_dim, n_positions, t);
+    GW_TRY(gw_layout_end(&l, "the rotation's table", err));
     gw_rope_frequencies(spec, freq);
     for (size_t p = 0; p < n_positions; p++)
         for (size_t i = 0; i < half; i++) {
