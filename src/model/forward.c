@@ -5,6 +5,7 @@
 #include "model/forward.h"
 
 #include "base/clock.h"
+#include "base/layout.h"
 #include "model/lora.h"
 
 #include <math.h>
@@ -19,45 +20,62 @@ size_t gw_gate_up_cols(const struct gw_config *c) { return 2 * gw_round_up(c->ff
 
 /* --- memory --------------------------------------------------------------------------------- */
 
-struct sizes {
-    size_t h, x, qkv, q, act, lora_u, head_x, scratch, tokens, rows, spans, out_rows;
-};
-
 static size_t thread_scratch_bytes(const struct gw_config *c) {
     size_t attn = gw_attn_scratch_bytes(c->head_dim, c->n_heads / c->n_kv_heads);
     size_t row = gw_round_up(GW_MAX(c->hidden, 2 * c->head_dim) * sizeof(float), 64);
     return gw_round_up(GW_MAX(GW_MAX(attn, gw_linear_scratch_bytes()), row), 4096);
 }
 
-static size_t measure(const struct gw_config *c, enum gw_panel_format f, size_t rows, size_t out,
-                      int n_threads, struct sizes *s) {
-    *s = (struct sizes){
-        .h = rows * c->hidden * sizeof(float),
-        .x = rows * gw_packed_x_stride(f, c->hidden),
-        .qkv = rows * qkv_cols(c) * sizeof(float),
-        .q = rows * gw_packed_x_stride(f, c->n_heads * c->head_dim),
-        .act = rows * gw_packed_x_stride(f, c->ffn),
-        .lora_u = c->lora_width > 0 ? rows * gw_packed_x_stride(f, c->lora_width) : 0,
-        .head_x = out * gw_packed_x_stride(f, c->hidden),
-        .scratch = (size_t)n_threads * thread_scratch_bytes(c),
-        .tokens = rows * sizeof(int32_t),
-        .rows = rows * sizeof(struct gw_attn_row),
-        .spans = rows * sizeof(struct gw_span),
-        .out_rows = rows * sizeof(size_t),
-    };
-    const size_t all[] = {s->h,    s->x,      s->qkv,    s->q,       s->q,
-                          s->act,  s->lora_u, s->head_x, s->scratch, s->tokens,
-                          s->rows, s->spans,  s->spans,  s->out_rows};
-    size_t total = 0;
-    for (size_t i = 0; i < GW_ARRAY_LEN(all); i++) total += gw_round_up(all[i], 64);
-    return total;
+/* Everything but the rotation's table; returns the bytes at the start that all threads share. */
+static size_t lay_out(struct gw_layout *l, const struct gw_config *c, enum gw_panel_format f,
+                      size_t rows, size_t out, int n_threads, struct gw_workspace *ws) {
+    const size_t width = gw_packed_x_stride(f, c->n_heads * c->head_dim);
+    struct gw_batch *b = &ws->batch;
+    ws->h = gw_layout_take(l, rows, c->hidden * sizeof *ws->h);
+    ws->x = gw_layout_take(l, rows, gw_packed_x_stride(f, c->hidden));
+    ws->qkv = gw_layout_take(l, rows, qkv_cols(c) * sizeof *ws->qkv);
+    ws->q = gw_layout_take(l, rows, width);
+    ws->attn = gw_layout_take(l, rows, width);
+    ws->act = gw_layout_take(l, rows, gw_packed_x_stride(f, c->ffn));
+    ws->lora_u =
+        gw_layout_take(l, c->lora_width > 0 ? rows : 0, gw_packed_x_stride(f, c->lora_width));
+    ws->head_x = gw_layout_take(l, out, gw_packed_x_stride(f, c->hidden));
+    const size_t shared = l->used;
+    ws->scratch_bytes = thread_scratch_bytes(c);
+    ws->scratch = gw_layout_take(l, (size_t)n_threads, ws->scratch_bytes);
+    b->tokens = gw_layout_take(l, rows, sizeof *b->tokens);
+    b->rows = gw_layout_take(l, rows, sizeof *b->rows);
+    b->runs = gw_layout_take(l, rows, sizeof *b->runs);
+    b->items = gw_layout_take(l, rows, sizeof *b->items);
+    b->out_rows = gw_layout_take(l, rows, sizeof *b->out_rows);
+    return shared;
+}
+
+static size_t planned_bytes(const struct gw_config *c, enum gw_panel_format f, size_t rows,
+                            size_t out, int n_threads) {
+    struct gw_layout plan = {0};
+    struct gw_workspace unused;
+    lay_out(&plan, c, f, rows, out, n_threads, &unused);
+    return plan.used;
 }
 
 size_t gw_workspace_bytes(const struct gw_config *c, enum gw_panel_format f, size_t max_rows,
                           size_t max_out, size_t max_positions, int n_threads) {
-    struct sizes s;
-    return measure(c, f, max_rows, max_out, n_threads, &s) +
+    return planned_bytes(c, f, max_rows, max_out, n_threads) +
            gw_rope_table_bytes(c->head_dim, max_positions);
+}
+
+static enum gwen_status create_memory(struct gw_workspace *ws, struct gwen_err *err) {
+    const struct gw_config *c = &ws->model->cfg;
+    const enum gw_panel_format f = ws->model->arith.format;
+    const int n_threads = gw_pool_threads(ws->pool);
+    struct gw_layout l;
+    GW_TRY(gw_layout_map(&l, planned_bytes(c, f, ws->max_rows, ws->max_out, n_threads), &ws->memory,
+                         err));
+    const size_t shared = lay_out(&l, c, f, ws->max_rows, ws->max_out, n_threads, ws);
+    GW_TRY(gw_layout_end(&l, "a workspace", err));
+    gw_mem_interleave(ws->memory.data, shared); /* the rest each thread touches itself */
+    return GWEN_OK;
 }
 
 static struct gw_rope_spec rope_spec(const struct gw_config *c) {
@@ -79,8 +97,6 @@ enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv 
                                      struct gw_pool *pool, size_t max_rows, size_t max_out,
                                      size_t max_positions, struct gw_workspace **out,
                                      struct gwen_err *err) {
-    const struct gw_config *c = &model->cfg;
-    struct sizes s;
     *out = NULL;
     struct gw_workspace *ws = calloc(1, sizeof *ws);
     if (ws == NULL) return gw_nomem(err, sizeof *ws, "a workspace");
@@ -90,31 +106,13 @@ enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv 
     ws->pool = pool;
     ws->max_rows = max_rows;
     ws->max_out = max_out;
-    struct gw_rope_spec spec = rope_spec(c);
-    size_t bytes = measure(c, model->arith.format, max_rows, max_out, gw_pool_threads(pool), &s);
-    enum gwen_status status = gw_mem_map(&ws->memory, bytes, err);
+    const struct gw_rope_spec spec = rope_spec(&model->cfg);
+    enum gwen_status status = create_memory(ws, err);
     if (status == GWEN_OK) status = gw_rope_table_create(&spec, max_positions, &ws->rope, err);
     if (status != GWEN_OK) {
         gw_workspace_free(ws);
         return status;
     }
-    char *at = ws->memory.data;
-    ws->h = gw_mem_take(&at, s.h);
-    ws->x = gw_mem_take(&at, s.x);
-    ws->qkv = gw_mem_take(&at, s.qkv);
-    ws->q = gw_mem_take(&at, s.q);
-    ws->attn = gw_mem_take(&at, s.q);
-    ws->act = gw_mem_take(&at, s.act);
-    ws->lora_u = gw_mem_take(&at, s.lora_u);
-    ws->head_x = gw_mem_take(&at, s.head_x);
-    gw_mem_interleave(ws->memory.data, (size_t)(at - (char *)ws->memory.data));
-    ws->scratch = gw_mem_take(&at, s.scratch); /* each thread touches its own */
-    ws->scratch_bytes = thread_scratch_bytes(c);
-    ws->batch.tokens = gw_mem_take(&at, s.tokens);
-    ws->batch.rows = gw_mem_take(&at, s.rows);
-    ws->batch.runs = gw_mem_take(&at, s.spans);
-    ws->batch.items = gw_mem_take(&at, s.spans);
-    ws->batch.out_rows = gw_mem_take(&at, s.out_rows);
     *out = ws;
     return GWEN_OK;
 }

@@ -2,6 +2,7 @@
  * over the block statistics finishes a row. */
 #include "model/head.h"
 
+#include "base/layout.h"
 #include "ref/math.h"
 
 #include <math.h>
@@ -15,43 +16,52 @@ static size_t blocks_of(const struct gw_config *c) {
     return (c->vocab_size + GW_VOCAB_BLOCK - 1) / GW_VOCAB_BLOCK;
 }
 
+static void lay_out(struct gw_layout *l, const struct gw_config *c, size_t max_rows, bool keep,
+                    struct gw_head *h) {
+    h->max_rows = max_rows;
+    h->n_blocks = blocks_of(c);
+    h->z_stride = gw_round_up(c->vocab_size, 16);
+    h->keep = keep;
+    h->block_max = gw_layout_take(l, max_rows, h->n_blocks * sizeof *h->block_max);
+    h->block_sum = gw_layout_take(l, max_rows, h->n_blocks * sizeof *h->block_sum);
+    h->block_weight = gw_layout_take(l, max_rows, h->n_blocks * sizeof *h->block_weight);
+    h->block_mean = gw_layout_take(l, max_rows, h->n_blocks * sizeof *h->block_mean);
+    h->temperature = gw_layout_take(l, max_rows, sizeof *h->temperature);
+    h->target = gw_layout_take(l, max_rows, sizeof *h->target);
+    h->target_z = gw_layout_take(l, max_rows, sizeof *h->target_z);
+    h->max = gw_layout_take(l, max_rows, sizeof *h->max);
+    h->sum = gw_layout_take(l, max_rows, sizeof *h->sum);
+    h->log_sum_exp = gw_layout_take(l, max_rows, sizeof *h->log_sum_exp);
+    h->row_entropy = gw_layout_take(l, max_rows, sizeof *h->row_entropy);
+    h->z = keep ? gw_layout_take(l, max_rows, h->z_stride * sizeof *h->z) : NULL;
+}
+
 size_t gw_head_bytes(const struct gw_config *c, size_t max_rows, bool keep) {
-    size_t per_row = 4 * blocks_of(c) * sizeof(float) + 64;
-    if (keep) per_row += gw_round_up(c->vocab_size, 16) * sizeof(float);
-    return max_rows * per_row + 16 * 64;
+    struct gw_layout plan = {0};
+    struct gw_head unused;
+    lay_out(&plan, c, max_rows, keep, &unused);
+    return plan.used;
 }
 
 enum gwen_status gw_head_create(const struct gw_model *model, struct gw_pool *pool, size_t max_rows,
                                 bool keep, struct gw_head **out, struct gwen_err *err) {
+    struct gw_layout l;
     *out = NULL;
     struct gw_head *h = calloc(1, sizeof *h);
     if (h == NULL) return gw_nomem(err, sizeof *h, "the LM head");
     h->model = model;
     h->pool = pool;
-    h->max_rows = max_rows;
-    h->n_blocks = blocks_of(&model->cfg);
-    h->z_stride = gw_round_up(model->cfg.vocab_size, 16);
-    h->keep = keep;
     enum gwen_status status =
-        gw_mem_map(&h->memory, gw_head_bytes(&model->cfg, max_rows, keep), err);
+        gw_layout_map(&l, gw_head_bytes(&model->cfg, max_rows, keep), &h->memory, err);
+    if (status == GWEN_OK) {
+        lay_out(&l, &model->cfg, max_rows, keep, h);
+        status = gw_layout_end(&l, "the LM head", err);
+    }
     if (status != GWEN_OK) {
         gw_head_free(h);
         return status;
     }
     gw_mem_interleave(h->memory.data, h->memory.bytes);
-    char *at = h->memory.data;
-    h->block_max = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
-    h->block_sum = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
-    h->block_weight = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
-    h->block_mean = gw_mem_take(&at, max_rows * h->n_blocks * sizeof(float));
-    h->temperature = gw_mem_take(&at, max_rows * sizeof(float));
-    h->target = gw_mem_take(&at, max_rows * sizeof(int32_t));
-    h->target_z = gw_mem_take(&at, max_rows * sizeof(float));
-    h->max = gw_mem_take(&at, max_rows * sizeof(float));
-    h->sum = gw_mem_take(&at, max_rows * sizeof(double));
-    h->log_sum_exp = gw_mem_take(&at, max_rows * sizeof(double));
-    h->row_entropy = gw_mem_take(&at, max_rows * sizeof(float));
-    if (keep) h->z = gw_mem_take(&at, max_rows * h->z_stride * sizeof(float));
     *out = h;
     return GWEN_OK;
 }

@@ -2,6 +2,7 @@
 #include "model/lora.h"
 
 #include "base/knob.h"
+#include "base/layout.h"
 #include "base/rng.h"
 
 #include <float.h>
@@ -54,34 +55,34 @@ static void add_param(struct gw_params *p, const struct gw_config *cfg, size_t l
              which);
 }
 
-struct layout {
+/* An adapter as it is being laid out. */
+struct draft {
     const struct gw_config *cfg;
     enum gw_panel_format format;
     const struct gw_lora_opts *opts;
-    struct gw_params *params; /* list NULL: only sizes */
-    char *base;               /* likewise NULL */
-    size_t used, width;       /* bytes of what is packed; the widest site */
+    struct gw_params *params; /* list NULL: only counted */
+    size_t width;             /* of the widest site */
 };
 
 /* One site: its parts, its place in the flat arrays and in memory. */
-static void lay_out_site(struct layout *l, size_t layer, enum gw_site index,
+static void lay_out_site(struct gw_layout *l, struct draft *d, size_t layer, enum gw_site index,
                          struct gw_lora_site *site) {
-    const size_t r = l->opts->r;
-    struct gw_params *p = l->params;
+    const size_t r = d->opts->r;
+    struct gw_params *p = d->params;
     size_t n, k, row0 = 0;
-    site_shape(l->cfg, index, &n, &k);
+    site_shape(d->cfg, index, &n, &k);
     *site = (struct gw_lora_site){.a_offset = p->n_floats};
     for (int i = 0; i < GW_LORA_MODULES; i++) {
         struct gw_tensor_spec spec;
         if (modules[i].site != index) continue;
-        gw_config_tensor(l->cfg, modules[i].kind, layer, &spec);
-        if (l->opts->modules[i]) {
+        gw_config_tensor(d->cfg, modules[i].kind, layer, &spec);
+        if (d->opts->modules[i]) {
             site->parts[site->n_parts++] =
                 (struct gw_lora_part){.module = (enum gw_lora_module)i,
                                       .row0 = index == GW_SITE_GATE_UP ? 0 : row0,
                                       .rows = spec.shape[0],
                                       .col0 = site->width};
-            add_param(p, l->cfg, layer, (enum gw_lora_module)i, 'A', r, k,
+            add_param(p, d->cfg, layer, (enum gw_lora_module)i, 'A', r, k,
                       p->n_floats + site->width * k);
             site->width += r;
         }
@@ -91,31 +92,17 @@ static void lay_out_site(struct layout *l, size_t layer, enum gw_site index,
     for (size_t i = 0; i < site->n_parts; i++) {
         struct gw_lora_part *part = &site->parts[i];
         part->b_offset = p->n_floats;
-        add_param(p, l->cfg, layer, part->module, 'B', part->rows, r, part->b_offset);
+        add_param(p, d->cfg, layer, part->module, 'B', part->rows, r, part->b_offset);
         p->n_floats += part->rows * r;
     }
     p->n_floats = gw_round_up(p->n_floats, 16);
     if (site->width == 0) return;
-    l->width = GW_MAX(l->width, site->width);
-    const size_t a = gw_packed_bytes(l->format, site->width, k);
-    char *at = l->base != NULL ? l->base + l->used : NULL;
-    gw_packed_init(&site->a, l->format, site->width, k, at);
-    gw_packed_init(&site->b, l->format, n, site->width, at != NULL ? at + a : NULL);
-    l->used += a + gw_packed_bytes(l->format, n, site->width);
+    d->width = GW_MAX(d->width, site->width);
+    const size_t a = gw_packed_bytes(d->format, site->width, k);
+    const size_t b = gw_packed_bytes(d->format, n, site->width);
+    gw_packed_init(&site->a, d->format, site->width, k, gw_layout_take(l, 1, a));
+    gw_packed_init(&site->b, d->format, n, site->width, gw_layout_take(l, 1, b));
 }
-
-/* All sites, into sites[n_layers] (NULL: only sizes). */
-static void lay_out(struct layout *l, struct gw_lora_site (*sites)[GW_SITES]) {
-    struct gw_lora_site unused;
-    l->used = l->width = l->params->n = l->params->n_floats = 0;
-    for (size_t i = 0; i < l->cfg->n_layers; i++) {
-        if (l->opts->layers != NULL && !l->opts->layers[i]) continue;
-        for (int s = 0; s < GW_SITES; s++)
-            lay_out_site(l, i, (enum gw_site)s, sites != NULL ? &sites[i][s] : &unused);
-    }
-}
-
-static size_t values_bytes(size_t n_floats) { return gw_round_up(n_floats * sizeof(float), 64); }
 
 /* Room for packing: 16 rows of the longest A, or of B twice. */
 static size_t buffer_bytes(const struct gw_config *c, size_t r) {
@@ -123,30 +110,45 @@ static size_t buffer_bytes(const struct gw_config *c, size_t r) {
     return 2 * GWEN_PANEL * gw_round_up(GW_MAX(k, 3 * r), 16) * sizeof(float);
 }
 
+/* All sites, into sites[n_layers] (NULL: there are none yet, only sizes count), and the floats of
+ * *lora. */
+static void lay_out(struct gw_layout *l, struct draft *d, struct gw_lora_site (*sites)[GW_SITES],
+                    struct gw_lora *lora) {
+    struct gw_lora_site unused;
+    d->width = d->params->n = d->params->n_floats = 0;
+    for (size_t i = 0; i < d->cfg->n_layers; i++) {
+        if (d->opts->layers != NULL && !d->opts->layers[i]) continue;
+        for (int s = 0; s < GW_SITES; s++)
+            lay_out_site(l, d, i, (enum gw_site)s, sites != NULL ? &sites[i][s] : &unused);
+    }
+    lora->values = gw_layout_take(l, d->params->n_floats, sizeof *lora->values);
+    lora->buffer = gw_layout_take(l, 1, buffer_bytes(d->cfg, d->opts->r));
+}
+
 void gw_lora_plan(struct gw_config *cfg, enum gw_panel_format format,
                   const struct gw_lora_opts *opts) {
+    struct gw_layout plan = {0};
+    struct gw_lora unused;
     struct gw_params params = {0};
-    struct layout l = {.cfg = cfg, .format = format, .opts = opts, .params = &params};
-    lay_out(&l, NULL);
-    cfg->lora_width = l.width;
+    struct draft d = {.cfg = cfg, .format = format, .opts = opts, .params = &params};
+    lay_out(&plan, &d, NULL, &unused);
+    cfg->lora_width = d.width;
     cfg->lora_floats = params.n_floats;
-    cfg->lora_bytes = l.used + values_bytes(params.n_floats) + buffer_bytes(cfg, opts->r) +
-                      params.n * sizeof *params.list +
+    cfg->lora_bytes = plan.used + params.n * sizeof *params.list +
                       cfg->n_layers * sizeof(struct gw_lora_site[GW_SITES]);
 }
 
-static enum gwen_status take_memory(struct layout *l, struct gw_lora *lora, struct gwen_err *err) {
-    lay_out(l, NULL);
+static enum gwen_status take_memory(const struct gw_config *cfg, enum gw_panel_format format,
+                                    struct gw_lora *lora, struct gwen_err *err) {
+    struct gw_layout l = {0};
+    struct draft d = {.cfg = cfg, .format = format, .opts = &lora->opts, .params = &lora->params};
+    lay_out(&l, &d, NULL, lora);
     lora->params.list = calloc(lora->params.n + 1, sizeof *lora->params.list);
     if (lora->params.list == NULL)
         return gw_nomem(err, lora->params.n * sizeof *lora->params.list, "an adapter");
-    const size_t packed = l->used, values = values_bytes(lora->params.n_floats);
-    GW_TRY(gw_mem_map(&lora->memory, packed + values + buffer_bytes(l->cfg, l->opts->r), err));
-    l->base = lora->memory.data;
-    lay_out(l, lora->sites);
-    lora->values = (float *)(void *)(l->base + packed);
-    lora->buffer = (char *)lora->values + values;
-    return GWEN_OK;
+    GW_TRY(gw_layout_map(&l, l.used, &lora->memory, err));
+    lay_out(&l, &d, lora->sites, lora);
+    return gw_layout_end(&l, "an adapter", err);
 }
 
 enum gwen_status gw_lora_allocate(const struct gw_config *cfg, enum gw_panel_format format,
@@ -168,9 +170,7 @@ enum gwen_status gw_lora_allocate(const struct gw_config *cfg, enum gw_panel_for
         for (size_t i = 0; i < n_layers; i++)
             l->layers[i] = opts->layers == NULL || opts->layers[i];
         l->opts.layers = l->layers;
-        struct layout layout = {
-            .cfg = cfg, .format = format, .opts = &l->opts, .params = &l->params};
-        status = take_memory(&layout, l, err);
+        status = take_memory(cfg, format, l, err);
     }
     if (status != GWEN_OK) {
         gw_lora_free(l);

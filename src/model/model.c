@@ -1,6 +1,7 @@
 /* model.c - layout of a model's memory and the load itself; packing is in pack.c. */
 #include "model/model.h"
 
+#include "base/layout.h"
 #include "checkpoint/safetensors/safetensors.h"
 #include "model/lora.h"
 #include "model/pack.h"
@@ -20,44 +21,33 @@ struct gw_arith gw_model_arith(enum gw_dtype dtype, const struct gwen_kernels *k
                                                            : bf16};
 }
 
-/* --- one reservation for everything: first laid out with base NULL to learn its size -------- */
+/* --- one reservation for everything --------------------------------------------------------- */
 
-struct carver {
-    char *base;
-    size_t used;
-};
-
-static void *carve(struct carver *c, size_t bytes) {
-    void *at = c->base == NULL ? NULL : c->base + c->used;
-    c->used += gw_round_up(bytes, 64);
-    return at;
+static void take_packed(struct gw_layout *l, struct gw_packed *p, enum gw_panel_format format,
+                        size_t n, size_t k) {
+    gw_packed_init(p, format, n, k, gw_layout_take(l, 1, gw_packed_bytes(format, n, k)));
 }
 
-static void carve_packed(struct carver *c, struct gw_packed *p, enum gw_panel_format format,
-                         size_t n, size_t k) {
-    gw_packed_init(p, format, n, k, carve(c, gw_packed_bytes(format, n, k)));
+static float *take_floats(struct gw_layout *l, size_t n, bool wanted) {
+    return wanted ? gw_layout_take(l, n, sizeof(float)) : NULL;
 }
 
-static float *carve_floats(struct carver *c, size_t n, bool wanted) {
-    return wanted ? carve(c, n * sizeof(float)) : NULL;
-}
-
-static void carve_layer(struct carver *c, const struct gw_config *cfg, enum gw_panel_format format,
-                        struct gw_layer *l) {
+static void lay_out_layer(struct gw_layout *layout, const struct gw_config *cfg,
+                          enum gw_panel_format format, struct gw_layer *l) {
     size_t q_rows = cfg->n_heads * cfg->head_dim, kv_rows = cfg->n_kv_heads * cfg->head_dim;
     size_t n_gate_up = 2 * gw_round_up(cfg->ffn, GWEN_PANEL);
-    carve_packed(c, &l->qkv, format, q_rows + 2 * kv_rows, cfg->hidden);
-    carve_packed(c, &l->o, format, cfg->hidden, q_rows);
-    carve_packed(c, &l->gate_up, format, n_gate_up, cfg->hidden);
-    carve_packed(c, &l->down, format, cfg->hidden, cfg->ffn);
-    l->attn_norm = carve_floats(c, cfg->hidden, true);
-    l->mlp_norm = carve_floats(c, cfg->hidden, true);
-    l->q_norm = carve_floats(c, cfg->head_dim, cfg->qk_norm);
-    l->k_norm = carve_floats(c, cfg->head_dim, cfg->qk_norm);
-    l->qkv_bias = carve_floats(c, q_rows + 2 * kv_rows, cfg->qkv_bias);
-    l->o_bias = carve_floats(c, cfg->hidden, cfg->o_bias);
-    l->gate_up_bias = carve_floats(c, n_gate_up, cfg->mlp_bias);
-    l->down_bias = carve_floats(c, cfg->hidden, cfg->mlp_bias);
+    take_packed(layout, &l->qkv, format, q_rows + 2 * kv_rows, cfg->hidden);
+    take_packed(layout, &l->o, format, cfg->hidden, q_rows);
+    take_packed(layout, &l->gate_up, format, n_gate_up, cfg->hidden);
+    take_packed(layout, &l->down, format, cfg->hidden, cfg->ffn);
+    l->attn_norm = take_floats(layout, cfg->hidden, true);
+    l->mlp_norm = take_floats(layout, cfg->hidden, true);
+    l->q_norm = take_floats(layout, cfg->head_dim, cfg->qk_norm);
+    l->k_norm = take_floats(layout, cfg->head_dim, cfg->qk_norm);
+    l->qkv_bias = take_floats(layout, q_rows + 2 * kv_rows, cfg->qkv_bias);
+    l->o_bias = take_floats(layout, cfg->hidden, cfg->o_bias);
+    l->gate_up_bias = take_floats(layout, n_gate_up, cfg->mlp_bias);
+    l->down_bias = take_floats(layout, cfg->hidden, cfg->mlp_bias);
 }
 
 /* Tells each product which one follows it. */
@@ -71,37 +61,35 @@ static void chain(struct gw_model *m) {
     }
 }
 
-/* Lays the model out from `base`; with m NULL only the size counts. */
-static size_t lay_out(const struct gw_config *cfg, enum gw_panel_format format, char *base,
-                      struct gw_model *m) {
-    struct carver c = {base, 0};
-    struct gw_layer scratch;
-    struct gw_packed embed, head;
-    carve_packed(&c, &embed, format, cfg->vocab_size, cfg->hidden);
-    head = embed;
-    if (!cfg->tie_word_embeddings) carve_packed(&c, &head, format, cfg->vocab_size, cfg->hidden);
-    float *norm = carve_floats(&c, cfg->hidden, true);
+/* The weights of *m, whose layers are layers[n_layers]; NULL: there are none yet, only the bytes
+ * count. */
+static void lay_out(struct gw_layout *l, const struct gw_config *cfg, enum gw_panel_format format,
+                    struct gw_model *m, struct gw_layer *layers) {
+    struct gw_layer unused;
+    take_packed(l, &m->embed, format, cfg->vocab_size, cfg->hidden);
+    m->head = m->embed;
+    if (!cfg->tie_word_embeddings) take_packed(l, &m->head, format, cfg->vocab_size, cfg->hidden);
+    m->norm = take_floats(l, cfg->hidden, true);
     for (size_t i = 0; i < cfg->n_layers; i++)
-        carve_layer(&c, cfg, format, m != NULL ? &m->layers[i] : &scratch);
-    if (m != NULL) {
-        m->embed = embed;
-        m->head = head;
-        chain(m);
-        m->norm = norm;
-    }
-    return c.used;
+        lay_out_layer(l, cfg, format, layers != NULL ? &layers[i] : &unused);
 }
 
 size_t gw_model_bytes(const struct gw_config *cfg, enum gw_panel_format format) {
-    return lay_out(cfg, format, NULL, NULL);
+    struct gw_layout plan = {0};
+    struct gw_model unused;
+    lay_out(&plan, cfg, format, &unused, NULL);
+    return plan.used;
 }
 
 static enum gwen_status load_weights(struct gw_model *m, const struct gw_safetensors *st,
                                      struct gw_pool *pool, struct gwen_err *err) {
+    struct gw_layout l;
     m->layers = calloc(m->cfg.n_layers, sizeof *m->layers);
     if (m->layers == NULL) return gw_nomem(err, m->cfg.n_layers * sizeof *m->layers, "layers");
-    GW_TRY(gw_mem_map(&m->memory, gw_model_bytes(&m->cfg, m->arith.format), err));
-    lay_out(&m->cfg, m->arith.format, m->memory.data, m);
+    GW_TRY(gw_layout_map(&l, gw_model_bytes(&m->cfg, m->arith.format), &m->memory, err));
+    lay_out(&l, &m->cfg, m->arith.format, m, m->layers);
+    GW_TRY(gw_layout_end(&l, "the weights", err));
+    chain(m);
     gw_model_tune(m, &gw_linear_default);
     return gw_pack_model(m, st, pool, err);
 }

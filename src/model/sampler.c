@@ -3,6 +3,7 @@
  * popped. */
 #include "model/sampler.h"
 
+#include "base/layout.h"
 #include "ref/math.h"
 
 #include <math.h>
@@ -33,15 +34,22 @@ struct candidate {
     int32_t id;
 };
 
-/* Scratch: penalised z, then candidates. */
-static float *scratch_z(void *scratch) { return scratch; }
-static struct candidate *scratch_candidates(void *scratch, size_t vocab) {
-    return (struct candidate *)(void *)((char *)scratch + gw_round_up(vocab * sizeof(float), 64));
+/* What a draw needs. */
+struct work {
+    float *z; /* [vocab] penalised */
+    struct candidate *candidates;
+};
+
+static void lay_out(struct gw_layout *l, size_t vocab, struct work *w) {
+    w->z = gw_layout_take(l, vocab, sizeof *w->z);
+    w->candidates = gw_layout_take(l, vocab, sizeof *w->candidates);
 }
 
 size_t gw_sampler_scratch_bytes(size_t vocab) {
-    return gw_round_up(vocab * sizeof(float), 64) +
-           gw_round_up(vocab * sizeof(struct candidate), 64);
+    struct gw_layout plan = {0};
+    struct work unused;
+    lay_out(&plan, vocab, &unused);
+    return plan.used;
 }
 
 /* The whole distribution: block by block, then token by token inside the block that u hits. */
@@ -175,15 +183,18 @@ int32_t gw_sample(const struct gw_head *h, size_t row, const struct gw_sampling 
     bool penalty = s->repetition_penalty != 1 && seen != NULL;
     bool truncated = s->top_k > 0 || s->top_p < 1 || s->min_p > 0;
     const float *from = z;
+    struct gw_layout l = gw_layout_over(scratch, SIZE_MAX);
+    struct work w;
+    lay_out(&l, vocab, &w);
     if (penalty) {
-        penalise(scratch_z(scratch), z, vocab, s->repetition_penalty, seen);
-        from = scratch_z(scratch);
+        penalise(w.z, z, vocab, s->repetition_penalty, seen);
+        from = w.z;
     }
     int32_t id;
     if (s->temperature == 0)
         id = (int32_t)h->model->kern.argmax(from, vocab);
     else if (truncated)
-        id = draw_truncated(from, vocab, s, u, scratch_candidates(scratch, vocab));
+        id = draw_truncated(from, vocab, s, u, w.candidates);
     else if (penalty)
         id = draw_flat(&h->model->kern, from, vocab, u);
     else
