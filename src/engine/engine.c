@@ -2,6 +2,7 @@
 #include "engine/impl.h"
 
 #include "base/knob.h"
+#include "base/layout.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,38 +37,41 @@ static size_t seq_blocks(const struct gw_engine_opts *o) {
     return gw_kv_blocks_for(o->max_prompt + o->max_new);
 }
 
-/* Tables of jobs and slots, carved in one go; with base NULL only the size counts. */
-static size_t lay_out(struct gw_engine *e, const struct gw_engine_opts *o, size_t vocab,
-                      int n_threads, char *base) {
-    size_t used = 0;
-    size_t seen = gw_round_up(gw_seen_words(vocab) * sizeof(uint64_t), 64);
-    size_t blocks = gw_round_up(seq_blocks(o) * sizeof(uint32_t), 64);
-    size_t tokens = gw_round_up(o->max_new * sizeof(int32_t), 64);
-    size_t group = gw_round_up(o->max_group * sizeof(int32_t), 64);
-#define TAKE(field, bytes)                                                                         \
-    do {                                                                                           \
-        if (base != NULL) (field) = (void *)(base + used);                                         \
-        used += (bytes);                                                                           \
-    } while (0)
+/* What jobs[] and slots[] point at (NULL: there are none yet, only the bytes count), the draws and
+ * the sampler's scratch. */
+static void lay_out(struct gw_layout *l, const struct gw_engine_opts *o, size_t vocab,
+                    int n_threads, struct gw_engine *e) {
+    const size_t group = o->max_group, seen = gw_seen_words(vocab);
+    struct gw_engine_job no_job;
+    struct gw_policy_job no_counts;
+    struct gw_slot no_slot;
     for (size_t i = 0; i < gw_engine_max_jobs(o->slots); i++) {
-        TAKE(e->jobs[i].seq.blocks, blocks);
-        TAKE(e->jobs[i].first_ids, group);
-        TAKE(e->jobs[i].first_logprobs, group);
-        TAKE(e->policy.jobs[i].waiting, group);
-        TAKE(e->jobs[i].emitted, gw_round_up(o->max_group * sizeof(size_t), 64));
-        TAKE(e->jobs[i].seen, seen);
+        struct gw_engine_job *j = e->jobs != NULL ? &e->jobs[i] : &no_job;
+        struct gw_policy_job *counts = e->jobs != NULL ? &e->policy.jobs[i] : &no_counts;
+        j->seq.blocks = gw_layout_take(l, seq_blocks(o), sizeof *j->seq.blocks);
+        j->first_ids = gw_layout_take(l, group, sizeof *j->first_ids);
+        j->first_logprobs = gw_layout_take(l, group, sizeof *j->first_logprobs);
+        counts->waiting = gw_layout_take(l, group, sizeof *counts->waiting);
+        j->emitted = gw_layout_take(l, group, sizeof *j->emitted);
+        j->seen = gw_layout_take(l, seen, sizeof *j->seen);
     }
     for (size_t i = 0; i < o->slots; i++) {
-        TAKE(e->slots[i].seq.blocks, blocks);
-        TAKE(e->slots[i].ids, tokens);
-        TAKE(e->slots[i].logprobs, tokens);
-        TAKE(e->slots[i].seen, seen);
+        struct gw_slot *s = e->slots != NULL ? &e->slots[i] : &no_slot;
+        s->seq.blocks = gw_layout_take(l, seq_blocks(o), sizeof *s->seq.blocks);
+        s->ids = gw_layout_take(l, o->max_new, sizeof *s->ids);
+        s->logprobs = gw_layout_take(l, o->max_new, sizeof *s->logprobs);
+        s->seen = gw_layout_take(l, seen, sizeof *s->seen);
     }
-    TAKE(e->draws, (o->slots + GW_ENGINE_MAX_FINISHING * o->max_group) * sizeof(struct gw_draw));
-    used = gw_round_up(used, 64);
-    TAKE(e->sampler_scratch, (size_t)n_threads * gw_sampler_scratch_bytes(vocab));
-#undef TAKE
-    return used;
+    e->draws = gw_layout_take(l, o->slots + GW_ENGINE_MAX_FINISHING * group, sizeof *e->draws);
+    e->sampler_scratch_bytes = gw_sampler_scratch_bytes(vocab);
+    e->sampler_scratch = gw_layout_take(l, (size_t)n_threads, e->sampler_scratch_bytes);
+}
+
+static size_t table_bytes(const struct gw_engine_opts *o, size_t vocab, int n_threads) {
+    struct gw_layout plan = {0};
+    struct gw_engine unused = {0};
+    lay_out(&plan, o, vocab, n_threads, &unused);
+    return plan.used;
 }
 
 void gw_engine_bytes(const struct gw_config *cfg, enum gw_panel_format format,
@@ -77,8 +81,7 @@ void gw_engine_bytes(const struct gw_config *cfg, enum gw_panel_format format,
     *kv = gw_kv_bytes(&layout, o->n_blocks);
     *scratch = gw_workspace_bytes(cfg, format, o->slots + o->prefill_rows, max_out(o),
                                   o->max_prompt + o->max_new, n_threads) +
-               gw_head_bytes(cfg, max_out(o), true) +
-               lay_out(NULL, o, cfg->vocab_size, n_threads, NULL);
+               gw_head_bytes(cfg, max_out(o), true) + table_bytes(o, cfg->vocab_size, n_threads);
 }
 
 static enum gwen_status create_tables(struct gw_engine *e, struct gwen_err *err) {
@@ -100,10 +103,10 @@ static enum gwen_status create_tables(struct gw_engine *e, struct gwen_err *err)
     for (size_t i = 0; i < n_jobs; i++) e->jobs[i].counts = &p->jobs[i];
     for (size_t i = 0; i < o->slots; i++) e->slots[i].counts = &p->slots[i];
     if (o->n_eos > 0) memcpy(e->eos, o->eos, o->n_eos * sizeof *e->eos);
-    GW_TRY(gw_mem_map(&e->memory, lay_out(NULL, o, vocab, n_threads, NULL), err));
-    lay_out(e, o, vocab, n_threads, e->memory.data);
-    e->sampler_scratch_bytes = gw_sampler_scratch_bytes(vocab);
-    return GWEN_OK;
+    struct gw_layout l;
+    GW_TRY(gw_layout_map(&l, table_bytes(o, vocab, n_threads), &e->memory, err));
+    lay_out(&l, o, vocab, n_threads, e);
+    return gw_layout_end(&l, "the decode engine", err);
 }
 
 static enum gwen_status create_parts(struct gw_engine *e, struct gwen_err *err) {

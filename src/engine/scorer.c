@@ -2,6 +2,7 @@
 #include "engine/scorer_tree.h"
 
 #include "base/knob.h"
+#include "base/layout.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,14 +14,36 @@ static size_t head_rows(const struct gw_scorer_opts *o) {
     return o->keep_logits ? GW_MIN((size_t)HEAD_ROWS_KEEP, o->rows) : o->rows;
 }
 
+static void lay_out(struct gw_layout *l, const struct gw_scorer_opts *o, struct gw_scorer *s) {
+    s->head_rows = head_rows(o);
+    s->targets = gw_layout_take(l, o->rows, sizeof *s->targets);
+    s->greedy = gw_layout_take(l, s->head_rows, sizeof *s->greedy);
+    s->eos = gw_layout_take(l, o->n_eos, sizeof *s->eos);
+}
+
+static size_t table_bytes(const struct gw_scorer_opts *o) {
+    struct gw_layout plan = {0};
+    struct gw_scorer unused;
+    lay_out(&plan, o, &unused);
+    return plan.used;
+}
+
 void gw_scorer_bytes(const struct gw_config *cfg, enum gw_panel_format format,
                      const struct gw_scorer_opts *o, int n_threads, size_t *kv, size_t *scratch) {
     struct gw_kv_layout layout;
     gw_kv_layout_init(&layout, format, cfg->n_layers, cfg->n_kv_heads, cfg->head_dim);
     *kv = gw_kv_bytes(&layout, o->n_blocks);
     *scratch = gw_workspace_bytes(cfg, format, o->rows, o->rows, o->max_len, n_threads) +
-               gw_head_bytes(cfg, head_rows(o), o->keep_logits) +
-               o->rows * sizeof(struct gw_score_target) + head_rows(o) * sizeof(int32_t);
+               gw_head_bytes(cfg, head_rows(o), o->keep_logits) + table_bytes(o);
+}
+
+static enum gwen_status create_tables(struct gw_scorer *s, struct gwen_err *err) {
+    const struct gw_scorer_opts *o = &s->opts;
+    struct gw_layout l;
+    GW_TRY(gw_layout_map(&l, table_bytes(o), &s->memory, err));
+    lay_out(&l, o, s);
+    if (o->n_eos > 0) memcpy(s->eos, o->eos, o->n_eos * sizeof *s->eos);
+    return gw_layout_end(&l, "the scorer", err);
 }
 
 enum gwen_status gw_scorer_create(const struct gw_model *model, struct gw_pool *pool,
@@ -42,17 +65,9 @@ enum gwen_status gw_scorer_create(const struct gw_model *model, struct gw_pool *
     s->model = model;
     s->pool = pool;
     s->opts = *opts;
-    s->head_rows = head_rows(opts);
-    s->targets = malloc(opts->rows * sizeof *s->targets);
-    s->greedy = malloc(s->head_rows * sizeof *s->greedy);
-    s->eos = malloc((opts->n_eos + 1) * sizeof *s->eos);
     struct gw_kv_layout layout;
     gw_kv_layout_init(&layout, model->arith.format, c->n_layers, c->n_kv_heads, c->head_dim);
-    enum gwen_status status = s->targets == NULL || s->greedy == NULL || s->eos == NULL
-                                  ? gw_nomem(err, opts->rows * sizeof *s->targets, "the scorer")
-                                  : GWEN_OK;
-    if (status == GWEN_OK && opts->n_eos > 0)
-        memcpy(s->eos, opts->eos, opts->n_eos * sizeof *s->eos);
+    enum gwen_status status = create_tables(s, err);
     const struct gw_kv_growth growth = {
         .budget = opts->budget, .n_first = gw_kv_blocks_for(opts->max_len) + GW_SCORER_DEPTH};
     if (status == GWEN_OK)
@@ -77,9 +92,7 @@ void gw_scorer_free(struct gw_scorer *s) {
     gw_head_free(s->head);
     gw_workspace_free(s->ws);
     gw_kv_free(s->kv);
-    free(s->targets);
-    free(s->greedy);
-    free(s->eos);
+    gw_mem_unmap(&s->memory);
     free(s);
 }
 

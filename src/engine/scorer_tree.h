@@ -54,7 +54,8 @@ struct gw_scorer {
     struct gw_head *head;
     size_t head_rows;
     struct gw_score_target *targets; /* [rows] */
-    int32_t *greedy; /* [head_rows] the likeliest token, of rows that are continued */
+    int32_t *greedy;      /* [head_rows] the likeliest token, of rows that are continued */
+    struct gw_mem memory; /* of eos, targets and greedy */
     /* of the run in progress */
     struct gw_score_request *requests;
     struct gw_score_task *tasks;
