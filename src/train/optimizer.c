@@ -2,18 +2,38 @@
 #include "train/optimizer.h"
 
 #include "base/touch.h"
+#include "model/pack.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 static size_t n_blocks(size_t n_floats) { return (n_floats + GW_NORM_BLOCK - 1) / GW_NORM_BLOCK; }
 
-static size_t array_bytes(size_t n_floats) { return gw_round_up(n_floats * sizeof(float), 64); }
+void gw_optimizer_lay_out_norm(struct gw_layout *l, size_t n_floats, struct gw_optimizer *o) {
+    o->block_squares = gw_layout_take(l, n_blocks(n_floats), sizeof *o->block_squares);
+}
 
-size_t gw_optimizer_norm_bytes(size_t n_floats) { return n_blocks(n_floats) * sizeof(double); }
+static void lay_out(struct gw_layout *l, size_t n_floats, struct gw_optimizer *o) {
+    o->master = gw_layout_take(l, n_floats, sizeof *o->master);
+    o->m = gw_layout_take(l, n_floats, sizeof *o->m);
+    o->v = gw_layout_take(l, n_floats, sizeof *o->v);
+    gw_optimizer_lay_out_norm(l, n_floats, o);
+}
 
 size_t gw_optimizer_bytes(size_t n_floats) {
-    return 3 * array_bytes(n_floats) + gw_optimizer_norm_bytes(n_floats);
+    struct gw_layout plan = {0};
+    struct gw_optimizer unused;
+    lay_out(&plan, n_floats, &unused);
+    return plan.used;
+}
+
+static enum gwen_status create_memory(struct gw_optimizer *o, struct gwen_err *err) {
+    const size_t n_floats = o->params->n_floats;
+    struct gw_layout l;
+    GW_TRY(gw_layout_map(&l, gw_optimizer_bytes(n_floats), &o->memory, err));
+    lay_out(&l, n_floats, o);
+    GW_TRY(gw_layout_end(&l, "the optimizer", err));
+    return gw_touch(o->pool, &o->memory, 0, o->memory.bytes, err);
 }
 
 enum gwen_status gw_optimizer_create(const struct gw_params *params,
@@ -28,24 +48,18 @@ enum gwen_status gw_optimizer_create(const struct gw_params *params,
                                .pool = pool,
                                .opts = *opts,
                                .max_grad_norm = max_grad_norm};
-    enum gwen_status status = gw_mem_map(&o->memory, gw_optimizer_bytes(params->n_floats), err);
-    if (status == GWEN_OK) status = gw_touch(pool, &o->memory, 0, o->memory.bytes, err);
+    enum gwen_status status = create_memory(o, err);
     if (status != GWEN_OK) {
         gw_optimizer_free(o);
         return status;
     }
-    char *at = o->memory.data;
-    o->master = gw_mem_take(&at, array_bytes(params->n_floats));
-    o->m = gw_mem_take(&at, array_bytes(params->n_floats));
-    o->v = gw_mem_take(&at, array_bytes(params->n_floats));
-    o->block_squares = (double *)(void *)at;
     *out = o;
     return GWEN_OK;
 }
 
 void gw_optimizer_free(struct gw_optimizer *o) {
     if (o == NULL) return;
-    gw_optimizer_bf16_free(o->bf16);
+    gw_packer_free(o->packer);
     gw_mem_unmap(&o->memory);
     free(o);
 }

@@ -3,7 +3,7 @@
 #ifndef GW_TRAIN_OPTIMIZER_H
 #define GW_TRAIN_OPTIMIZER_H
 
-#include "base/mem.h"
+#include "base/layout.h"
 #include "base/pool.h"
 #include "model/params.h"
 #include "ops/optim.h"
@@ -16,7 +16,8 @@ struct gw_optimizer {
     double max_grad_norm;  /* 0: no clipping */
     float *master, *m, *v; /* [params->n_floats]; or, without master weights: */
     struct gwen_bf16 *m16, *v16;
-    struct gw_optimizer_bf16 *bf16; /* optimizer_bf16.h; else NULL */
+    struct gw_optimizer_bf16 *bf16; /* optimizer_bf16.h, in memory; else NULL */
+    struct gw_packer *packer;       /* what that edits the weights with; else NULL */
     double *block_squares;          /* scratch of the norm */
     uint64_t steps;                 /* taken so far */
     uint64_t skipped;               /* left out because of gradients that were not finite */
@@ -45,8 +46,7 @@ double gw_optimizer_step(struct gw_optimizer *o, const float *grads, double lr, 
  * false, and counts a step left out, when the norm is not finite. */
 bool gw_optimizer_clip(struct gw_optimizer *o, const float *grads, double scale, double *norm,
                        double *clip);
-/* Bytes of the norm's scratch. */
-size_t gw_optimizer_norm_bytes(size_t n_floats);
-void gw_optimizer_bf16_free(struct gw_optimizer_bf16 *b); /* NULL is fine */
+/* The norm's scratch, as a part of the optimizer's memory. */
+void gw_optimizer_lay_out_norm(struct gw_layout *l, size_t n_floats, struct gw_optimizer *o);
 
 #endif

@@ -10,7 +10,6 @@
 #include <string.h>
 
 struct gw_optimizer_bf16 {
-    struct gw_packer *packer;
     uint64_t seed;
     struct gw_rng *rngs;       /* [params->n] of the step */
     struct gwen_adamw step[2]; /* without and with decay */
@@ -30,42 +29,42 @@ static size_t row_floats(const struct gw_config *c) {
     return gw_round_up(most, 16);
 }
 
-static size_t moment_bytes(size_t n_floats) {
-    return gw_round_up(n_floats * sizeof(struct gwen_bf16), 64);
-}
-
-static size_t row_bytes(const struct gw_config *c, int n_threads) {
-    return 3 * row_floats(c) * sizeof(float) * (size_t)n_threads;
+/* *o->bf16 is a part of it, and there only once there is a base. */
+static void lay_out(struct gw_layout *l, const struct gw_config *c, int n_threads,
+                    struct gw_optimizer *o) {
+    const size_t n = gw_params_floats(c);
+    struct gw_optimizer_bf16 unused, *b = gw_layout_take(l, 1, sizeof *b);
+    o->bf16 = b;
+    if (b == NULL) b = &unused;
+    o->m16 = gw_layout_take(l, n, sizeof *o->m16);
+    o->v16 = gw_layout_take(l, n, sizeof *o->v16);
+    b->row_floats = row_floats(c);
+    b->rows = gw_layout_take(l, (size_t)n_threads, 3 * b->row_floats * sizeof *b->rows);
+    b->rngs = gw_layout_take(l, gw_config_n_tensors(c), sizeof *b->rngs);
+    gw_optimizer_lay_out_norm(l, n, o);
 }
 
 static size_t memory_bytes(const struct gw_config *c, int n_threads) {
-    const size_t n = gw_params_floats(c);
-    return 2 * moment_bytes(n) + row_bytes(c, n_threads) + gw_optimizer_norm_bytes(n);
+    struct gw_layout plan = {0};
+    struct gw_optimizer unused;
+    lay_out(&plan, c, n_threads, &unused);
+    return plan.used;
 }
 
 size_t gw_optimizer_bf16_bytes(const struct gw_config *c, int n_threads) {
-    return memory_bytes(c, n_threads) + gw_packer_bytes(c, n_threads) +
-           gw_config_n_tensors(c) * sizeof(struct gw_rng);
+    return memory_bytes(c, n_threads) + gw_packer_bytes(c, n_threads);
 }
 
 static enum gwen_status allocate(struct gw_optimizer *o, struct gw_model *model,
                                  struct gwen_err *err) {
     const struct gw_config *c = &model->cfg;
-    const size_t n = o->params->n_floats;
     const int n_threads = gw_pool_threads(o->pool);
-    struct gw_optimizer_bf16 *b = o->bf16 = calloc(1, sizeof *b);
-    if (b == NULL || (b->rngs = calloc(o->params->n, sizeof *b->rngs)) == NULL)
-        return gw_nomem(err, o->params->n * sizeof *b->rngs, "the optimizer");
-    GW_TRY(gw_packer_create(model, o->params, o->pool, &b->packer, err));
-    GW_TRY(gw_mem_map(&o->memory, memory_bytes(c, n_threads), err));
+    struct gw_layout l;
+    GW_TRY(gw_packer_create(model, o->params, o->pool, &o->packer, err));
+    GW_TRY(gw_layout_map(&l, memory_bytes(c, n_threads), &o->memory, err));
     GW_TRY(gw_touch(o->pool, &o->memory, 0, o->memory.bytes, err));
-    char *at = o->memory.data;
-    o->m16 = gw_mem_take(&at, moment_bytes(n));
-    o->v16 = gw_mem_take(&at, moment_bytes(n));
-    b->row_floats = row_floats(c);
-    b->rows = gw_mem_take(&at, row_bytes(c, n_threads));
-    o->block_squares = (double *)(void *)at;
-    return GWEN_OK;
+    lay_out(&l, c, n_threads, o);
+    return gw_layout_end(&l, "the optimizer", err);
 }
 
 enum gwen_status gw_optimizer_bf16_create(struct gw_model *model, const struct gw_params *params,
@@ -93,13 +92,6 @@ enum gwen_status gw_optimizer_bf16_create(struct gw_model *model, const struct g
     o->bf16->seed = seed;
     *out = o;
     return GWEN_OK;
-}
-
-void gw_optimizer_bf16_free(struct gw_optimizer_bf16 *b) {
-    if (b == NULL) return;
-    gw_packer_free(b->packer);
-    free(b->rngs);
-    free(b);
 }
 
 /* --- a step --------------------------------------------------------------------------------- */
@@ -154,5 +146,5 @@ enum gwen_status gw_optimizer_bf16_step(struct gw_optimizer *o, const float *gra
     start_draws(o);
     o->bf16->grads = grads;
     o->steps++;
-    return gw_pack_edit(o->bf16->packer, step_row, o, err);
+    return gw_pack_edit(o->packer, step_row, o, err);
 }
