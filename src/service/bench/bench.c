@@ -3,6 +3,7 @@
 #include "service/bench/bench.h"
 
 #include "base/clock.h"
+#include "base/layout.h"
 #include "base/rng.h"
 #include "model/head.h"
 #include "model/sampler.h"
@@ -25,6 +26,7 @@ struct bench {
     int32_t *tokens;       /* [n_seqs] the last token of each */
     int32_t *prompt;       /* [max_len] */
     char *sampler_scratch; /* per thread */
+    struct gw_mem memory;  /* of these */
     struct gw_sampling sampling;
     uint64_t seed;
     size_t step, n_steps; /* of the region in progress */
@@ -36,11 +38,7 @@ static void bench_close(struct bench *b) {
     gw_head_free(b->head);
     gw_workspace_free(b->ws);
     gw_kv_free(b->kv);
-    free(b->seqs);
-    free(b->tables);
-    free(b->tokens);
-    free(b->prompt);
-    free(b->sampler_scratch);
+    gw_mem_unmap(&b->memory);
 }
 
 /* Sizes of a measurement. */
@@ -63,15 +61,33 @@ static struct shape prefill_shape(size_t prompt_tokens) {
                           .n_blocks = gw_kv_blocks_for(prompt_tokens) + 1};
 }
 
+static void lay_out(struct gw_layout *l, const struct gw_config *c, const struct shape *s,
+                    int n_threads, struct bench *b) {
+    const size_t blocks = gw_kv_blocks_for(s->max_len);
+    b->n_seqs = s->n_seqs;
+    b->max_len = s->max_len;
+    b->seqs = gw_layout_take(l, s->n_seqs, sizeof *b->seqs);
+    b->tables = gw_layout_take(l, s->n_seqs, blocks * sizeof *b->tables);
+    b->tokens = gw_layout_take(l, s->n_seqs, sizeof *b->tokens);
+    b->prompt = gw_layout_take(l, s->max_len, sizeof *b->prompt);
+    b->sampler_scratch =
+        gw_layout_take(l, (size_t)n_threads, gw_sampler_scratch_bytes(c->vocab_size));
+}
+
+static size_t table_bytes(const struct gw_config *c, const struct shape *s, int n_threads) {
+    struct gw_layout plan = {0};
+    struct bench unused;
+    lay_out(&plan, c, s, n_threads, &unused);
+    return plan.used;
+}
+
 static size_t shape_bytes(const struct gw_config *c, enum gw_panel_format format,
                           const struct shape *s, int n_threads) {
     struct gw_kv_layout layout;
     gw_kv_layout_init(&layout, format, c->n_layers, c->n_kv_heads, c->head_dim);
     return gw_kv_bytes(&layout, s->n_blocks) +
            gw_workspace_bytes(c, format, s->rows, s->n_seqs, s->max_len, n_threads) +
-           gw_head_bytes(c, s->n_seqs, true) +
-           gw_sampler_scratch_bytes(c->vocab_size) * (size_t)n_threads +
-           s->n_seqs * (sizeof(struct gw_seq) + gw_kv_blocks_for(s->max_len) * sizeof(uint32_t));
+           gw_head_bytes(c, s->n_seqs, true) + table_bytes(c, s, n_threads);
 }
 
 size_t gw_bench_decode_bytes(const struct gw_config *cfg, enum gw_panel_format format,
@@ -88,23 +104,17 @@ size_t gw_bench_prefill_bytes(const struct gw_config *cfg, enum gw_panel_format 
 
 static enum gwen_status bench_open(struct bench *b, const struct shape *shape) {
     const struct gw_config *c = &b->model->cfg;
+    const int n_threads = gw_pool_threads(b->pool);
+    const size_t n_seqs = shape->n_seqs, blocks = gw_kv_blocks_for(shape->max_len);
     struct gw_kv_layout layout;
-    size_t n_seqs = shape->n_seqs, blocks = gw_kv_blocks_for(shape->max_len);
-    b->max_len = shape->max_len;
-    if (b->max_len > c->max_position_embeddings)
+    struct gw_layout l;
+    if (shape->max_len > c->max_position_embeddings)
         return gw_fail(b->err, GWEN_ERR_ARGUMENT, "%zu tokens exceed the model's context of %zu",
-                       b->max_len, c->max_position_embeddings);
+                       shape->max_len, c->max_position_embeddings);
     gw_kv_layout_init(&layout, b->model->arith.format, c->n_layers, c->n_kv_heads, c->head_dim);
-    b->n_seqs = n_seqs;
-    b->seqs = calloc(n_seqs, sizeof *b->seqs);
-    b->tables = calloc(n_seqs * blocks, sizeof *b->tables);
-    b->tokens = calloc(n_seqs, sizeof *b->tokens);
-    b->prompt = calloc(b->max_len, sizeof *b->prompt);
-    b->sampler_scratch =
-        malloc(gw_sampler_scratch_bytes(c->vocab_size) * (size_t)gw_pool_threads(b->pool));
-    if (b->seqs == NULL || b->tables == NULL || b->tokens == NULL || b->prompt == NULL ||
-        b->sampler_scratch == NULL)
-        return gw_nomem(b->err, n_seqs * blocks * sizeof *b->tables, "the benchmark");
+    GW_TRY(gw_layout_map(&l, table_bytes(c, shape, n_threads), &b->memory, b->err));
+    lay_out(&l, c, shape, n_threads, b);
+    GW_TRY(gw_layout_end(&l, "the benchmark", b->err));
     for (size_t i = 0; i < n_seqs; i++) b->seqs[i].blocks = b->tables + i * blocks;
     GW_TRY(gw_kv_create(&layout, shape->n_blocks, blocks, &b->kv, b->err));
     GW_TRY(gw_workspace_create(b->model, b->kv, b->pool, shape->rows, n_seqs, b->max_len, &b->ws,

@@ -2,7 +2,7 @@
 #include "service/bench/bench.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
+#include "base/layout.h"
 
 #include <string.h>
 
@@ -49,23 +49,34 @@ static double seconds_of(struct gemm *g, size_t repeat) {
     return gw_seconds_since(start);
 }
 
+/* Each part begins on a page of its own. */
+static void lay_out(struct gw_layout *l, size_t n, size_t k, struct gemm *g) {
+    const enum gw_panel_format format = g->arith->format;
+    gw_packed_init(&g->w, format, n, k, gw_layout_take(l, 1, gw_packed_bytes(format, n, k)));
+    gw_layout_align(l, 4096);
+    g->x_stride = gw_packed_x_stride(format, k);
+    g->x = gw_layout_take(l, g->m, g->x_stride);
+    gw_layout_align(l, 4096);
+    g->y = gw_layout_take(l, g->m, n * sizeof *g->y);
+    gw_layout_align(l, 4096);
+    g->scratch_bytes = gw_round_up(gw_linear_scratch_bytes(), 4096);
+    g->scratch = gw_layout_take(l, (size_t)gw_pool_threads(g->pool), g->scratch_bytes);
+}
+
 enum gwen_status gw_bench_gemm(const struct gw_arith *arith, struct gw_pool *pool, size_t m,
                                size_t n, size_t k, double seconds, double *flops_s,
                                struct gwen_err *err) {
     struct gemm g = {.arith = arith, .pool = pool, .m = m};
+    struct gw_layout l = {0};
     struct gw_mem memory;
-    size_t w_bytes = gw_round_up(gw_packed_bytes(arith->format, n, k), 4096);
-    size_t x_bytes, y_bytes = gw_round_up(m * n * sizeof(float), 4096);
-    g.x_stride = gw_packed_x_stride(arith->format, k);
-    g.scratch_bytes = gw_round_up(gw_linear_scratch_bytes(), 4096);
-    x_bytes = gw_round_up(m * g.x_stride, 4096);
-    GW_TRY(gw_mem_map(&memory,
-                      w_bytes + x_bytes + y_bytes + g.scratch_bytes * (size_t)gw_pool_threads(pool),
-                      err));
-    gw_packed_init(&g.w, arith->format, n, k, memory.data);
-    g.x = (char *)memory.data + w_bytes;
-    g.y = (float *)(void *)(g.x + x_bytes);
-    g.scratch = (char *)g.y + y_bytes;
+    lay_out(&l, n, k, &g);
+    GW_TRY(gw_layout_map(&l, l.used, &memory, err));
+    lay_out(&l, n, k, &g);
+    const enum gwen_status status = gw_layout_end(&l, "a product", err);
+    if (status != GWEN_OK) {
+        gw_mem_unmap(&memory);
+        return status;
+    }
     gw_pool_run(pool, fill_region, &g);
     double once = seconds_of(&g, 1), best = seconds_of(&g, 1);
     size_t repeat = (size_t)(seconds / BEST_OF / GW_MAX(GW_MIN(once, best), 1e-7)) + 1;

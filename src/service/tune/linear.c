@@ -6,7 +6,7 @@
 #include "service/tune/tune.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
+#include "base/layout.h"
 
 #include <string.h>
 
@@ -135,23 +135,30 @@ static size_t layer_bytes(const struct gw_layer *l) {
            l->gate_up.n_panels * l->gate_up.panel_stride + l->down.n_panels * l->down.panel_stride;
 }
 
+static void lay_out(struct gw_layout *l, size_t rows, struct pass *p) {
+    p->scratch_bytes = gw_round_up(gw_linear_scratch_bytes(), 4096);
+    p->x = gw_layout_take(l, rows, p->x_stride);
+    gw_layout_align(l, 4096);
+    p->scratch = gw_layout_take(l, (size_t)gw_pool_threads(p->pool), p->scratch_bytes);
+}
+
 enum gwen_status gw_tune_linear(struct gw_tune *tune, size_t max_rows, double seconds,
                                 struct gwen_err *err) {
     const struct gw_model *model = tune->opts->model;
     const struct gw_config *c = &model->cfg;
     const size_t k = GW_MAX(GW_MAX(c->hidden, c->ffn), c->n_heads * c->head_dim);
     struct pass p = {.model = model, .pool = tune->pool};
+    struct gw_layout l = {0};
     struct gw_mem memory;
     p.x_stride = gw_packed_x_stride(model->arith.format, k);
-    p.scratch_bytes = gw_round_up(gw_linear_scratch_bytes(), 4096);
     p.n_layers = GW_MIN(PASS_BYTES / layer_bytes(&model->layers[0]) + 1, c->n_layers);
-    const size_t x_bytes = gw_round_up(rows_of(GW_LINEAR_RANGES - 1, max_rows) * p.x_stride, 4096);
-    GW_TRY(
-        gw_mem_map(&memory, x_bytes + (size_t)gw_pool_threads(tune->pool) * p.scratch_bytes, err));
-    p.x = memory.data;
-    p.scratch = p.x + x_bytes;
-    memset(p.x, 0x3d, x_bytes); /* a small normal number in every type */
-    enum gwen_status status = GWEN_OK;
+    const size_t rows = rows_of(GW_LINEAR_RANGES - 1, max_rows);
+    lay_out(&l, rows, &p);
+    GW_TRY(gw_layout_map(&l, l.used, &memory, err));
+    lay_out(&l, rows, &p);
+    enum gwen_status status = gw_layout_end(&l, "products", err);
+    if (status == GWEN_OK)
+        memset(p.x, 0x3d, rows * p.x_stride); /* a small normal number in every type */
     const size_t last = gw_linear_range(max_rows);
     for (size_t range = 0; range <= last && status == GWEN_OK; range++) {
         p.m = rows_of(range, max_rows);

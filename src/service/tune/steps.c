@@ -3,6 +3,7 @@
 #include "service/tune/steps.h"
 
 #include "base/clock.h"
+#include "base/layout.h"
 #include "base/rng.h"
 #include "model/head.h"
 #include "model/sampler.h"
@@ -20,6 +21,7 @@ struct gw_steps {
     uint32_t *tables;
     int32_t *tokens; /* [max(rows, prompt_tokens)] drawn, or anything */
     char *scratch;   /* of the sampler, per thread */
+    struct gw_mem memory;
     /* the step in progress */
     size_t rows, own_tokens, prefill, repeat;
 };
@@ -43,6 +45,22 @@ static struct sizes sizes_of(const struct gw_steps_opts *o) {
     return s;
 }
 
+static void lay_out(struct gw_layout *l, const struct gw_config *c, const struct gw_steps_opts *o,
+                    int n_threads, struct gw_steps *s) {
+    const struct sizes n = sizes_of(o);
+    s->seqs = gw_layout_take(l, n.n_seqs, sizeof *s->seqs);
+    s->tables = gw_layout_take(l, n.n_seqs, n.blocks_each * sizeof *s->tables);
+    s->tokens = gw_layout_take(l, GW_MAX(o->rows, o->prompt_tokens), sizeof *s->tokens);
+    s->scratch = gw_layout_take(l, (size_t)n_threads, gw_sampler_scratch_bytes(c->vocab_size));
+}
+
+static size_t table_bytes(const struct gw_config *c, const struct gw_steps_opts *o, int n_threads) {
+    struct gw_layout plan = {0};
+    struct gw_steps unused;
+    lay_out(&plan, c, o, n_threads, &unused);
+    return plan.used;
+}
+
 size_t gw_steps_bytes(const struct gw_config *c, enum gw_panel_format format,
                       const struct gw_steps_opts *o, int n_threads) {
     const struct sizes s = sizes_of(o);
@@ -51,21 +69,18 @@ size_t gw_steps_bytes(const struct gw_config *c, enum gw_panel_format format,
     return gw_kv_bytes(&layout, s.n_blocks) +
            gw_workspace_bytes(c, format, s.max_rows, o->rows, o->prompt_tokens + o->own_tokens,
                               n_threads) +
-           gw_head_bytes(c, o->rows, true) +
-           gw_sampler_scratch_bytes(c->vocab_size) * (size_t)n_threads +
-           s.n_seqs * (sizeof(struct gw_seq) + s.blocks_each * sizeof(uint32_t));
+           gw_head_bytes(c, o->rows, true) + table_bytes(c, o, n_threads);
 }
 
 static enum gwen_status allocate(struct gw_steps *s, struct gwen_err *err) {
     const struct sizes n = sizes_of(&s->o);
     const struct gw_config *c = &s->model->cfg;
+    const int n_threads = gw_pool_threads(s->pool);
     struct gw_kv_layout layout;
-    s->seqs = calloc(n.n_seqs, sizeof *s->seqs);
-    s->tables = calloc(n.n_seqs * n.blocks_each, sizeof *s->tables);
-    s->tokens = calloc(GW_MAX(s->o.rows, s->o.prompt_tokens), sizeof *s->tokens);
-    s->scratch = malloc(gw_sampler_scratch_bytes(c->vocab_size) * (size_t)gw_pool_threads(s->pool));
-    if (s->seqs == NULL || s->tables == NULL || s->tokens == NULL || s->scratch == NULL)
-        return gw_nomem(err, n.n_seqs * n.blocks_each * sizeof *s->tables, "measuring steps");
+    struct gw_layout l;
+    GW_TRY(gw_layout_map(&l, table_bytes(c, &s->o, n_threads), &s->memory, err));
+    lay_out(&l, c, &s->o, n_threads, s);
+    GW_TRY(gw_layout_end(&l, "measuring steps", err));
     for (size_t i = 0; i < n.n_seqs; i++) s->seqs[i].blocks = s->tables + i * n.blocks_each;
     gw_kv_layout_init(&layout, s->model->arith.format, c->n_layers, c->n_kv_heads, c->head_dim);
     GW_TRY(gw_kv_create(&layout, n.n_blocks, n.blocks_each, &s->kv, err));
@@ -113,10 +128,7 @@ void gw_steps_close(struct gw_steps *s) {
     gw_head_free(s->head);
     gw_workspace_free(s->ws);
     gw_kv_free(s->kv);
-    free(s->seqs);
-    free(s->tables);
-    free(s->tokens);
-    free(s->scratch);
+    gw_mem_unmap(&s->memory);
     free(s);
 }
 
