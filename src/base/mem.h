@@ -16,12 +16,6 @@ struct gw_mem {
 /* bytes == 0 gives an empty, valid *m. */
 enum gwen_status gw_mem_map(struct gw_mem *m, size_t bytes, struct gwen_err *err);
 void gw_mem_unmap(struct gw_mem *m);
-/* Cuts the next `bytes` off a mapping that is being divided into 64-byte aligned parts. */
-static inline void *gw_mem_take(char **at, size_t bytes) {
-    void *part = *at;
-    *at += gw_round_up(bytes, 64);
-    return part;
-}
 /* Spreads pages that have not been touched over the NUMA nodes that the process may use: for what
  * all threads read alike.  `data` is at the start of a page.  Does nothing where there is one
  * node. */
