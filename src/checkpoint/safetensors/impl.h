@@ -34,13 +34,8 @@ struct gw_safetensors {
     size_t n_tensors;
 };
 
-/* Length of the header of bytes[0..size), checked against the limits; `name` is for messages. */
-enum gwen_status gw_st_header_len(const unsigned char *bytes, size_t size, const char *name,
-                                  size_t *len, struct gwen_err *err);
-/* Parses and checks the header of f->map and fills the rest of *f (freed by gw_st_file_free, also
- * after a failure). */
-enum gwen_status gw_st_parse_header(struct gw_st_file *f, struct gwen_err *err);
-void gw_st_file_free(struct gw_st_file *f);
+/* --- show.c --------------------------------------------------------------------------------- */
+
 /* Writes "[a, b]" for messages. */
 void gw_st_show_shape(size_t rank, const size_t *shape, char *buf, size_t cap);
 /* A name from a file for a one-line message: at most 200 bytes, '?' for what is no printable
@@ -49,6 +44,17 @@ struct gw_st_shown {
     char text[201];
 };
 struct gw_st_shown gw_st_show(const char *name);
+/* --- header.c ------------------------------------------------------------------------------- */
+
+/* Length of the header of bytes[0..size), checked against the limits; `name` is for messages. */
+enum gwen_status gw_st_header_len(const unsigned char *bytes, size_t size, const char *name,
+                                  size_t *len, struct gwen_err *err);
+/* Parses and checks the header of f->map and fills the rest of *f (freed by gw_st_file_free, also
+ * after a failure). */
+enum gwen_status gw_st_parse_header(struct gw_st_file *f, struct gwen_err *err);
+void gw_st_file_free(struct gw_st_file *f);
+/* --- safetensors.c -------------------------------------------------------------------------- */
+
 /* The place of a name in st->by_name, NULL when there is no such tensor. */
 const struct gw_st_ref *gw_st_lookup(const struct gw_safetensors *st, const char *name);
 
