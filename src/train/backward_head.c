@@ -7,11 +7,6 @@
 
 #include <string.h>
 
-size_t gw_trainer_vocab_chunk(const struct gw_config *c) {
-    size_t n = gw_gate_up_cols(c) / GW_VOCAB_BLOCK * GW_VOCAB_BLOCK; /* as wide as d_wide */
-    return GW_MAX(n, (size_t)GW_VOCAB_BLOCK);
-}
-
 /* A chunk of the vocabulary in work. */
 struct chunk {
     struct gw_trainer *t;
@@ -30,14 +25,14 @@ static void done_logits(void *ctx, int thread, size_t m0, size_t m, size_t n0, s
         .n = n,
         .z = c,
         .z_stride = c_stride,
-        .dz = t->d_wide + m0 * k->stride + n0 * gw_x_elem(t->model->arith.format),
+        .dz = t->back.d_wide + m0 * k->stride + n0 * gw_x_elem(t->model->arith.format),
         .dz_stride = k->stride,
         .bf16 = bf16,
         .temperature = (float)t->opts.temperature,
-        .max = t->out_max + m0,
-        .p = t->out_p + m0,
-        .w = t->out_dlogprob + m0,
-        .target = t->out_targets + m0,
+        .max = t->out.max + m0,
+        .p = t->out.p + m0,
+        .w = t->out.dlogprob + m0,
+        .target = t->out.targets + m0,
         .first = (int32_t)(k->v0 + n0)});
 }
 
@@ -57,21 +52,21 @@ static void done_sums(void *ctx, int thread, size_t m0, size_t m, size_t n0, siz
 static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_threads) {
     const struct gw_model *m = t->model;
     const size_t hidden = m->cfg.hidden, x_stride = gw_packed_x_stride(m->arith.format, hidden);
-    const size_t n = GW_MIN(t->vocab_chunk, m->cfg.vocab_size - v0);
-    struct chunk chunk = {t, v0, gw_packed_x_stride(m->arith.format, t->vocab_chunk)};
+    const size_t n = GW_MIN(t->back.vocab_chunk, m->cfg.vocab_size - v0);
+    struct chunk chunk = {t, v0, gw_packed_x_stride(m->arith.format, t->back.vocab_chunk)};
     struct gw_packed w;
     gw_packed_init(&w, m->arith.format, n, hidden,
                    (char *)m->head.data + v0 / GWEN_PANEL * m->head.panel_stride);
-    gw_linear(&m->arith, &w, t->n_out, t->ws->head_x, x_stride, done_logits, &chunk,
+    gw_linear(&m->arith, &w, t->out.n, t->ws->head_x, x_stride, done_logits, &chunk,
               gw_trainer_scratch(t, thread), t->pool, thread);
     gw_train_mark(t, GW_TRAIN_HEAD_Z, thread);
-    struct to_sums to = {t->dx, hidden};
+    struct to_sums to = {t->back.dx, hidden};
     const struct gw_linear_dx dx = {.arith = &m->arith,
                                     .w = &w,
-                                    .m = t->n_out,
-                                    .dy = t->d_wide,
+                                    .m = t->out.n,
+                                    .dy = t->back.d_wide,
                                     .dy_stride = chunk.stride,
-                                    .start = v0 > 0 ? t->dx : NULL,
+                                    .start = v0 > 0 ? t->back.dx : NULL,
                                     .start_stride = hidden};
     gw_linear_dx(&dx, done_sums, &to, gw_trainer_scratch(t, thread), t->pool, thread);
     gw_train_mark(t, GW_TRAIN_HEAD_DX, thread);
@@ -81,7 +76,7 @@ static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_th
     }
     enum gw_tensor_kind kind = m->cfg.tie_word_embeddings ? GW_TENSOR_EMBED : GW_TENSOR_LM_HEAD;
     gw_backward_dw(t,
-                   &(struct gw_backward_dw){.dy = t->d_wide,
+                   &(struct gw_backward_dw){.dy = t->back.d_wide,
                                             .dy_stride = chunk.stride,
                                             .n = n,
                                             .x = t->ws->head_x,
@@ -89,8 +84,8 @@ static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_th
                                             .k = hidden,
                                             .dw = t->grads + v0 * hidden +
                                                   gw_params_offset(t->params, kind, 0),
-                                            .spans = t->out_spans + t->n_prefix_segs,
-                                            .n_spans = t->n_segs - t->n_prefix_segs},
+                                            .spans = t->out.spans + t->pass.n_prefix_segs,
+                                            .n_spans = t->pass.n_segs - t->pass.n_prefix_segs},
                    thread, n_threads);
     gw_train_mark(t, GW_TRAIN_HEAD_DW, thread);
 }
@@ -98,22 +93,34 @@ static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_th
 void gw_backward_head(struct gw_trainer *t, int thread, int n_threads) {
     const struct gw_model *m = t->model;
     const size_t hidden = m->cfg.hidden;
-    for (size_t v0 = 0; t->n_out > 0 && v0 < m->cfg.vocab_size; v0 += t->vocab_chunk)
+    for (size_t v0 = 0; t->out.n > 0 && v0 < m->cfg.vocab_size; v0 += t->back.vocab_chunk)
         chunk_backward(t, v0, thread, n_threads);
     size_t begin, end;
-    gw_share(t->n_rows, thread, n_threads, &begin, &end);
-    memset(t->dh + begin * hidden, 0, (end - begin) * hidden * sizeof *t->dh);
+    gw_share(t->pass.n_rows, thread, n_threads, &begin, &end);
+    memset(t->back.dh + begin * hidden, 0, (end - begin) * hidden * sizeof *t->back.dh);
     gw_pool_barrier(t->pool);
-    gw_share(t->n_out, thread, n_threads, &begin, &end);
+    gw_share(t->out.n, thread, n_threads, &begin, &end);
     for (size_t i = begin; i < end; i++)
-        t->inv[i] =
-            m->kern.rmsnorm_back(t->dh + t->out_rows[i] * hidden, t->dx + i * hidden,
-                                 t->h_out + i * hidden, m->norm, hidden, (float)m->cfg.rms_eps);
+        t->back.inv[i] =
+            m->kern.rmsnorm_back(t->back.dh + t->out.rows[i] * hidden, t->back.dx + i * hidden,
+                                 t->out.h + i * hidden, m->norm, hidden, (float)m->cfg.rms_eps);
     gw_pool_barrier(t->pool);
     if (m->lora != NULL) return;
-    const struct gw_span all = {0, t->n_out};
-    gw_backward_norm_weight(t, t->grads + gw_params_offset(t->params, GW_TENSOR_NORM, 0), hidden, 1,
-                            t->dx, hidden, t->h_out, hidden, t->inv, 1, &all, 1, thread, n_threads);
+    const struct gw_span all = {0, t->out.n};
+    gw_backward_norm_weight(
+        &m->kern,
+        &(struct gw_backward_norm){.dw = t->grads + gw_params_offset(t->params, GW_TENSOR_NORM, 0),
+                                   .n = hidden,
+                                   .heads = 1,
+                                   .dy = t->back.dx,
+                                   .dy_stride = hidden,
+                                   .x = t->out.h,
+                                   .x_stride = hidden,
+                                   .inv = t->back.inv,
+                                   .inv_stride = 1,
+                                   .spans = &all,
+                                   .n_spans = 1},
+        thread, n_threads);
     gw_pool_barrier(t->pool);
     gw_train_mark(t, GW_TRAIN_NORM, thread);
 }
