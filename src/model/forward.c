@@ -1,7 +1,38 @@
-/* forward.c - see forward.h.  A layer is
- *     x = norm(h); qkv = x Wqkv | rotate, store K and V | attention | h += attn Wo
- *     x = norm(h); act = silu(x Wgate) * (x Wup)        | h += act Wdown
- * with all threads waiting for the work, though not for each other, at every bar and line end. */
+/* forward.c - see forward.h.
+ *
+ * All threads of a pool's run go through the same calls in the same order.  Each line below is one
+ * operation of the pool (pool.h): its work is cut into units, every thread begins with the units of
+ * its own share and then takes some of the share that is furthest behind.  One layer is
+ *
+ *     operation   a unit is                   reads             writes
+ *     norm        a row                       h                 x
+ *     q|k|v       a group of 64 columns       x, weights        qkv
+ *     rotate      a run of rows, a kv head    qkv               q, keys and values in their blocks
+ *     attend      part of an item, a kv head  q, their blocks   attn
+ *     o           a group of 64 columns       attn, weights     h, added to
+ *     norm        a row                       h                 x
+ *     gate|up     a group of 64 columns       x, weights        act = silu(gate) * up
+ *     down        a group of 64 columns       act, weights      h, added to
+ *
+ * with an adapter's first product, x A^T into lora_u, before each of the four it belongs to.
+ *
+ * Why it is cut so.  Every element has one unit that computes it, from start to end: nothing is
+ * summed up from parts of several threads, so how many there are and who took what changes no bit.
+ * What follows a product row by row and column by column (bias, the residual's sum, silu) is done
+ * to a finished piece while it is in the cache, by the `done` of gw_linear.  A norm needs a whole
+ * row of its input, attention all heads' keys: there one operation ends and the next begins.
+ * The shares are the same each time, so that a thread finds its weights on its own node, where it
+ * packed them, and a head's keys in its own cache, where it stored them.
+ *
+ * Why there are no barriers.  An operation ends for a thread when all units are done, by whomever,
+ * not when all threads have come; decoding has some hundred short operations a step, and waiting in
+ * each for a thread whose core was taken away would hold up all.  A thread that comes late to an
+ * operation finds no unit of it left and touches none of its arrays: so x may be written
+ * again by the second norm although somebody has not come to the first.  But it still asks how many
+ * units there were.  Whatever that is computed from (the batch, what is kept, which adapter) must
+ * not change before all have met: by the caller, between one pass and the next.  Barriers inside
+ * stand only where one thread alone does something in between: when the KV cache's copies have been
+ * made, and for tests that look on. */
 #include "model/forward.h"
 
 #include "base/clock.h"
