@@ -18,10 +18,8 @@ $(printf 'text/jinja/%s ' $evaluator)
 "
 # Still to be cut.
 allowed="$allowed
-checkpoint/safetensors/*
 service/train/grpo/*
 service/tune/*
-train/*
 "
 
 # circles SOURCES OBJECTS ALLOWED: the circles among the objects of these two folders that no line of
