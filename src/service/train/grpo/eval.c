@@ -54,13 +54,13 @@ static enum gwen_status take_sample(void *ctx, const struct gw_rewarded *s, stru
 /* It is a part of the step, which the first signal lets come to its end. */
 static bool show_progress(void *ctx, const struct gwen_progress *progress) {
     const struct gw_grpo *g = ctx;
-    g->o->progress(g->o->progress_user, progress);
+    g->opts->progress(g->opts->progress_user, progress);
     return true;
 }
 
 static void put_metrics(struct evaluation *e, double seconds) {
     struct gw_metrics *m = &e->g->eval;
-    const struct gw_rewards *rewards = e->g->o->rewards;
+    const struct gw_rewards *rewards = e->g->opts->rewards;
     gw_rewards_combine(rewards, e->scores, e->n, e->rewards);
     for (size_t k = 0; k < e->n_rewards; k++) {
         struct gw_str name = {0};
@@ -80,34 +80,35 @@ static void put_metrics(struct evaluation *e, double seconds) {
 
 static enum gwen_status run(struct evaluation *e, struct gwen_err *err) {
     struct gw_grpo *g = e->g;
-    const struct gw_rewarded_opts rewarded = {.rewards = g->o->rewards,
-                                              .tokenizer = g->o->tokenizer,
+    const struct gw_rewarded_opts rewarded = {.rewards = g->opts->rewards,
+                                              .tokenizer = g->opts->tokenizer,
                                               .groups = g->size.group,
-                                              .numeric_class = g->o->numeric_class,
+                                              .numeric_class = g->opts->numeric_class,
                                               .ctx = e,
                                               .take = take_sample,
                                               .progress =
-                                                  g->o->progress != NULL ? show_progress : NULL,
+                                                  g->opts->progress != NULL ? show_progress : NULL,
                                               .progress_user = g};
     double score_s;
-    struct gw_rollout_opts opts = g->o->rollout;
+    struct gw_rollout_opts opts = g->opts->rollout;
     opts.stream = GW_STREAM_EVAL;
     opts.step = g->learner->step;
-    GW_TRY(gw_rollout_redraw(g->rollout, &opts, err));
+    GW_TRY(gw_rollout_redraw(g->sampler, &opts, err));
     enum gwen_status status =
-        gw_rewarded_run(g->rollout, g->o->eval_prompts, &rewarded, &score_s, NULL, err);
+        gw_rewarded_run(g->sampler, g->opts->eval_prompts, &rewarded, &score_s, NULL, err);
     struct gwen_err ignored;
-    gw_rollout_redraw(g->rollout, &g->o->rollout, &ignored);
+    gw_rollout_redraw(g->sampler, &g->opts->rollout, &ignored);
     return status;
 }
 
 enum gwen_status gw_grpo_evaluate(struct gw_grpo *g, struct gwen_err *err) {
     const uint64_t start = gw_now_ns(), every = g->run->config->eval_steps;
     gw_metrics_clear(&g->eval);
-    if (g->o->eval_prompts == NULL || every == 0 || g->learner->step % every != 0) return GWEN_OK;
+    if (g->opts->eval_prompts == NULL || every == 0 || g->learner->step % every != 0)
+        return GWEN_OK;
     struct evaluation e = {.g = g,
-                           .n = g->o->eval_prompts->n * g->size.group,
-                           .n_rewards = gw_rewards_count(g->o->rewards)};
+                           .n = g->opts->eval_prompts->n * g->size.group,
+                           .n_rewards = gw_rewards_count(g->opts->rewards)};
     e.scores = malloc(e.n * e.n_rewards * sizeof *e.scores);
     e.rewards = malloc(e.n * sizeof *e.rewards);
     enum gwen_status status = e.scores == NULL || e.rewards == NULL
@@ -149,7 +150,7 @@ struct sweep {
 static enum gwen_status open_file(struct sweep *s, const struct gw_provenance *from, bool *complete,
                                   struct gwen_err *err) {
     const struct gw_log *log = s->g->run->host->log;
-    const size_t n = s->g->o->eval_prompts->n;
+    const size_t n = s->g->opts->eval_prompts->n;
     s->settings = gw_provenance_hash(from);
     *complete = gw_eval_result_complete(s->path.data, s->settings, &s->result);
     if (*complete) return GWEN_OK;
@@ -161,7 +162,7 @@ static enum gwen_status open_file(struct sweep *s, const struct gw_provenance *f
 }
 
 static enum gwen_status sample_all(struct sweep *s, struct gwen_err *err) {
-    const struct gw_grpo_run_opts *o = s->g->o;
+    const struct gw_grpo_run_opts *o = s->g->opts;
     const struct gw_eval_opts eval = {.k = s->opts.groups - 1,
                                       .rewards = o->rewards,
                                       .file = s->file,
@@ -171,8 +172,8 @@ static enum gwen_status sample_all(struct sweep *s, struct gwen_err *err) {
                                       .progress = o->progress,
                                       .progress_user = o->progress_user};
     double generate_s, score_s;
-    GW_TRY(gw_rollout_redraw(s->g->rollout, &s->opts, err));
-    GW_TRY(gw_eval_run(s->g->rollout, o->eval_prompts, &eval, &s->result, &generate_s, &score_s,
+    GW_TRY(gw_rollout_redraw(s->g->sampler, &s->opts, err));
+    GW_TRY(gw_eval_run(s->g->sampler, o->eval_prompts, &eval, &s->result, &generate_s, &score_s,
                        NULL, err));
     GW_TRY(gw_rollout_file_finish(s->file, err));
     gw_eval_result_free(&s->result);
@@ -198,7 +199,7 @@ static enum gwen_status tell_sweep(const struct sweep *s, struct gwen_err *err) 
 
 static enum gwen_status sweep(struct sweep *s, struct gwen_err *err) {
     const struct gw_grpo *g = s->g;
-    const struct gw_grpo_run_opts *o = g->o;
+    const struct gw_grpo_run_opts *o = g->opts;
     struct gw_provenance from = {0};
     bool complete = false;
     s->opts = o->rollout;
@@ -222,7 +223,7 @@ static enum gwen_status sweep(struct sweep *s, struct gwen_err *err) {
 
 enum gwen_status gw_grpo_sweep(struct gw_grpo *g, struct gwen_err *err) {
     struct sweep s = {.g = g};
-    if (!g->o->eval_full_sweep || g->run->added) return GWEN_OK;
+    if (!g->opts->eval_full_sweep || g->run->added) return GWEN_OK;
     enum gwen_status status = sweep(&s, err);
     gw_rollout_file_close(s.file);
     gw_eval_result_free(&s.result);

@@ -88,49 +88,54 @@ struct array {
     void *at;
     size_t n, bytes;
 };
-enum { N_ARRAYS = 27 };
+enum { N_ARRAYS = 22 };
 
 static void list_arrays(struct gw_grpo *g, struct array list[N_ARRAYS]) {
+    struct gw_grpo_drawn *drawn = &g->drawn;
+    struct gw_grpo_weighed *weighed = &g->weighed;
+    struct gw_grpo_pass *pass = &g->pass;
     const size_t n = g->size.completions, groups = g->size.prompts;
     const size_t micro = g->size.accumulation, tokens = n * g->longest;
     const struct array arrays[N_ARRAYS] = {
-        {&g->order, g->o->prompts->n, sizeof *g->order},
-        {&g->batch.rows, groups, sizeof *g->batch.rows},
-        {&g->chosen, groups, sizeof *g->chosen},
-        {&g->prompt_texts, groups, sizeof *g->prompt_texts},
-        {&g->completions, n, sizeof *g->completions},
-        {&g->ids, tokens, sizeof *g->ids},
-        {&g->old, tokens, sizeof *g->old},
-        {&g->ref, tokens, sizeof *g->ref},
-        {&g->scores, n * gw_rewards_count(g->o->rewards), sizeof *g->scores},
-        {&g->rewards, n, sizeof *g->rewards},
-        {&g->filled, n, sizeof *g->filled},
-        {&g->advantages, n, sizeof *g->advantages},
-        {&g->left_out, n, sizeof *g->left_out},
-        {&g->shuffled, n, sizeof *g->shuffled},
-        {&g->micro_of, n, sizeof *g->micro_of},
-        {&g->part_tokens, g->size.parts, sizeof *g->part_tokens},
-        {&g->sequences, n * g->width, sizeof *g->sequences},
-        {&g->requests, n, sizeof *g->requests},
-        {&g->inputs, n, sizeof *g->inputs},
-        {&g->groups, groups, sizeof *g->groups},
-        {&g->samples, n, sizeof *g->samples},
-        {&g->which, n, sizeof *g->which},
-        {&g->now, tokens, sizeof *g->now},
-        {&g->entropy, tokens, sizeof *g->entropy},
-        {&g->slope, tokens, sizeof *g->slope},
-        {&g->batches, micro, sizeof *g->batches},
-        {&g->stats, micro, sizeof *g->stats}};
+        {&g->order.rows, g->opts->prompts->n, sizeof *g->order.rows},
+        {&drawn->prompts, groups, sizeof *drawn->prompts},
+        {&drawn->chosen, groups, sizeof *drawn->chosen},
+        {&drawn->rewards, n, sizeof *drawn->rewards},
+        {&drawn->old, tokens, sizeof *drawn->old},
+        {&drawn->ref, tokens, sizeof *drawn->ref},
+        {&weighed->filled, n, sizeof *weighed->filled},
+        {&weighed->advantages, n, sizeof *weighed->advantages},
+        {&weighed->left_out, n, sizeof *weighed->left_out},
+        {&weighed->shuffled, n, sizeof *weighed->shuffled},
+        {&weighed->micro_of, n, sizeof *weighed->micro_of},
+        {&weighed->part_tokens, g->size.parts, sizeof *weighed->part_tokens},
+        {&g->asked.sequences, n * g->asked.width, sizeof *g->asked.sequences},
+        {&g->asked.requests, n, sizeof *g->asked.requests},
+        {&pass->groups, groups, sizeof *pass->groups},
+        {&pass->samples, n, sizeof *pass->samples},
+        {&pass->which, n, sizeof *pass->which},
+        {&pass->logprobs, tokens, sizeof *pass->logprobs},
+        {&pass->entropy, tokens, sizeof *pass->entropy},
+        {&pass->slope, tokens, sizeof *pass->slope},
+        {&pass->batches, micro, sizeof *pass->batches},
+        {&pass->stats, micro, sizeof *pass->stats}};
     memcpy(list, arrays, sizeof arrays);
 }
 
 static enum gwen_status allocate(struct gw_grpo *g, struct gwen_err *err) {
-    const struct gw_prompts *p = g->o->prompts;
+    const struct gw_prompts *p = g->opts->prompts;
     struct array arrays[N_ARRAYS];
     g->size = gw_grpo_sizes(g->run->config);
     g->longest = p->max_tokens;
-    g->width = p->max_prompt + p->max_tokens;
-    g->epoch = UINT64_MAX; /* no order yet */
+    g->asked.width = p->max_prompt + p->max_tokens;
+    g->order.epoch = UINT64_MAX;
+    g->drawn.kept = (struct gw_kept){.tokenizer = g->opts->tokenizer,
+                                     .numeric_class = g->opts->numeric_class,
+                                     .prompts = g->size.prompts,
+                                     .group = g->size.group,
+                                     .longest = g->longest,
+                                     .n_rewards = gw_rewards_count(g->opts->rewards)};
+    GW_TRY(gw_kept_alloc(&g->drawn.kept, err));
     list_arrays(g, arrays);
     for (size_t i = 0; i < N_ARRAYS; i++) {
         void *array = calloc(arrays[i].n, arrays[i].bytes);
@@ -142,26 +147,21 @@ static enum gwen_status allocate(struct gw_grpo *g, struct gwen_err *err) {
 
 static void release(struct gw_grpo *g) {
     struct array arrays[N_ARRAYS];
-    for (size_t k = 0; g->prompt_texts != NULL && k < g->size.prompts; k++)
-        gw_str_free(&g->prompt_texts[k]);
-    for (size_t i = 0; g->completions != NULL && i < g->size.completions; i++) {
-        gw_str_free(&g->completions[i].text);
-        gw_str_free(&g->completions[i].row);
-    }
     list_arrays(g, arrays);
     for (size_t i = 0; i < N_ARRAYS; i++) {
         void *array;
         memcpy(&array, arrays[i].at, sizeof array);
         free(array);
     }
-    gw_rollout_free(g->rollout);
+    gw_kept_free(&g->drawn.kept);
+    gw_rollout_free(g->sampler);
     gw_metrics_free(&g->eval);
 }
 
 /* --- the run -------------------------------------------------------------------------------- */
 
 static enum gwen_status check_collapse(const struct gw_grpo *g, struct gwen_err *err) {
-    if (!g->o->stop_on_collapse || !gw_train_run_collapsed(g->run)) return GWEN_OK;
+    if (!g->opts->stop_on_collapse || !gw_train_run_collapsed(g->run)) return GWEN_OK;
     return gw_fail(err, GWEN_ERR_NUMERIC,
                    "step %" PRIu64
                    ": the run has collapsed (see the warnings); checkpoints are kept",
@@ -170,13 +170,13 @@ static enum gwen_status check_collapse(const struct gw_grpo *g, struct gwen_err 
 
 static enum gwen_status open(struct gw_grpo *g, struct gwen_err *err) {
     GW_TRY(allocate(g, err));
-    g->loss_opts = loss_options(g->run->config);
-    struct gw_rollout_opts most = g->o->rollout;
-    if (g->o->eval_prompts != NULL)
-        most.groups = gw_grpo_eval_groups(g->run->config, g->o->eval_full_sweep);
-    GW_TRY(gw_rollout_create(g->learner->model, g->o->pool, g->o->tokenizer, &most, g->o->plan,
-                             &g->rollout, err));
-    GW_TRY(gw_rollout_redraw(g->rollout, &g->o->rollout, err));
+    g->loss = loss_options(g->run->config);
+    struct gw_rollout_opts most = g->opts->rollout;
+    if (g->opts->eval_prompts != NULL)
+        most.groups = gw_grpo_eval_groups(g->run->config, g->opts->eval_full_sweep);
+    GW_TRY(gw_rollout_create(g->learner->model, g->opts->pool, g->opts->tokenizer, &most,
+                             g->opts->plan, &g->sampler, err));
+    GW_TRY(gw_rollout_redraw(g->sampler, &g->opts->rollout, err));
     g->run->more = (struct gw_checkpoint_part){gw_grpo_save_rollout, g};
     if (g->run->state.used > 0) GW_TRY(gw_grpo_load_rollout(g, g->run->checkpoint.data, err));
     return gw_grpo_cut_rollouts(g, err);
@@ -205,7 +205,7 @@ static enum gwen_status train(struct gw_grpo *g, struct gwen_err *err) {
 
 enum gwen_status gw_grpo_run(struct gw_train_run *run, struct gw_learner *learner,
                              const struct gw_grpo_run_opts *opts, struct gwen_err *err) {
-    struct gw_grpo g = {.run = run, .learner = learner, .o = opts};
+    struct gw_grpo g = {.run = run, .learner = learner, .opts = opts};
     enum gwen_status status = train(&g, err);
     release(&g);
     return status;

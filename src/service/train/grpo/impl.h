@@ -1,87 +1,140 @@
 /* impl.h - what the files of a GRPO run share: its state, and the parts of a step.
  *
- *     grpo.c          options, memory, the loop over steps
- *     rollout.c       prompts --> samples --> rewards --> advantages, reference
- *     step.c          loss, gradients, the optimizer's step
- *     log.c           metrics, OUT/rollouts
- *     eval.c          evaluation of other prompts
- *     save.c          a rollout that is not used up, in a checkpoint
+ *     grpo.c     options, memory, the loop over steps
+ *     step.c     one step: rollout, gradients, the optimizer, evaluation, logs
+ *     log.c      metrics, OUT/rollouts
+ *     eval.c     evaluation of other prompts
+ *     save.c     a rollout that is not used up, in a checkpoint
+ *     rollout.c  prompts --> samples --> rewards, reference
+ *     pass.c     loss and gradients of the step's completions
+ *     weigh.c    rewards --> advantages, micro-batches
+ *
+ * Each calls only what is below it.
  *
  * As in TRL, the completions of a rollout are shuffled and cut into micro-batches of
  * per_device_train_batch_size; each optimizer step uses gradient_accumulation_steps of them, all in
- * turn, until each has been used num_iterations times. */
+ * turn, until each has been used num_iterations times.
+ *
+ * Completion i of a rollout belongs to its prompt i / size.group; arrays "per token" have a row of
+ * `longest` for each completion.  n stands for size.completions. */
 #ifndef GW_SERVICE_TRAIN_GRPO_IMPL_H
 #define GW_SERVICE_TRAIN_GRPO_IMPL_H
 
+#include "service/reward/kept.h"
 #include "service/train/grpo/grpo.h"
 
-/* One completion of the rollout. */
-struct gw_completion {
-    size_t n;
-    enum gw_finish finish;
-    struct gw_str text, row; /* row: its line, to which reward and advantage are added */
+/* The order in which an epoch goes through the prompts. */
+struct gw_grpo_order {
+    size_t *rows;   /* [prompts->n] */
+    uint64_t epoch; /* that it is of; UINT64_MAX: none yet */
+};
+
+/* What was drawn and measured: run->state.used updates were made with it. */
+struct gw_grpo_drawn {
+    struct gw_prompt *prompts; /* [size.prompts] borrowed from the data */
+    size_t *chosen;            /* [size.prompts] their numbers in the data */
+    struct gw_kept kept;       /* completions and their scores */
+    float *rewards;            /* [n] NaN: none */
+    float *old;                /* per token: log-probability when it was sampled */
+    float *ref;                /* per token: that of the reference; with a KL */
+};
+
+/* What follows from it. */
+struct gw_grpo_weighed {
+    double *filled, *advantages; /* [n] filled: rewards without gaps */
+    bool *left_out;              /* [n] filter_zero_std */
+    size_t *shuffled, *micro_of; /* [n] micro_of: micro-batch of a completion */
+    double *part_tokens;         /* [size.parts] that count, as TRL's num_items_in_batch */
+    double frac_zero_std;
+};
+
+/* How the rollout came about, for the logs; all zero after a resumption. */
+struct gw_grpo_counts {
+    size_t sampled, prompt_tokens; /* tokens */
+    size_t rounds, dropped;        /* dynamic_sampling: further rounds, groups they replaced */
+    double rollout_s, reward_s, reference_s;
+};
+
+/* What the reference is asked: prompt and completion in one. */
+struct gw_grpo_asked {
+    size_t width;                      /* most tokens of a sequence */
+    int32_t *sequences;                /* [n][width] */
+    struct gw_score_request *requests; /* [n] */
+};
+
+/* The step in progress. */
+struct gw_grpo_pass {
+    size_t update;                   /* which one of the rollout */
+    struct gw_train_group *groups;   /* [size.prompts], n_groups of them in use */
+    struct gw_train_sample *samples; /* [n] */
+    size_t *which;                   /* [n] the completion of each sample */
+    float *logprobs;                 /* per token: of the weights as they are */
+    float *entropy, *slope;          /* per token: slope: d loss / d logprobs */
+    struct gw_loss_batch *batches;   /* [size.accumulation] */
+    struct gw_loss_stats *stats;     /* [size.accumulation] */
+    size_t n_groups, trained;        /* trained: tokens */
+    size_t differing;                /* tokens whose logprobs are not those of sampling */
+    double loss, seconds;
 };
 
 struct gw_grpo {
     struct gw_train_run *run;
     struct gw_learner *learner;
-    const struct gw_grpo_run_opts *o;
-    struct gw_rollout *rollout;
-    struct gw_metrics eval; /* of the step; empty: it has no evaluation */
-    struct gw_loss_opts loss_opts;
+    const struct gw_grpo_run_opts *opts;
+    struct gw_rollout *sampler;
+    struct gw_loss_opts loss;
     struct gw_grpo_sizes size;
-    size_t longest, width; /* tokens of a completion; of prompt and completion */
-    size_t *order;         /* [prompts->n] of the epoch */
-    uint64_t epoch;
-    /* The rollout; run->state.used updates were made with it.  n = size.completions. */
-    struct gw_prompts batch; /* rows [size.prompts], borrowed from the data */
-    size_t *chosen;          /* [size.prompts] their numbers in the data */
-    struct gw_str *prompt_texts;
-    size_t first;                      /* the group that rows are being sampled for from */
-    struct gw_completion *completions; /* [n] */
-    int32_t *ids;                      /* [n][longest] */
-    float *old, *ref;                  /* [n][longest] */
-    float *scores, *rewards;           /* [n][count], [n] */
-    double *filled, *advantages;       /* [n] */
-    bool *left_out;                    /* [n] filter_zero_std */
-    size_t *shuffled, *micro_of;       /* [n] micro_of: micro-batch of a completion */
-    double *part_tokens;               /* [size.parts] that count, as TRL's num_items_in_batch */
-    size_t sampled, prompt_tokens, rounds, dropped;
-    double frac_zero_std;
-    double rollout_s, reward_s, reference_s;
-    int32_t *sequences; /* [n][width], for the reference */
-    struct gw_score_request *requests;
-    struct gw_reward_input *inputs;
-    /* one step */
-    size_t update;                   /* which one of the rollout */
-    struct gw_train_group *groups;   /* [size.prompts] */
-    struct gw_train_sample *samples; /* [n] */
-    size_t *which;                   /* [n] the completion of each sample */
-    float *now, *entropy, *slope;    /* [n][longest] */
-    struct gw_loss_batch *batches;   /* [accumulation steps] */
-    struct gw_loss_stats *stats;     /* likewise */
-    size_t n_groups, trained, differing;
-    double loss, passes_s;
-    bool rewarding;  /* a reward has not come to its end */
-    bool step_saves; /* the step that failed leaves a model that is as good as before */
+    size_t longest; /* most tokens of a completion */
+    struct gw_grpo_order order;
+    struct gw_grpo_drawn drawn;
+    struct gw_grpo_weighed weighed;
+    struct gw_grpo_counts counts;
+    struct gw_grpo_asked asked;
+    struct gw_grpo_pass pass;
+    struct gw_metrics eval; /* of the step; empty: it has no evaluation */
+    bool rewarding;         /* a reward has not come to its end */
+    bool step_saves;        /* the step that failed leaves a model that is as good as before */
 };
+
+/* --- weigh.c -------------------------------------------------------------------------------- */
+
+/* Everything that follows from prompts, completions and rewards: advantages, micro-batches.
+ * `number` is the rollout's. */
+void gw_grpo_weigh(struct gw_grpo *g, uint64_t number);
+/* Rewards of a group; those that are missing stand for the mean of the others.  True: they are all
+ * the same. */
+bool gw_grpo_fill(const float *rewards, size_t group, double *filled);
+/* Whether completion i does not count (though its reward does). */
+bool gw_grpo_is_masked(const struct gw_grpo *g, size_t i);
+
+/* --- pass.c --------------------------------------------------------------------------------- */
+
+/* Loss and gradients of the completions that pass->update uses, into g->pass and the learner. */
+enum gwen_status gw_grpo_accumulate(struct gw_grpo *g, struct gwen_err *err);
+
+/* --- rollout.c ------------------------------------------------------------------------------ */
 
 /* Chooses the next prompts, samples their groups, has them rewarded and, with a KL, scored by the
  * reference; after a failure the rollout is not to be used. */
 enum gwen_status gw_grpo_make_rollout(struct gw_grpo *g, struct gwen_err *err);
-/* Everything that follows from prompts, completions and rewards: advantages, micro-batches.
- * `number` is the rollout's. */
-void gw_grpo_weigh_rollout(struct gw_grpo *g, uint64_t number);
-/* The text of prompt k, which batch.rows[k] has. */
-enum gwen_status gw_grpo_decode_prompt(struct gw_grpo *g, size_t k, struct gwen_err *err);
-/* One optimizer step: a rollout if need be, gradients, AdamW, logs.  After a failure the state is
- * that before it, and step_saves says whether it may be saved. */
-enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err);
-/* Whether completion i does not count (though its reward does). */
-bool gw_grpo_is_masked(const struct gw_grpo *g, size_t i);
 
-/* What rewards look at, of the completions from `first` on. */
-void gw_grpo_set_inputs(struct gw_grpo *g, size_t first);
+/* --- save.c --------------------------------------------------------------------------------- */
+
+/* A part of a checkpoint (ctx: the struct gw_grpo): writes the rollout if it is not used up. */
+enum gwen_status gw_grpo_save_rollout(void *ctx, const char *dir, struct gwen_err *err);
+/* Reads it again. */
+enum gwen_status gw_grpo_load_rollout(struct gw_grpo *g, const char *dir, struct gwen_err *err);
+
+/* --- eval.c --------------------------------------------------------------------------------- */
+
+/* Evaluates, if that is due at learner->step, into g->eval; what there is to say about it. */
+enum gwen_status gw_grpo_evaluate(struct gw_grpo *g, struct gwen_err *err);
+enum gwen_status gw_grpo_tell_evaluation(const struct gw_grpo *g, struct gwen_err *err);
+/* The sweep at the end of the run, if it is wanted and not in the logs yet. */
+enum gwen_status gw_grpo_sweep(struct gw_grpo *g, struct gwen_err *err);
+
+/* --- log.c ---------------------------------------------------------------------------------- */
+
 /* Writes the samples of a new rollout and the step's metrics; the times of *line are there
  * already. */
 enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line,
@@ -89,14 +142,10 @@ enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line
 /* Makes OUT/rollouts, and removes the samples of steps after the one the run goes on from. */
 enum gwen_status gw_grpo_cut_rollouts(const struct gw_grpo *g, struct gwen_err *err);
 
-/* Evaluates, if that is due at learner->step, into g->eval; what there is to say about it. */
-enum gwen_status gw_grpo_evaluate(struct gw_grpo *g, struct gwen_err *err);
-enum gwen_status gw_grpo_tell_evaluation(const struct gw_grpo *g, struct gwen_err *err);
-/* The sweep at the end of the run, if it is wanted and not in the logs yet. */
-enum gwen_status gw_grpo_sweep(struct gw_grpo *g, struct gwen_err *err);
-/* A part of a checkpoint (ctx: the struct gw_grpo): writes the rollout if it is not used up. */
-enum gwen_status gw_grpo_save_rollout(void *ctx, const char *dir, struct gwen_err *err);
-/* Reads it again. */
-enum gwen_status gw_grpo_load_rollout(struct gw_grpo *g, const char *dir, struct gwen_err *err);
+/* --- step.c --------------------------------------------------------------------------------- */
+
+/* One optimizer step: a rollout if need be, gradients, AdamW, logs.  After a failure the state is
+ * that before it, and step_saves says whether it may be saved. */
+enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err);
 
 #endif

@@ -14,11 +14,11 @@ static void put_loss_metrics(struct gw_grpo *g, bool skipped, struct gw_metrics 
     const double from = skipped ? NAN : 0;
     struct gw_loss_metrics sum = {from, from, from, from, from, from, from, from};
     size_t n = 0;
-    for (size_t b = 0; b < g->size.accumulation; b++) n += g->batches[b].rows > 0;
+    for (size_t b = 0; b < g->size.accumulation; b++) n += g->pass.batches[b].rows > 0;
     for (size_t b = 0; b < g->size.accumulation; b++) {
         struct gw_loss_metrics one;
-        if (g->batches[b].rows == 0) continue; /* all of it was left out */
-        gw_loss_metrics(&g->loss_opts, &g->stats[b], &one);
+        if (g->pass.batches[b].rows == 0) continue; /* all of it was left out */
+        gw_loss_metrics(&g->loss, &g->pass.stats[b], &one);
         const double share = 1.0 / (double)n;
         sum.kl += one.kl * share;
         sum.entropy += one.entropy * share;
@@ -30,8 +30,8 @@ static void put_loss_metrics(struct gw_grpo *g, bool skipped, struct gw_metrics 
         sum.cispo_clip_ratio += one.cispo_clip_ratio * share;
     }
     gw_metrics_put(m, "entropy", sum.entropy);
-    if (g->loss_opts.beta > 0) gw_metrics_put(m, "kl", sum.kl);
-    if (g->loss_opts.loss == GW_LOSS_CISPO) {
+    if (g->loss.beta > 0) gw_metrics_put(m, "kl", sum.kl);
+    if (g->loss.loss == GW_LOSS_CISPO) {
         gw_metrics_put(m, "cispo_clip_ratio", sum.cispo_clip_ratio);
         return;
     }
@@ -47,7 +47,7 @@ static void put_lengths(const struct gw_grpo *g, bool terminated, const char *me
                         const char *least, const char *most, struct gw_metrics *m) {
     size_t n = 0, sum = 0, lo = SIZE_MAX, hi = 0;
     for (size_t i = 0; i < g->size.completions; i++) {
-        const struct gw_completion *c = &g->completions[i];
+        const struct gw_kept_sample *c = &g->drawn.kept.samples[i];
         if (terminated && c->finish == GW_FINISH_LENGTH) continue;
         n++;
         sum += c->n;
@@ -65,10 +65,11 @@ static void put_metrics(struct gw_grpo *g, const struct gw_learner_report *r) {
     const size_t n = g->size.completions;
     double tokens = at->step > 1 ? gw_metrics_get(m, "num_tokens") : 0;
     size_t clipped = 0;
-    if (g->update == 0) tokens += (double)(g->sampled + g->size.group * g->prompt_tokens);
-    for (size_t i = 0; i < n; i++) clipped += g->completions[i].finish == GW_FINISH_LENGTH;
+    if (g->pass.update == 0)
+        tokens += (double)(g->counts.sampled + g->size.group * g->counts.prompt_tokens);
+    for (size_t i = 0; i < n; i++) clipped += g->drawn.kept.samples[i].finish == GW_FINISH_LENGTH;
     gw_metrics_clear(m);
-    gw_metrics_put(m, "loss", r->skipped ? NAN : g->loss);
+    gw_metrics_put(m, "loss", r->skipped ? NAN : g->pass.loss);
     gw_metrics_put(m, "grad_norm", r->grad_norm);
     gw_metrics_put(m, "learning_rate", r->learning_rate);
     gw_metrics_put(m, "num_tokens", tokens);
@@ -77,18 +78,19 @@ static void put_metrics(struct gw_grpo *g, const struct gw_learner_report *r) {
     gw_metrics_put(m, "completions/clipped_ratio", (double)clipped / (double)n);
     put_lengths(g, true, "completions/mean_terminated_length", "completions/min_terminated_length",
                 "completions/max_terminated_length", m);
-    gw_rewards_put_metrics(g->o->rewards, g->scores, g->rewards, n, m);
-    gw_rewards_put_source_metrics(g->o->rewards, g->inputs, g->scores, n, m);
-    gw_metrics_put(m, "frac_reward_zero_std", g->frac_zero_std);
+    gw_rewards_put_metrics(g->opts->rewards, g->drawn.kept.scores, g->drawn.rewards, n, m);
+    gw_rewards_put_source_metrics(g->opts->rewards, g->drawn.kept.inputs, g->drawn.kept.scores, n,
+                                  m);
+    gw_metrics_put(m, "frac_reward_zero_std", g->weighed.frac_zero_std);
     put_loss_metrics(g, r->skipped, m);
-    if (g->run->config->dynamic_sampling && g->update == 0) {
-        gw_metrics_put(m, "dynamic_sampling/rounds", (double)g->rounds);
-        gw_metrics_put(m, "dynamic_sampling/dropped_groups", (double)g->dropped);
+    if (g->run->config->dynamic_sampling && g->pass.update == 0) {
+        gw_metrics_put(m, "dynamic_sampling/rounds", (double)g->counts.rounds);
+        gw_metrics_put(m, "dynamic_sampling/dropped_groups", (double)g->counts.dropped);
     }
-    gw_metrics_put(m, "epoch", (double)at->epoch + (double)at->row / (double)g->o->prompts->n);
+    gw_metrics_put(m, "epoch", (double)at->epoch + (double)at->row / (double)g->opts->prompts->n);
     gw_metrics_put(m, "skipped_steps", (double)g->learner->optimizer->skipped);
-    if (g->o->verify)
-        gw_metrics_put(m, "differing_logprobs", r->skipped ? NAN : (double)g->differing);
+    if (g->opts->verify)
+        gw_metrics_put(m, "differing_logprobs", r->skipped ? NAN : (double)g->pass.differing);
 }
 
 static void put_reward(struct gw_str *s, float reward) {
@@ -100,17 +102,17 @@ static void put_reward(struct gw_str *s, float reward) {
 
 /* What a reader wants beside the row: the prompt's text, each reward by its name. */
 static void put_scores(const struct gw_grpo *g, size_t i, struct gw_str *s) {
-    const struct gw_rewards *rewards = g->o->rewards;
+    const struct gw_rewards *rewards = g->opts->rewards;
     const size_t count = gw_rewards_count(rewards);
     gw_str_puts(s, ",\"prompt\":");
-    gw_str_put_json(s, g->inputs[i].prompt, g->inputs[i].prompt_len);
+    gw_str_put_json(s, g->drawn.kept.inputs[i].prompt, g->drawn.kept.inputs[i].prompt_len);
     gw_str_puts(s, ",\"rewards\":{");
     for (size_t k = 0; k < count; k++) {
         const char *name = gw_rewards_name(rewards, k);
         if (k > 0) gw_str_putc(s, ',');
         gw_str_put_json(s, name, strlen(name));
         gw_str_putc(s, ':');
-        put_reward(s, g->scores[i * count + k]);
+        put_reward(s, g->drawn.kept.scores[i * count + k]);
     }
     gw_str_putc(s, '}');
 }
@@ -122,13 +124,13 @@ static enum gwen_status write_rollouts(const struct gw_grpo *g, const char *path
     enum gwen_status status = GWEN_OK;
     GW_TRY(gw_out_open(path, &out, err));
     for (size_t i = 0; i < g->size.completions && status == GWEN_OK; i++) {
-        const struct gw_str *row = &g->completions[i].row;
+        const struct gw_str *row = &g->drawn.kept.samples[i].row;
         gw_str_clear(&end);
         put_scores(g, i, &end);
         gw_str_puts(&end, ",\"reward\":");
-        put_reward(&end, g->rewards[i]);
+        put_reward(&end, g->drawn.rewards[i]);
         gw_str_puts(&end, ",\"advantage\":");
-        put_reward(&end, (float)g->advantages[i]);
+        put_reward(&end, (float)g->weighed.advantages[i]);
         gw_str_puts(&end, "}\n");
         if (end.failed) status = gw_nomem(err, end.len, "a row");
         if (status == GWEN_OK) status = gw_out_write(out, row->data, row->len - 2, err);
@@ -191,12 +193,12 @@ static void tell_completions(const struct gw_grpo *g) {
     const size_t told = wanted == 0 ? n : GW_MIN(wanted, n);
     for (size_t k = 0; k < told; k++) {
         const size_t i = k * n / told;
-        const struct gw_str *prompt = &g->prompt_texts[i / g->size.group];
-        const struct gw_str *text = &g->completions[i].text;
+        const struct gw_str *prompt = &g->drawn.kept.prompt_texts[i / g->size.group];
+        const struct gw_str *text = &g->drawn.kept.samples[i].text;
         struct gw_str line = {0};
         if (text->data == NULL) return;
-        gw_str_printf(&line, "  reward %.3g | advantage %.3g | ", (double)g->rewards[i],
-                      g->advantages[i]);
+        gw_str_printf(&line, "  reward %.3g | advantage %.3g | ", (double)g->drawn.rewards[i],
+                      g->weighed.advantages[i]);
         put_quoted(&line, prompt, 200, true);
         gw_str_puts(&line, " -> ");
         put_quoted(&line, text, 1200, false);
@@ -208,18 +210,20 @@ static void tell_completions(const struct gw_grpo *g) {
 enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line,
                                   const struct gw_learner_report *report, struct gwen_err *err) {
     struct gw_metrics *m = &g->run->metrics;
-    const bool sampled = g->update == 0;
-    gw_grpo_set_inputs(g, 0); /* groups may have changed places since they were rewarded */
+    const bool sampled = g->pass.update == 0;
+    /* Groups may have changed places since they were rewarded. */
+    gw_kept_inputs(&g->drawn.kept, g->drawn.prompts, 0, g->size.completions);
     if (sampled) GW_TRY(log_rollout(g, err));
     put_metrics(g, report);
     line->loss = gw_metrics_get(m, "loss");
     line->reward = gw_metrics_get(m, "reward");
-    line->rollout_tok_s = (double)g->sampled / g->rollout_s;
-    line->train_tok_s = (double)g->trained / (g->passes_s + report->optimizer_s + report->repack_s);
-    gw_metrics_put(m, "time/train/rollout_s", sampled ? g->rollout_s : 0);
-    gw_metrics_put(m, "time/train/reward_s", sampled ? g->reward_s : 0);
-    gw_metrics_put(m, "time/train/reference_s", sampled ? g->reference_s : 0);
-    gw_metrics_put(m, "time/train/forward_backward_s", g->passes_s);
+    line->rollout_tok_s = (double)g->counts.sampled / g->counts.rollout_s;
+    line->train_tok_s =
+        (double)g->pass.trained / (g->pass.seconds + report->optimizer_s + report->repack_s);
+    gw_metrics_put(m, "time/train/rollout_s", sampled ? g->counts.rollout_s : 0);
+    gw_metrics_put(m, "time/train/reward_s", sampled ? g->counts.reward_s : 0);
+    gw_metrics_put(m, "time/train/reference_s", sampled ? g->counts.reference_s : 0);
+    gw_metrics_put(m, "time/train/forward_backward_s", g->pass.seconds);
     gw_metrics_put(m, "time/train/optimizer_s", report->optimizer_s);
     gw_metrics_put(m, "time/train/repack_s", report->repack_s);
     gw_metrics_put(m, "time/train/rollout_tokens_per_s", line->rollout_tok_s);

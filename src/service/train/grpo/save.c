@@ -23,7 +23,7 @@ enum { MAX_TENSORS = 8 };
 /* The tensors of the file, in memory. */
 static size_t list_tensors(struct gw_grpo *g, const struct numbers *numbers,
                            struct gw_tensor list[MAX_TENSORS]) {
-    const size_t n = g->size.completions, rewards = gw_rewards_count(g->o->rewards);
+    const size_t n = g->size.completions, rewards = g->drawn.kept.n_rewards;
     const struct gw_tensor tensors[MAX_TENSORS] = {
         {.name = "chosen",
          .dtype = GW_DTYPE_I32,
@@ -36,21 +36,33 @@ static size_t list_tensors(struct gw_grpo *g, const struct numbers *numbers,
          .shape = {n},
          .data = numbers->lengths},
         {.name = "finish", .dtype = GW_DTYPE_I32, .rank = 1, .shape = {n}, .data = numbers->finish},
-        {.name = "ids", .dtype = GW_DTYPE_I32, .rank = 2, .shape = {n, g->longest}, .data = g->ids},
-        {.name = "old", .dtype = GW_DTYPE_F32, .rank = 2, .shape = {n, g->longest}, .data = g->old},
+        {.name = "ids",
+         .dtype = GW_DTYPE_I32,
+         .rank = 2,
+         .shape = {n, g->longest},
+         .data = g->drawn.kept.ids},
+        {.name = "old",
+         .dtype = GW_DTYPE_F32,
+         .rank = 2,
+         .shape = {n, g->longest},
+         .data = g->drawn.old},
         {.name = "scores",
          .dtype = GW_DTYPE_F32,
          .rank = 2,
          .shape = {n, rewards},
-         .data = g->scores},
-        {.name = "rewards", .dtype = GW_DTYPE_F32, .rank = 1, .shape = {n}, .data = g->rewards},
+         .data = g->drawn.kept.scores},
+        {.name = "rewards",
+         .dtype = GW_DTYPE_F32,
+         .rank = 1,
+         .shape = {n},
+         .data = g->drawn.rewards},
         {.name = "ref",
          .dtype = GW_DTYPE_F32,
          .rank = 2,
          .shape = {n, g->longest},
-         .data = g->ref}};
+         .data = g->drawn.ref}};
     memcpy(list, tensors, sizeof tensors);
-    return g->loss_opts.beta > 0 ? MAX_TENSORS : MAX_TENSORS - 1;
+    return g->loss.beta > 0 ? MAX_TENSORS : MAX_TENSORS - 1;
 }
 
 static enum gwen_status allocate(const struct gw_grpo *g, struct numbers *numbers,
@@ -77,10 +89,10 @@ static enum gwen_status write_tensors(struct gw_grpo *g, const struct numbers *n
     struct gw_tensor tensors[MAX_TENSORS];
     struct gw_str path = {0};
     const size_t n = list_tensors(g, numbers, tensors);
-    for (size_t k = 0; k < g->size.prompts; k++) numbers->chosen[k] = (int32_t)g->chosen[k];
+    for (size_t k = 0; k < g->size.prompts; k++) numbers->chosen[k] = (int32_t)g->drawn.chosen[k];
     for (size_t i = 0; i < g->size.completions; i++) {
-        numbers->lengths[i] = (int32_t)g->completions[i].n;
-        numbers->finish[i] = (int32_t)g->completions[i].finish;
+        numbers->lengths[i] = (int32_t)g->drawn.kept.samples[i].n;
+        numbers->finish[i] = (int32_t)g->drawn.kept.samples[i].finish;
     }
     enum gwen_status status = gw_path_join(&path, dir, FILE_NAME, err);
     if (status == GWEN_OK)
@@ -119,21 +131,22 @@ static enum gwen_status read_tensors(struct gw_grpo *g, const struct numbers *nu
 
 static enum gwen_status take_numbers(struct gw_grpo *g, const struct numbers *numbers,
                                      const char *path, struct gwen_err *err) {
-    const struct gw_prompts *p = g->o->prompts;
+    const struct gw_prompts *p = g->opts->prompts;
     for (size_t k = 0; k < g->size.prompts; k++) {
         const int32_t chosen = numbers->chosen[k];
         if (chosen < 0 || (size_t)chosen >= p->n)
             return gw_fail(err, GWEN_ERR_FORMAT, "%s: there is no prompt %d", path, (int)chosen);
-        g->chosen[k] = (size_t)chosen;
-        g->batch.rows[k] = p->rows[chosen];
-        GW_TRY(gw_grpo_decode_prompt(g, k, err));
+        g->drawn.chosen[k] = (size_t)chosen;
+        g->drawn.prompts[k] = p->rows[chosen];
+        GW_TRY(gw_kept_prompt(&g->drawn.kept, k, &g->drawn.prompts[k], err));
     }
     for (size_t i = 0; i < g->size.completions; i++) {
         const int32_t len = numbers->lengths[i], finish = numbers->finish[i];
         if (len < 1 || (size_t)len > g->longest || (finish != 0 && finish != 1))
             return gw_fail(err, GWEN_ERR_FORMAT, "%s: completion %zu is damaged", path, i);
-        g->completions[i].n = (size_t)len;
-        g->completions[i].finish = (enum gw_finish)finish;
+        g->drawn.kept.samples[i].there = true;
+        g->drawn.kept.samples[i].n = (size_t)len;
+        g->drawn.kept.samples[i].finish = (enum gw_finish)finish;
     }
     return GWEN_OK;
 }
@@ -147,12 +160,13 @@ static bool all_finite(const float *x, size_t n, bool or_nan) {
 /* Log-probabilities of the completions' tokens, and rewards, where NaN says that there is none. */
 static enum gwen_status check_values(const struct gw_grpo *g, const char *path,
                                      struct gwen_err *err) {
-    const size_t count = gw_rewards_count(g->o->rewards);
+    const size_t count = g->drawn.kept.n_rewards;
     for (size_t i = 0; i < g->size.completions; i++) {
-        const size_t at = i * g->longest, n = g->completions[i].n;
-        if (!all_finite(g->old + at, n, false) || !all_finite(g->scores + i * count, count, true) ||
-            !all_finite(g->rewards + i, 1, true) ||
-            (g->loss_opts.beta > 0 && !all_finite(g->ref + at, n, false)))
+        const size_t at = i * g->longest, n = g->drawn.kept.samples[i].n;
+        if (!all_finite(g->drawn.old + at, n, false) ||
+            !all_finite(g->drawn.kept.scores + i * count, count, true) ||
+            !all_finite(g->drawn.rewards + i, 1, true) ||
+            (g->loss.beta > 0 && !all_finite(g->drawn.ref + at, n, false)))
             return gw_fail(err, GWEN_ERR_FORMAT,
                            "%s: completion %zu has numbers that are not finite", path, i);
     }
@@ -167,7 +181,7 @@ enum gwen_status gw_grpo_load_rollout(struct gw_grpo *g, const char *dir, struct
     if (status == GWEN_OK) status = read_tensors(g, &numbers, path.data, err);
     if (status == GWEN_OK) status = take_numbers(g, &numbers, path.data, err);
     if (status == GWEN_OK) status = check_values(g, path.data, err);
-    if (status == GWEN_OK) gw_grpo_weigh_rollout(g, g->run->state.generation - 1);
+    if (status == GWEN_OK) gw_grpo_weigh(g, g->run->state.generation - 1);
     release(&numbers);
     gw_str_free(&path);
     return status;
