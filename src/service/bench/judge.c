@@ -78,7 +78,7 @@ double gw_bench_judge_limit(const struct gw_model *model, const struct gw_limits
 /* --- texts ---------------------------------------------------------------------------------- */
 
 struct texts {
-    const struct gw_bench_judge_opts *o;
+    const struct gw_bench_judge_opts *opts;
     size_t vocab;
     int32_t *ids; /* [responses][criteria][prompt_length] */
     int32_t *out; /* [responses][criteria][max_new] */
@@ -89,14 +89,14 @@ struct texts {
 static int32_t *put_random(const struct texts *t, size_t kind, size_t which, size_t n,
                            int32_t *to) {
     struct gw_rng_key key = {
-        .seed = t->o->seed, .stream = GW_STREAM_DATA, .prompt_key = kind, .sample = which};
+        .seed = t->opts->seed, .stream = GW_STREAM_DATA, .prompt_key = kind, .sample = which};
     for (; key.position < n; key.position++)
         *to++ = (int32_t)(gw_rng_uniform(&key) * (double)t->vocab);
     return to;
 }
 
 static void fill(struct texts *t) {
-    const struct gw_bench_judge_opts *o = t->o;
+    const struct gw_bench_judge_opts *o = t->opts;
     const size_t n = prompt_length(o);
     for (size_t i = 0; i < responses(o); i++)
         for (size_t k = 0; k < o->criteria; k++) {
@@ -119,9 +119,9 @@ static void take_logits(void *ctx, size_t index, size_t t, const float *z) {
 }
 
 static enum gwen_status run_once(struct texts *t, struct gw_scorer *scorer, struct gwen_err *err) {
-    const size_t n = responses(t->o), criteria = t->o->criteria;
+    const size_t n = responses(t->opts), criteria = t->opts->criteria;
     for (size_t at = 0, part; at < n; at += part) {
-        part = GW_MIN(n - at, t->o->chunk);
+        part = GW_MIN(n - at, t->opts->chunk);
         GW_TRY(gw_scorer_run(scorer, t->requests + at * criteria, part * criteria, true,
                              take_logits, NULL, err));
     }
@@ -130,7 +130,7 @@ static enum gwen_status run_once(struct texts *t, struct gw_scorer *scorer, stru
 
 static enum gwen_status run_all(struct texts *t, struct gw_scorer *scorer, struct gw_rate *rate,
                                 struct gwen_err *err) {
-    const struct gw_bench_judge_opts *o = t->o;
+    const struct gw_bench_judge_opts *o = t->opts;
     double sum = 0, squares = 0;
     for (int run = -o->warmup; run < o->runs; run++) {
         uint64_t start = gw_now_ns();
@@ -151,7 +151,7 @@ enum gwen_status gw_bench_judge(const struct gw_model *model, struct gw_pool *po
                                 struct gwen_err *err) {
     const struct gw_scorer_opts opts = gw_bench_judge_scorer(o);
     const size_t n = responses(o) * o->criteria;
-    struct texts t = {.o = o, .vocab = model->cfg.vocab_size};
+    struct texts t = {.opts = o, .vocab = model->cfg.vocab_size};
     struct gw_scorer *scorer = NULL;
     t.ids = calloc(n, prompt_length(o) * sizeof *t.ids);
     t.out = calloc(n, (o->max_new + 1) * sizeof *t.out);

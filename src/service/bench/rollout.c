@@ -12,7 +12,7 @@ struct place {
 };
 
 struct rollout {
-    const struct gw_bench_rollout_opts *o;
+    const struct gw_bench_rollout_opts *opts;
     int32_t *ids;          /* [prompts][prompt_tokens] */
     struct gw_want *wants; /* [prompts][group] */
     struct place *order;   /* [prompts] longest first */
@@ -27,7 +27,7 @@ static int longest_first(const void *pa, const void *pb) {
 
 static double uniform(const struct rollout *r, enum gw_rng_stream stream, size_t prompt,
                       size_t sample, size_t position) {
-    return gw_rng_uniform(&(struct gw_rng_key){.seed = r->o->seed,
+    return gw_rng_uniform(&(struct gw_rng_key){.seed = r->opts->seed,
                                                .stream = stream,
                                                .prompt_key = prompt,
                                                .sample = sample,
@@ -35,7 +35,7 @@ static double uniform(const struct rollout *r, enum gw_rng_stream stream, size_t
 }
 
 static size_t row_limit(const struct rollout *r, size_t p, size_t g) {
-    const struct gw_bench_rollout_opts *o = r->o;
+    const struct gw_bench_rollout_opts *o = r->opts;
     if (o->n_lengths > 0) return o->lengths[(p * o->group + g) % o->n_lengths];
     if (o->length_high == 0) return o->max_tokens;
     return o->length_low + (size_t)(uniform(r, GW_STREAM_DATA, p, g + 1, 0) *
@@ -43,7 +43,7 @@ static size_t row_limit(const struct rollout *r, size_t p, size_t g) {
 }
 
 static void make_work(struct rollout *r, size_t vocab) {
-    const struct gw_bench_rollout_opts *o = r->o;
+    const struct gw_bench_rollout_opts *o = r->opts;
     for (size_t p = 0; p < o->prompts; p++) {
         for (size_t i = 0; i < o->prompt_tokens; i++)
             r->ids[p * o->prompt_tokens + i] =
@@ -60,7 +60,7 @@ static void make_work(struct rollout *r, size_t vocab) {
 
 static enum gwen_status next(void *ctx, struct gw_job *job, bool *more, struct gwen_err *err) {
     struct rollout *r = ctx;
-    const struct gw_bench_rollout_opts *o = r->o;
+    const struct gw_bench_rollout_opts *o = r->opts;
     (void)err;
     *more = r->next < o->prompts;
     if (!*more) return GWEN_OK;
@@ -126,7 +126,7 @@ struct gw_engine_opts gw_bench_rollout_engine(const struct gw_bench_rollout_opts
 
 static enum gwen_status run_all(struct rollout *r, struct gw_engine *engine,
                                 struct gw_bench_rollout_result *result, struct gwen_err *err) {
-    const struct gw_bench_rollout_opts *o = r->o;
+    const struct gw_bench_rollout_opts *o = r->opts;
     struct gw_engine_client client = {.ctx = r, .next = next, .done = done};
     double sum = 0, square = 0;
     client.progress = o->progress;
@@ -151,7 +151,7 @@ static enum gwen_status run_all(struct rollout *r, struct gw_engine *engine,
 enum gwen_status gw_bench_rollout(const struct gw_model *model, struct gw_pool *pool,
                                   const struct gw_bench_rollout_opts *o,
                                   struct gw_bench_rollout_result *result, struct gwen_err *err) {
-    struct rollout r = {.o = o};
+    struct rollout r = {.opts = o};
     struct gw_engine *engine = NULL;
     struct gw_engine_opts engine_opts = gw_bench_rollout_engine(o);
     struct gw_sampling sampling = GW_SAMPLING_INIT;

@@ -134,7 +134,7 @@ double gw_bench_train_limit(const struct gw_model *model, const struct gw_limits
 /* --- the measurement ------------------------------------------------------------------------ */
 
 struct work {
-    const struct gw_bench_train_opts *o;
+    const struct gw_bench_train_opts *opts;
     int32_t *ids;     /* [prompts][first_tokens + group * new_tokens] */
     float *logprobs;  /* [prompts * group][new_tokens] */
     float *dlogprobs; /* likewise */
@@ -143,7 +143,7 @@ struct work {
 };
 
 static enum gwen_status make_work(struct work *w, size_t vocab, struct gwen_err *err) {
-    const struct gw_bench_train_opts *o = w->o;
+    const struct gw_bench_train_opts *o = w->opts;
     const size_t first = first_tokens(o), row = first + o->group * o->new_tokens;
     const size_t n_samples = o->prompts * o->group;
     w->ids = calloc(o->prompts * row, sizeof *w->ids);
@@ -189,7 +189,7 @@ static void loss(void *ctx, size_t group, size_t sample, const struct gw_train_s
 
 static enum gwen_status run(struct work *w, struct gw_trainer *t, double *seconds,
                             struct gwen_err *err) {
-    struct gw_bench_train_opts o = *w->o;
+    struct gw_bench_train_opts o = *w->opts;
     for (int i = -o.warmup; i < o.runs; i++) {
         struct gw_train_profile profile = {0};
         bool fastest = i >= 0;
@@ -229,7 +229,7 @@ enum gwen_status gw_bench_train(const struct gw_model *model, struct gw_pool *po
                                 const struct gw_limits *limits, const struct gw_bench_train_opts *o,
                                 struct gw_bench_train_result *result, struct gwen_err *err) {
     const struct gw_trainer_opts opts = gw_bench_train_trainer(o);
-    struct work w = {.o = o};
+    struct work w = {.opts = o};
     struct gw_trainer *t = NULL;
     double *seconds = calloc((size_t)o->runs, sizeof *seconds);
     enum gwen_status status = seconds == NULL ? gw_nomem(err, 0, "the benchmark") : GWEN_OK;

@@ -13,8 +13,8 @@
 enum { MAX_TEXT = 512 << 20, MAX_CHOICES = 1024 };
 
 struct reading {
-    const struct gw_eval_data_opts *o;
-    struct gw_eval_data *d;
+    const struct gw_eval_data_opts *opts;
+    struct gw_eval_data *data;
     size_t n_documents;
     struct gw_str text; /* scratch */
     struct gw_ids ids;  /* likewise */
@@ -45,7 +45,7 @@ uint64_t gw_eval_data_hash(const struct gw_eval_data *d) {
 }
 
 static bool is_full(const struct reading *rd) {
-    return rd->o->limit > 0 && rd->d->n_units >= rd->o->limit;
+    return rd->opts->limit > 0 && rd->data->n_units >= rd->opts->limit;
 }
 
 /* --- adding --------------------------------------------------------------------------------- */
@@ -80,8 +80,8 @@ static enum gwen_status add_unit(struct gw_eval_data *d, struct gw_eval_unit uni
 static enum gwen_status add_request(struct reading *rd, const int32_t *head, size_t n_head,
                                     const int32_t *tail, size_t n_tail, size_t chars,
                                     struct gwen_err *err) {
-    struct gw_eval_data *d = rd->d;
-    const struct gw_prompt_opts *o = rd->o->prompt;
+    struct gw_eval_data *d = rd->data;
+    const struct gw_prompt_opts *o = rd->opts->prompt;
     const size_t n = n_head + n_tail;
     void *requests = d->requests;
     if (n > o->context)
@@ -113,7 +113,7 @@ static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 static enum gwen_status encode(const struct reading *rd, const char *text, size_t len,
                                unsigned flags, struct gw_ids *ids, struct gwen_err *err) {
-    return gw_tokenizer_encode(rd->o->prompt->tokenizer, text, len, flags, ids, err);
+    return gw_tokenizer_encode(rd->opts->prompt->tokenizer, text, len, flags, ids, err);
 }
 
 /* A choice after a plain question.  White space at the question's end belongs to the choice. */
@@ -130,18 +130,18 @@ static enum gwen_status add_plain_choice(struct reading *rd, const char *questio
     size_t n_head;
     bool straddles;
     rd->ids.len = 0;
-    GW_TRY(gw_tokenizer_encode_pair(rd->o->prompt->tokenizer, &pair, &rd->ids, &n_head, &straddles,
-                                    err));
-    rd->d->n_straddling += straddles;
+    GW_TRY(gw_tokenizer_encode_pair(rd->opts->prompt->tokenizer, &pair, &rd->ids, &n_head,
+                                    &straddles, err));
+    rd->data->n_straddling += straddles;
     if (rd->ids.len <= n_head)
         return gw_fail(err, GWEN_ERR_FORMAT, "a choice adds no tokens to the question");
     if (n_head > 0)
         return add_request(rd, rd->ids.data, n_head, rd->ids.data + n_head, rd->ids.len - n_head,
                            chars, err);
-    if (rd->o->prefix < 0)
+    if (rd->opts->prefix < 0)
         return gw_fail(err, GWEN_ERR_FORMAT,
                        "the question has no tokens, and the tokenizer no BOS to stand for it");
-    return add_request(rd, &rd->o->prefix, 1, rd->ids.data, rd->ids.len, chars, err);
+    return add_request(rd, &rd->opts->prefix, 1, rd->ids.data, rd->ids.len, chars, err);
 }
 
 /* A choice as the answer of a conversation: what the template wrote, then the choice. */
@@ -151,7 +151,7 @@ static enum gwen_status add_chat_choice(struct reading *rd, const char *question
     if (messages == NULL) return gw_nomem(err, len, "a question");
     rd->ids.len = 0;
     enum gwen_status status =
-        gw_prompt_encode_chat(rd->o->prompt, messages, NULL, true, &rd->ids, err);
+        gw_prompt_encode_chat(rd->opts->prompt, messages, NULL, true, &rd->ids, err);
     json_decref(messages);
     GW_TRY(status);
     const size_t n_head = rd->ids.len;
@@ -199,7 +199,7 @@ static enum gwen_status add_choices(struct reading *rd, const struct gw_row *row
         if (!json_is_string(c) || json_string_length(c) == 0)
             return gw_row_fail(row, err, "\"choices\"[%zu]: expected a text", i);
         const size_t chars = count_chars(json_string_value(c), json_string_length(c));
-        const enum gwen_status status = rd->o->prompt->as_chat
+        const enum gwen_status status = rd->opts->prompt->as_chat
                                             ? add_chat_choice(rd, question, len, c, chars, err)
                                             : add_plain_choice(rd, question, len, c, chars, err);
         GW_TRY(gw_err_prefix(err, status, "%s:%" PRIu64 ": choice %zu", row->file, row->line, i));
@@ -231,7 +231,7 @@ static enum gwen_status take_question(void *ctx, const struct gw_row *row, struc
         return gw_nomem(err, len, "a row");
     }
     unit.id = text.data;
-    GW_TRY(add_unit(rd->d, unit, err));
+    GW_TRY(add_unit(rd->data, unit, err));
     return add_choices(rd, row, question, len, choices, err);
 }
 
@@ -243,7 +243,7 @@ static void free_scratch(struct reading *rd) {
 enum gwen_status gw_eval_read_choices(const char *path, const struct gw_eval_data_opts *opts,
                                       struct gw_eval_data *d, struct gwen_err *err) {
     *d = (struct gw_eval_data){.kind = GW_EVAL_CHOICES};
-    struct reading rd = {.o = opts, .d = d};
+    struct reading rd = {.opts = opts, .data = d};
     GW_TRY(need_tokenizer(opts, err));
     enum gwen_status status =
         gw_rows_read(path, GW_ROW_MAX_BYTES, "question", take_question, &rd, err);
@@ -278,14 +278,14 @@ static uint64_t count_words(const char *text, size_t len) {
 static enum gwen_status add_window(struct reading *rd, size_t start, uint64_t data,
                                    struct gwen_err *err) {
     const int32_t *ids = rd->ids.data;
-    const size_t n = GW_MIN(rd->o->window, rd->ids.len - start);
-    const size_t before = GW_MIN(rd->o->overlap, start);
-    GW_TRY(add_unit(rd->d, (struct gw_eval_unit){.number = rd->n_documents, .data = data}, err));
+    const size_t n = GW_MIN(rd->opts->window, rd->ids.len - start);
+    const size_t before = GW_MIN(rd->opts->overlap, start);
+    GW_TRY(add_unit(rd->data, (struct gw_eval_unit){.number = rd->n_documents, .data = data}, err));
     if (before > 0) return add_request(rd, ids + start - before, before, ids + start, n, 0, err);
-    if (rd->o->prefix < 0)
+    if (rd->opts->prefix < 0)
         return gw_fail(err, GWEN_ERR_ARGUMENT,
                        "the tokenizer has neither BOS nor EOS to begin a window with");
-    return add_request(rd, &rd->o->prefix, 1, ids + start, n, 0, err);
+    return add_request(rd, &rd->opts->prefix, 1, ids + start, n, 0, err);
 }
 
 static enum gwen_status add_document(struct reading *rd, const char *text, size_t len,
@@ -295,11 +295,11 @@ static enum gwen_status add_document(struct reading *rd, const char *text, size_
     rd->ids.len = 0;
     GW_TRY(encode(rd, text, len, 0, &rd->ids, err));
     if (rd->ids.len == 0) return gw_fail(err, GWEN_ERR_FORMAT, "the text has no tokens");
-    for (; start < rd->ids.len && !is_full(rd); start += rd->o->window)
+    for (; start < rd->ids.len && !is_full(rd); start += rd->opts->window)
         GW_TRY(add_window(rd, start, data, err));
     rd->n_documents++;
     if (start < rd->ids.len) return GWEN_OK; /* cut off: its length says nothing */
-    struct gw_eval_unit *last = &rd->d->units[rd->d->n_units - 1];
+    struct gw_eval_unit *last = &rd->data->units[rd->data->n_units - 1];
     last->bytes = len;
     last->words = count_words(text, len);
     return GWEN_OK;
@@ -330,7 +330,7 @@ enum gwen_status gw_eval_read_text(const char *path, const struct gw_eval_data_o
     static const char suffix[] = ".jsonl";
     const size_t len = strlen(path), tail = sizeof suffix - 1;
     *d = (struct gw_eval_data){.kind = GW_EVAL_TEXT};
-    struct reading rd = {.o = opts, .d = d};
+    struct reading rd = {.opts = opts, .data = d};
     GW_TRY(need_tokenizer(opts, err));
     enum gwen_status status =
         len >= tail && strcmp(path + len - tail, suffix) == 0

@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct eval {
-    const struct gw_eval_opts *o;
+    const struct gw_eval_opts *opts;
     struct gw_eval_result *result;
 };
 
@@ -61,33 +61,34 @@ static enum gwen_status write_row(const struct eval *e, const struct gw_rewarded
     gw_str_printf(row, ",\"greedy\":%s,\"reward\":", s->sample_id == 0 ? "true" : "false");
     gw_str_put_float(row, s->scores[0]);
     gw_str_printf(row, ",\"data\":\"%016" PRIx64 "\",\"settings\":\"%016" PRIx64 "\"}\n",
-                  s->prompt->data, e->o->settings);
+                  s->prompt->data, e->opts->settings);
     if (row->failed) return gw_nomem(err, s->n, "a row");
-    return gw_rollout_file_append(e->o->file, s->prompt_id, s->sample_id, row->data, row->len, err);
+    return gw_rollout_file_append(e->opts->file, s->prompt_id, s->sample_id, row->data, row->len,
+                                  err);
 }
 
 static enum gwen_status take_sample(void *ctx, const struct gw_rewarded *s, struct gwen_err *err) {
     struct eval *e = ctx;
     if (isnan(s->scores[0]))
         return gw_fail(err, GWEN_ERR_FORMAT, "prompt %zu cannot be scored", s->prompt_id);
-    struct gw_eval_cell *c = &e->result->cells[s->prompt_id * (e->o->k + 1) + s->sample_id];
+    struct gw_eval_cell *c = &e->result->cells[s->prompt_id * (e->opts->k + 1) + s->sample_id];
     c->there = true;
     c->of.sample.score = s->scores[0];
     c->of.sample.tokens = (uint32_t)s->n;
     c->of.sample.stopped = s->finish == GW_FINISH_STOP;
-    return e->o->file != NULL ? write_row(e, s, err) : GWEN_OK;
+    return e->opts->file != NULL ? write_row(e, s, err) : GWEN_OK;
 }
 
 static bool is_there(void *ctx, size_t prompt, size_t sample) {
     const struct eval *e = ctx;
-    return e->o->file != NULL && gw_rollout_file_has(e->o->file, prompt, sample);
+    return e->opts->file != NULL && gw_rollout_file_has(e->opts->file, prompt, sample);
 }
 
 enum gwen_status gw_eval_run(struct gw_rollout *rollout, const struct gw_prompts *prompts,
                              const struct gw_eval_opts *opts, struct gw_eval_result *result,
                              double *generate_s, double *score_s, struct gw_rollout_stats *stats,
                              struct gwen_err *err) {
-    struct eval e = {.o = opts, .result = result};
+    struct eval e = {.opts = opts, .result = result};
     const struct gw_rewarded_opts rewarded = {.rewards = opts->rewards,
                                               .first_only = true,
                                               .tokenizer = opts->tokenizer,

@@ -15,7 +15,7 @@
 
 struct scoring {
     const struct gw_eval_data *data;
-    const struct gw_eval_score_opts *o;
+    const struct gw_eval_score_opts *opts;
     struct gw_eval_result *result;
     struct gw_scorer *scorer;
     struct gw_progress progress;
@@ -107,12 +107,12 @@ static enum gwen_status answer(struct scoring *s, size_t unit, const struct gw_s
         answer_window(s, u, r, c);
     gw_str_printf(&s->row, ",\"data\":\"%016" PRIx64 "\"", u->data);
     gw_str_printf(&s->row, ",\"numeric_class\":\"%s\",\"settings\":\"%016" PRIx64 "\"}\n",
-                  s->o->numeric_class, s->o->settings);
+                  s->opts->numeric_class, s->opts->settings);
     if (s->row.failed) return gw_nomem(err, s->row.len, "a row");
     c->there = true;
     s->done++;
-    if (s->o->file == NULL) return GWEN_OK;
-    return gw_rollout_file_append(s->o->file, unit, 0, s->row.data, s->row.len, err);
+    if (s->opts->file == NULL) return GWEN_OK;
+    return gw_rollout_file_append(s->opts->file, unit, 0, s->row.data, s->row.len, err);
 }
 
 /* --- windows -------------------------------------------------------------------------------- */
@@ -170,7 +170,7 @@ static enum gwen_status run_window(struct scoring *s, struct gwen_err *err) {
 static enum gwen_status score_all(struct scoring *s, struct gwen_err *err) {
     size_t tokens = 0;
     for (size_t i = 0; i < s->data->n_units; i++) {
-        if (s->o->file != NULL && gw_rollout_file_has(s->o->file, i, 0)) {
+        if (s->opts->file != NULL && gw_rollout_file_has(s->opts->file, i, 0)) {
             s->done++;
             continue;
         }
@@ -194,7 +194,7 @@ enum gwen_status gw_eval_score_run(const struct gw_eval_data *data,
                                    const struct gw_eval_score_opts *opts,
                                    struct gw_eval_result *result, double *score_s,
                                    struct gwen_err *err) {
-    struct scoring s = {.data = data, .o = opts, .result = result};
+    struct scoring s = {.data = data, .opts = opts, .result = result};
     struct gw_scorer_opts scorer = opts->plan->scorer;
     const uint64_t start = gw_now_ns();
     scorer.progress = go_on;

@@ -32,7 +32,7 @@ void gw_eval_result_free(struct gw_eval_result *r) {
 /* --- reading a file ------------------------------------------------------------------------- */
 
 struct reading {
-    struct gw_eval_result *r;
+    struct gw_eval_result *result;
     size_t count, cap;  /* of cells */
     int64_t last[2];    /* prompt and sample of the last row */
     struct gw_str meta; /* scratch */
@@ -114,9 +114,9 @@ static enum gwen_status read_settings(struct reading *rd, const struct gw_row *r
     size_t len;
     GW_TRY(gw_row_string(row, "settings", GW_JSON_REQUIRED, &text, &len, err));
     const uint64_t settings = strtoull(text, NULL, 16);
-    if (rd->count > 0 && settings != rd->r->settings)
+    if (rd->count > 0 && settings != rd->result->settings)
         return gw_row_fail(row, err, "is of another evaluation than the first row");
-    rd->r->settings = settings;
+    rd->result->settings = settings;
     return GWEN_OK;
 }
 
@@ -128,14 +128,14 @@ static enum gwen_status check_place(struct reading *rd, const struct gw_row *row
     GW_TRY(gw_row_i64(row, "sample_id", GW_JSON_REQUIRED, 0, INT64_MAX, &sample, err));
     const bool first = rd->count == 0;
     const bool next_sample = !first && prompt == rd->last[0] && sample == rd->last[1] + 1 &&
-                             (prompt == 0 || (size_t)sample <= rd->r->k);
+                             (prompt == 0 || (size_t)sample <= rd->result->k);
     const bool next_prompt =
-        !first && prompt == rd->last[0] + 1 && sample == 0 && (size_t)rd->last[1] == rd->r->k;
+        !first && prompt == rd->last[0] + 1 && sample == 0 && (size_t)rd->last[1] == rd->result->k;
     if ((first && (prompt != 0 || sample != 0)) || (!first && !next_sample && !next_prompt))
         return gw_row_fail(row, err, "prompt %" PRId64 ", sample %" PRId64 " is out of order",
                            prompt, sample);
-    if (prompt == 0) rd->r->k = (size_t)sample;
-    rd->r->n = (size_t)prompt + 1;
+    if (prompt == 0) rd->result->k = (size_t)sample;
+    rd->result->n = (size_t)prompt + 1;
     rd->last[0] = prompt;
     rd->last[1] = sample;
     return GWEN_OK;
@@ -144,9 +144,9 @@ static enum gwen_status check_place(struct reading *rd, const struct gw_row *row
 static bool reserve_cell(struct reading *rd) {
     if (rd->count < rd->cap) return true;
     const size_t cap = GW_MAX(2 * rd->cap, (size_t)256);
-    struct gw_eval_cell *cells = realloc(rd->r->cells, cap * sizeof *cells);
+    struct gw_eval_cell *cells = realloc(rd->result->cells, cap * sizeof *cells);
     if (cells == NULL) return false;
-    rd->r->cells = cells;
+    rd->result->cells = cells;
     rd->cap = cap;
     return true;
 }
@@ -156,13 +156,13 @@ static enum gwen_status take_row(void *ctx, const struct gw_row *row, struct gwe
     enum gw_eval_kind kind;
     if (!find_kind(row, &kind))
         return gw_row_fail(row, err, "is no row of an evaluation (see gwen-cpu eval -h)");
-    if (rd->count > 0 && kind != rd->r->kind)
+    if (rd->count > 0 && kind != rd->result->kind)
         return gw_row_fail(row, err, "is of another task than the first row");
-    rd->r->kind = kind;
+    rd->result->kind = kind;
     GW_TRY(read_settings(rd, row, err));
     GW_TRY(check_place(rd, row, err));
     if (!reserve_cell(rd)) return gw_nomem(err, rd->cap, "an evaluation's figures");
-    struct gw_eval_cell *c = &rd->r->cells[rd->count];
+    struct gw_eval_cell *c = &rd->result->cells[rd->count];
     *c = (struct gw_eval_cell){.there = true};
     GW_TRY(read_key(rd, row, c, err));
     rd->count++;
@@ -177,7 +177,7 @@ static enum gwen_status take_row(void *ctx, const struct gw_row *row, struct gwe
 enum gwen_status gw_eval_result_read(const char *path, struct gw_eval_result *r,
                                      struct gwen_err *err) {
     *r = (struct gw_eval_result){0};
-    struct reading rd = {.r = r};
+    struct reading rd = {.result = r};
     enum gwen_status status = gw_rows_read(path, MAX_ROW, "sample", take_row, &rd, err);
     if (status == GWEN_OK && rd.count != r->n * (r->k + 1))
         status =

@@ -251,7 +251,8 @@ static enum gwen_status check_pair(const struct gw_eval_result *a, const char *n
 }
 
 struct difference {
-    double a, b, mean, p;
+    double of_a, of_b; /* the figures themselves */
+    double mean, p_value;
     struct gw_interval ci;
     size_t a_greater, b_greater;
 };
@@ -262,7 +263,7 @@ static enum gwen_status compare_column(const struct gw_eval_column *a,
                                        struct difference *out, struct gwen_err *err) {
     double *d = malloc(n * sizeof *d);
     if (d == NULL) return gw_nomem(err, n * sizeof *d, "differences");
-    *out = (struct difference){.a = gw_eval_figure(a, n), .b = gw_eval_figure(b, n)};
+    *out = (struct difference){.of_a = gw_eval_figure(a, n), .of_b = gw_eval_figure(b, n)};
     for (size_t i = 0; i < n; i++) {
         d[i] = b->values[i] - a->values[i];
         out->a_greater += d[i] < 0;
@@ -271,17 +272,17 @@ static enum gwen_status compare_column(const struct gw_eval_column *a,
     const struct gw_eval_column column = {d, a->weights};
     out->mean = gw_eval_figure(&column, n);
     enum gwen_status status = gw_bootstrap(&column, 1, n, seed, &out->ci, err);
-    if (status == GWEN_OK) status = gw_sign_flip_test(d, n, seed, &out->p, err);
+    if (status == GWEN_OK) status = gw_sign_flip_test(d, n, seed, &out->p_value, err);
     free(d);
     return status;
 }
 
 static void put_difference(struct gw_str *out, const struct difference *d) {
-    put_member(out, "a", d->a);
-    put_member(out, "b", d->b);
+    put_member(out, "a", d->of_a);
+    put_member(out, "b", d->of_b);
     put_member(out, "difference", d->mean);
     put_interval(out, "difference_ci95", d->ci);
-    put_member(out, "p_value", d->p);
+    put_member(out, "p_value", d->p_value);
     gw_str_printf(out, ",\"a_greater\":%zu,\"b_greater\":%zu", d->a_greater, d->b_greater);
 }
 

@@ -27,7 +27,7 @@ struct gw_reward_cmd {
 /* One call. */
 struct batch {
     struct gw_reward_cmd *cmd;
-    const struct gw_reward_input *in;
+    const struct gw_reward_input *inputs; /* [n] */
     size_t n, stride;
     float *out;
     uint64_t first_id;
@@ -115,7 +115,7 @@ static enum gwen_status give_up(struct batch *b, size_t row, const char *what,
     else
         gw_child_put_end(&c->child, &text);
     if (row < b->n) {
-        put_row(&line, b->first_id + row, &b->in[row]);
+        put_row(&line, b->first_id + row, &b->inputs[row]);
         gw_str_puts(&text, " at row ");
         put_printable(&text, line.data, GW_MIN(line.len, (size_t)SHOWN_ROW));
         if (line.len > SHOWN_ROW) gw_str_puts(&text, "...");
@@ -224,7 +224,7 @@ static bool next_row(struct batch *b) {
     if (b->next == b->n) return false;
     gw_str_clear(s);
     b->written = 0;
-    put_row(s, b->first_id + b->next, &b->in[b->next]);
+    put_row(s, b->first_id + b->next, &b->inputs[b->next]);
     b->next++;
     return true;
 }
@@ -234,7 +234,7 @@ static enum gwen_status write_rows(struct batch *b, struct gwen_err *err) {
     struct gw_str *s = &b->cmd->line;
     while (next_row(b)) {
         size_t done;
-        if (s->failed) return gw_nomem(err, b->in[b->next - 1].completion_len, "a row");
+        if (s->failed) return gw_nomem(err, b->inputs[b->next - 1].completion_len, "a row");
         bool open =
             gw_child_write(&b->cmd->child, s->data + b->written, s->len - b->written, &done);
         b->written += done;
@@ -296,7 +296,7 @@ static enum gwen_status go_on(struct batch *b, struct gwen_err *err) {
 
 enum gwen_status gw_reward_cmd_score(struct gw_reward_cmd *c, const struct gw_reward_input *in,
                                      size_t n, float *out, size_t stride, struct gwen_err *err) {
-    struct batch b = {.cmd = c, .in = in, .n = n, .stride = stride, .out = out};
+    struct batch b = {.cmd = c, .inputs = in, .n = n, .stride = stride, .out = out};
     if (n == 0) return GWEN_OK;
     b.answered = calloc(n, sizeof *b.answered);
     if (b.answered == NULL) return gw_nomem(err, n, "rewards");

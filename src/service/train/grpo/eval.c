@@ -21,7 +21,7 @@
 #include <string.h>
 
 struct evaluation {
-    struct gw_grpo *g;
+    struct gw_grpo *grpo;
     size_t n, n_rewards;     /* samples */
     float *scores, *rewards; /* [n][n_rewards], [n] */
     uint64_t tokens, clipped;
@@ -43,7 +43,7 @@ size_t gw_grpo_eval_bytes(const struct gw_train_config *c, const struct gw_promp
 
 static enum gwen_status take_sample(void *ctx, const struct gw_rewarded *s, struct gwen_err *err) {
     struct evaluation *e = ctx;
-    const size_t i = s->prompt_id * e->g->size.group + s->sample_id;
+    const size_t i = s->prompt_id * e->grpo->size.group + s->sample_id;
     (void)err;
     e->tokens += s->n;
     e->clipped += s->finish == GW_FINISH_LENGTH;
@@ -59,8 +59,8 @@ static bool show_progress(void *ctx, const struct gwen_progress *progress) {
 }
 
 static void put_metrics(struct evaluation *e, double seconds) {
-    struct gw_metrics *m = &e->g->eval;
-    const struct gw_rewards *rewards = e->g->opts->rewards;
+    struct gw_metrics *m = &e->grpo->eval;
+    const struct gw_rewards *rewards = e->grpo->opts->rewards;
     gw_rewards_combine(rewards, e->scores, e->n, e->rewards);
     for (size_t k = 0; k < e->n_rewards; k++) {
         struct gw_str name = {0};
@@ -79,7 +79,7 @@ static void put_metrics(struct evaluation *e, double seconds) {
 }
 
 static enum gwen_status run(struct evaluation *e, struct gwen_err *err) {
-    struct gw_grpo *g = e->g;
+    struct gw_grpo *g = e->grpo;
     const struct gw_rewarded_opts rewarded = {.rewards = g->opts->rewards,
                                               .tokenizer = g->opts->tokenizer,
                                               .groups = g->size.group,
@@ -106,7 +106,7 @@ enum gwen_status gw_grpo_evaluate(struct gw_grpo *g, struct gwen_err *err) {
     gw_metrics_clear(&g->eval);
     if (g->opts->eval_prompts == NULL || every == 0 || g->learner->step % every != 0)
         return GWEN_OK;
-    struct evaluation e = {.g = g,
+    struct evaluation e = {.grpo = g,
                            .n = g->opts->eval_prompts->n * g->size.group,
                            .n_rewards = gw_rewards_count(g->opts->rewards)};
     e.scores = malloc(e.n * e.n_rewards * sizeof *e.scores);
@@ -137,7 +137,7 @@ enum gwen_status gw_grpo_tell_evaluation(const struct gw_grpo *g, struct gwen_er
 /* --- the sweep in the end ------------------------------------------------------------------- */
 
 struct sweep {
-    struct gw_grpo *g;
+    struct gw_grpo *grpo;
     struct gw_rollout_opts opts;
     struct gw_str path;
     struct gw_rollout_file *file;
@@ -149,8 +149,8 @@ struct sweep {
 /* Goes on with what there is of this very sweep, and begins anew over that of another. */
 static enum gwen_status open_file(struct sweep *s, const struct gw_provenance *from, bool *complete,
                                   struct gwen_err *err) {
-    const struct gw_log *log = s->g->run->host->log;
-    const size_t n = s->g->opts->eval_prompts->n;
+    const struct gw_log *log = s->grpo->run->host->log;
+    const size_t n = s->grpo->opts->eval_prompts->n;
     s->settings = gw_provenance_hash(from);
     *complete = gw_eval_result_complete(s->path.data, s->settings, &s->result);
     if (*complete) return GWEN_OK;
@@ -162,7 +162,7 @@ static enum gwen_status open_file(struct sweep *s, const struct gw_provenance *f
 }
 
 static enum gwen_status sample_all(struct sweep *s, struct gwen_err *err) {
-    const struct gw_grpo_run_opts *o = s->g->opts;
+    const struct gw_grpo_run_opts *o = s->grpo->opts;
     const struct gw_eval_opts eval = {.k = s->opts.groups - 1,
                                       .rewards = o->rewards,
                                       .file = s->file,
@@ -172,8 +172,8 @@ static enum gwen_status sample_all(struct sweep *s, struct gwen_err *err) {
                                       .progress = o->progress,
                                       .progress_user = o->progress_user};
     double generate_s, score_s;
-    GW_TRY(gw_rollout_redraw(s->g->sampler, &s->opts, err));
-    GW_TRY(gw_eval_run(s->g->sampler, o->eval_prompts, &eval, &s->result, &generate_s, &score_s,
+    GW_TRY(gw_rollout_redraw(s->grpo->sampler, &s->opts, err));
+    GW_TRY(gw_eval_run(s->grpo->sampler, o->eval_prompts, &eval, &s->result, &generate_s, &score_s,
                        NULL, err));
     GW_TRY(gw_rollout_file_finish(s->file, err));
     gw_eval_result_free(&s->result);
@@ -187,9 +187,9 @@ static enum gwen_status sample_all(struct sweep *s, struct gwen_err *err) {
 static enum gwen_status tell_sweep(const struct sweep *s, struct gwen_err *err) {
     struct gw_metrics m = {0};
     gw_eval_put_metrics(&m, &s->summary);
-    enum gwen_status status = gw_train_run_add(s->g->run, &m, err);
+    enum gwen_status status = gw_train_run_add(s->grpo->run, &m, err);
     gw_metrics_free(&m);
-    gw_log(s->g->run->host->log, GWEN_LOG_INFO,
+    gw_log(s->grpo->run->host->log, GWEN_LOG_INFO,
            "eval: accuracy %.4g, mean of %zu samples %.4g, pass %.4g; %s",
            gw_eval_summary_get(&s->summary, "accuracy"), s->summary.k,
            gw_eval_summary_get(&s->summary, "mean_at_k"),
@@ -198,7 +198,7 @@ static enum gwen_status tell_sweep(const struct sweep *s, struct gwen_err *err) 
 }
 
 static enum gwen_status sweep(struct sweep *s, struct gwen_err *err) {
-    const struct gw_grpo *g = s->g;
+    const struct gw_grpo *g = s->grpo;
     const struct gw_grpo_run_opts *o = g->opts;
     struct gw_provenance from = {0};
     bool complete = false;
@@ -222,7 +222,7 @@ static enum gwen_status sweep(struct sweep *s, struct gwen_err *err) {
 }
 
 enum gwen_status gw_grpo_sweep(struct gw_grpo *g, struct gwen_err *err) {
-    struct sweep s = {.g = g};
+    struct sweep s = {.grpo = g};
     if (!g->opts->eval_full_sweep || g->run->added) return GWEN_OK;
     enum gwen_status status = sweep(&s, err);
     gw_rollout_file_close(s.file);

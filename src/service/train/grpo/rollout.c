@@ -8,7 +8,7 @@
 
 /* A rollout that is being made. */
 struct making {
-    struct gw_grpo *g;
+    struct gw_grpo *grpo;
     uint64_t number; /* the rollout's */
     size_t first;    /* the group that is being sampled for from; those before it stay */
 };
@@ -27,7 +27,7 @@ static void order_epoch(struct gw_grpo_order *order, const struct gw_train_confi
 
 /* The next prompts of the epoch's order; what is too few for them at its end is left out. */
 static enum gwen_status choose_prompts(const struct making *m, struct gwen_err *err) {
-    struct gw_grpo *g = m->g;
+    struct gw_grpo *g = m->grpo;
     struct gw_grpo_drawn *drawn = &g->drawn;
     const struct gw_prompts *p = g->opts->prompts;
     struct gw_train_state *at = &g->run->state;
@@ -50,7 +50,7 @@ static enum gwen_status choose_prompts(const struct making *m, struct gwen_err *
 static enum gwen_status take_sample(void *ctx, const struct gw_rollout_sample *s,
                                     struct gwen_err *err) {
     const struct making *m = ctx;
-    struct gw_grpo *g = m->g;
+    struct gw_grpo *g = m->grpo;
     struct gw_grpo_drawn *drawn = &g->drawn;
     const size_t k = m->first + s->prompt_id, i = k * g->size.group + s->sample_id;
     memcpy(drawn->old + i * g->longest, s->logprobs, s->n * sizeof *s->logprobs);
@@ -60,7 +60,7 @@ static enum gwen_status take_sample(void *ctx, const struct gw_rollout_sample *s
 
 /* Samples of a later round have other numbers: a prompt that is met again gives others. */
 static enum gwen_status sample(struct making *m, struct gwen_err *err) {
-    struct gw_grpo *g = m->g;
+    struct gw_grpo *g = m->grpo;
     const struct gw_grpo_run_opts *o = g->opts;
     const struct gw_rollout_sink sink = {.ctx = m,
                                          .sample = take_sample,
@@ -81,7 +81,7 @@ static enum gwen_status sample(struct making *m, struct gwen_err *err) {
 /* --- rewards -------------------------------------------------------------------------------- */
 
 static enum gwen_status reward(const struct making *m, struct gwen_err *err) {
-    struct gw_grpo *g = m->g;
+    struct gw_grpo *g = m->grpo;
     struct gw_grpo_drawn *drawn = &g->drawn;
     struct gw_rewards *rewards = g->opts->rewards;
     const uint64_t start = gw_now_ns();
@@ -111,7 +111,7 @@ static void move_group(struct gw_grpo *g, size_t from, size_t to) {
 
 /* Brings groups whose rewards differ to the front; m->first is then their number. */
 static void keep_differing(struct making *m) {
-    struct gw_grpo *g = m->g;
+    struct gw_grpo *g = m->grpo;
     const size_t group = g->size.group;
     size_t kept = m->first;
     for (size_t k = m->first; k < g->size.prompts; k++) {
@@ -151,7 +151,7 @@ static enum gwen_status score_reference(struct gw_grpo *g, struct gwen_err *err)
 /* Groups whose rewards are all the same give way to those of further prompts, as often as is
  * allowed; then they stay. */
 static enum gwen_status sample_groups(struct making *m, struct gwen_err *err) {
-    struct gw_grpo *g = m->g;
+    struct gw_grpo *g = m->grpo;
     const struct gw_train_config *c = g->run->config;
     for (;; g->counts.rounds++) {
         GW_TRY(choose_prompts(m, err));
@@ -165,7 +165,7 @@ static enum gwen_status sample_groups(struct making *m, struct gwen_err *err) {
 }
 
 enum gwen_status gw_grpo_make_rollout(struct gw_grpo *g, struct gwen_err *err) {
-    struct making m = {.g = g, .number = g->run->state.generation++};
+    struct making m = {.grpo = g, .number = g->run->state.generation++};
     g->counts = (struct gw_grpo_counts){0};
     GW_TRY(sample_groups(&m, err));
     gw_grpo_weigh(g, m.number);
