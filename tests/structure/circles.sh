@@ -18,7 +18,6 @@ $(printf 'text/jinja/%s ' $evaluator)
 "
 # Still to be cut.
 allowed="$allowed
-service/train/grpo/*
 service/tune/*
 "
 
