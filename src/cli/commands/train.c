@@ -226,8 +226,9 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
     set_sampling(s);
     set_scorer(s, &work, &plan);
     plan.optimizer_bf16 = t->config.optim == GW_OPTIM_ADAMW_BF16;
-    plan.other += gw_grpo_bytes(&t->config, &s->prompts);
-    plan.other += gw_grpo_eval_bytes(&t->config, &s->eval_prompts, gw_rewards_count(s->rewards));
+    const size_t n_rewards = gw_rewards_count(s->rewards);
+    plan.other += gw_grpo_bytes(&t->config, &s->prompts, n_rewards);
+    plan.other += gw_grpo_eval_bytes(&t->config, &s->eval_prompts, n_rewards);
     if (plan.reference && cli->common.adapter != NULL) plan.other += t->p.rt.cfg.lora_bytes;
     GW_TRY(gw_train_judge_plan(&s->judge, longest_text(s), &plan, err));
     GW_TRY(plan_rollout(s, &work, &plan, err));

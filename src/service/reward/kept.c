@@ -1,34 +1,29 @@
 /* kept.c - see kept.h. */
 #include "service/reward/kept.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-enum gwen_status gw_kept_alloc(struct gw_kept *k, struct gwen_err *err) {
+void gw_kept_lay_out(struct gw_kept *k, struct gw_layout *layout) {
     const size_t n = k->prompts * k->group;
-    k->samples = calloc(n, sizeof *k->samples);
-    k->ids = calloc(n * k->longest, sizeof *k->ids);
-    k->prompt_texts = calloc(k->prompts, sizeof *k->prompt_texts);
-    k->inputs = calloc(n, sizeof *k->inputs);
-    k->scores = calloc(n * k->n_rewards, sizeof *k->scores);
-    if (k->samples != NULL && k->ids != NULL && k->prompt_texts != NULL && k->inputs != NULL &&
-        k->scores != NULL)
-        return GWEN_OK;
-    return gw_nomem(err, n * (sizeof *k->samples + k->longest * sizeof *k->ids), "samples");
+    k->samples = gw_layout_take(layout, n, sizeof *k->samples);
+    k->ids = gw_layout_take(layout, n * k->longest, sizeof *k->ids);
+    k->prompt_texts = gw_layout_take(layout, k->prompts, sizeof *k->prompt_texts);
+    k->inputs = gw_layout_take(layout, n, sizeof *k->inputs);
+    k->scores = gw_layout_take(layout, n * k->n_rewards, sizeof *k->scores);
 }
 
-void gw_kept_free(struct gw_kept *k) {
+/* A token takes about 8 bytes as text and 24 in a row. */
+size_t gw_kept_text_bytes(const struct gw_kept *k, size_t max_prompt) {
+    return k->prompts * k->group * (k->longest * (8 + 24) + 1024) + k->prompts * max_prompt * 8;
+}
+
+void gw_kept_free_texts(struct gw_kept *k) {
     for (size_t i = 0; k->samples != NULL && i < k->prompts * k->group; i++) {
         gw_str_free(&k->samples[i].text);
         gw_str_free(&k->samples[i].row);
     }
     for (size_t p = 0; k->prompt_texts != NULL && p < k->prompts; p++)
         gw_str_free(&k->prompt_texts[p]);
-    free(k->samples);
-    free(k->ids);
-    free(k->prompt_texts);
-    free(k->inputs);
-    free(k->scores);
 }
 
 /* --- keeping -------------------------------------------------------------------------------- */

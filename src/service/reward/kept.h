@@ -7,6 +7,7 @@
 #ifndef GW_SERVICE_REWARD_KEPT_H
 #define GW_SERVICE_REWARD_KEPT_H
 
+#include "base/layout.h"
 #include "service/reward/reward.h"
 #include "service/rollout/rollout.h"
 
@@ -29,9 +30,14 @@ struct gw_kept {
     float *scores;                  /* [n][n_rewards] */
 };
 
-/* Allocates arrays for the sizes, which are set; gw_kept_free is due after a failure too. */
-enum gwen_status gw_kept_alloc(struct gw_kept *k, struct gwen_err *err);
-void gw_kept_free(struct gw_kept *k); /* a zeroed one is fine */
+/* Places the arrays, for the sizes that are set, in memory that is zeroed and stays the caller's.
+ */
+void gw_kept_lay_out(struct gw_kept *k, struct gw_layout *layout);
+/* Bytes of the texts of so many tokens at most: those of the prompts, and of each sample its own
+ * and its line. */
+size_t gw_kept_text_bytes(const struct gw_kept *k, size_t max_prompt);
+/* Frees the texts; a zeroed one is fine. */
+void gw_kept_free_texts(struct gw_kept *k);
 
 /* Keeps *s as sample i, in place of what was there; its line calls the prompt `prompt_id`. */
 enum gwen_status gw_kept_put(struct gw_kept *k, size_t i, const struct gw_rollout_sample *s,

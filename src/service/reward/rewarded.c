@@ -13,6 +13,7 @@ struct rewarding {
     const struct gw_prompts *prompts;
     bool at_once;         /* each sample is rewarded as it comes: one is kept */
     size_t first, window; /* prompts */
+    struct gw_mem memory; /* of what kept has */
     struct gw_kept kept;
     uint64_t score_ns;
 };
@@ -21,13 +22,19 @@ static size_t window_of(const struct gw_prompts *prompts, size_t groups) {
     return GW_MIN(GW_MAX(WINDOW_SAMPLES / groups, (size_t)1), prompts->n);
 }
 
+static struct gw_kept sizes_of(const struct gw_prompts *prompts, size_t n_prompts, size_t group,
+                               size_t n_rewards) {
+    return (struct gw_kept){.prompts = n_prompts,
+                            .group = group,
+                            .longest = prompts->max_tokens,
+                            .n_rewards = n_rewards};
+}
+
 size_t gw_rewarded_bytes(const struct gw_prompts *prompts, size_t groups, size_t n_rewards) {
-    const size_t window = window_of(prompts, groups);
-    /* A token takes 4 bytes as an id, about 8 as text and 24 in a row. */
-    return window * groups *
-               (sizeof(struct gw_kept_sample) + sizeof(struct gw_reward_input) +
-                n_rewards * sizeof(float) + prompts->max_tokens * (4 + 8 + 24) + 1024) +
-           window * prompts->max_prompt * 8;
+    struct gw_kept kept = sizes_of(prompts, window_of(prompts, groups), groups, n_rewards);
+    struct gw_layout plan = {0};
+    gw_kept_lay_out(&kept, &plan);
+    return plan.used + gw_kept_text_bytes(&kept, prompts->max_prompt);
 }
 
 /* --- rewarding ------------------------------------------------------------------------------ */
@@ -106,6 +113,14 @@ static enum gwen_status run(struct rewarding *r, struct gw_rollout *rollout,
     return GWEN_OK;
 }
 
+static enum gwen_status allocate(struct rewarding *r, struct gwen_err *err) {
+    struct gw_layout plan = {0}, layout;
+    gw_kept_lay_out(&r->kept, &plan);
+    GW_TRY(gw_layout_map(&layout, plan.used, &r->memory, err));
+    gw_kept_lay_out(&r->kept, &layout);
+    return gw_layout_end(&layout, "samples", err);
+}
+
 enum gwen_status gw_rewarded_run(struct gw_rollout *rollout, const struct gw_prompts *prompts,
                                  const struct gw_rewarded_opts *opts, double *score_s,
                                  struct gw_rollout_stats *stats, struct gwen_err *err) {
@@ -113,15 +128,14 @@ enum gwen_status gw_rewarded_run(struct gw_rollout *rollout, const struct gw_pro
                           .prompts = prompts,
                           .at_once = gw_rewards_built_in(opts->rewards, opts->first_only)};
     r.window = r.at_once ? prompts->n : window_of(prompts, opts->groups);
-    r.kept = (struct gw_kept){.tokenizer = opts->tokenizer,
-                              .numeric_class = opts->numeric_class,
-                              .prompts = r.at_once ? 1 : r.window,
-                              .group = r.at_once ? 1 : opts->groups,
-                              .longest = prompts->max_tokens,
-                              .n_rewards = gw_rewards_count(opts->rewards)};
-    enum gwen_status status = gw_kept_alloc(&r.kept, err);
+    r.kept = sizes_of(prompts, r.at_once ? 1 : r.window, r.at_once ? 1 : opts->groups,
+                      gw_rewards_count(opts->rewards));
+    r.kept.tokenizer = opts->tokenizer;
+    r.kept.numeric_class = opts->numeric_class;
+    enum gwen_status status = allocate(&r, err);
     if (status == GWEN_OK) status = run(&r, rollout, stats, err);
     *score_s = (double)r.score_ns * 1e-9;
-    gw_kept_free(&r.kept);
+    gw_kept_free_texts(&r.kept);
+    gw_mem_unmap(&r.memory);
     return status;
 }

@@ -69,91 +69,93 @@ static struct gw_loss_opts loss_options(const struct gw_train_config *c) {
 
 /* --- memory --------------------------------------------------------------------------------- */
 
-size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *p) {
-    const size_t n = gw_grpo_sizes(c).completions;
-    /* Rows of the log take about 24 bytes for a token. */
-    const size_t per_token = 6 * sizeof(float) + 24;
-    return n * (p->max_tokens * per_token + (p->max_prompt + p->max_tokens) * sizeof(int32_t) +
-                p->max_prompt * 8 + 1024) +
-           p->n * sizeof(size_t);
-}
-
 size_t gw_grpo_saved_bytes(const struct gw_train_config *c, const struct gw_prompts *p) {
     const struct gw_grpo_sizes s = gw_grpo_sizes(c);
     return s.updates > 1 ? s.completions * (p->max_tokens * 3 * sizeof(float) + 64) : 0;
 }
 
-/* An array of the state, by where its address is kept. */
-struct array {
-    void *at;
-    size_t n, bytes;
-};
-enum { N_ARRAYS = 22 };
+static void set_sizes(struct gw_grpo *g, const struct gw_train_config *c,
+                      const struct gw_prompts *p, size_t n_rewards) {
+    g->size = gw_grpo_sizes(c);
+    g->longest = p->max_tokens;
+    g->order.n = p->n;
+    g->asked.width = p->max_prompt + p->max_tokens;
+    g->drawn.kept = (struct gw_kept){.prompts = g->size.prompts,
+                                     .group = g->size.group,
+                                     .longest = g->longest,
+                                     .n_rewards = n_rewards};
+}
 
-static void list_arrays(struct gw_grpo *g, struct array list[N_ARRAYS]) {
-    struct gw_grpo_drawn *drawn = &g->drawn;
-    struct gw_grpo_weighed *weighed = &g->weighed;
-    struct gw_grpo_pass *pass = &g->pass;
-    const size_t n = g->size.completions, groups = g->size.prompts;
-    const size_t micro = g->size.accumulation, tokens = n * g->longest;
-    const struct array arrays[N_ARRAYS] = {
-        {&g->order.rows, g->opts->prompts->n, sizeof *g->order.rows},
-        {&drawn->prompts, groups, sizeof *drawn->prompts},
-        {&drawn->chosen, groups, sizeof *drawn->chosen},
-        {&drawn->rewards, n, sizeof *drawn->rewards},
-        {&drawn->old, tokens, sizeof *drawn->old},
-        {&drawn->ref, tokens, sizeof *drawn->ref},
-        {&weighed->filled, n, sizeof *weighed->filled},
-        {&weighed->advantages, n, sizeof *weighed->advantages},
-        {&weighed->left_out, n, sizeof *weighed->left_out},
-        {&weighed->shuffled, n, sizeof *weighed->shuffled},
-        {&weighed->micro_of, n, sizeof *weighed->micro_of},
-        {&weighed->part_tokens, g->size.parts, sizeof *weighed->part_tokens},
-        {&g->asked.sequences, n * g->asked.width, sizeof *g->asked.sequences},
-        {&g->asked.requests, n, sizeof *g->asked.requests},
-        {&pass->groups, groups, sizeof *pass->groups},
-        {&pass->samples, n, sizeof *pass->samples},
-        {&pass->which, n, sizeof *pass->which},
-        {&pass->logprobs, tokens, sizeof *pass->logprobs},
-        {&pass->entropy, tokens, sizeof *pass->entropy},
-        {&pass->slope, tokens, sizeof *pass->slope},
-        {&pass->batches, micro, sizeof *pass->batches},
-        {&pass->stats, micro, sizeof *pass->stats}};
-    memcpy(list, arrays, sizeof arrays);
+static void lay_out_drawn(struct gw_grpo_drawn *drawn, const struct gw_grpo_sizes *size,
+                          size_t tokens, struct gw_layout *layout) {
+    const size_t n = size->completions;
+    drawn->prompts = gw_layout_take(layout, size->prompts, sizeof *drawn->prompts);
+    drawn->chosen = gw_layout_take(layout, size->prompts, sizeof *drawn->chosen);
+    gw_kept_lay_out(&drawn->kept, layout);
+    drawn->rewards = gw_layout_take(layout, n, sizeof *drawn->rewards);
+    drawn->old = gw_layout_take(layout, tokens, sizeof *drawn->old);
+    drawn->ref = gw_layout_take(layout, tokens, sizeof *drawn->ref);
+}
+
+static void lay_out_weighed(struct gw_grpo_weighed *weighed, const struct gw_grpo_sizes *size,
+                            struct gw_layout *layout) {
+    const size_t n = size->completions;
+    weighed->filled = gw_layout_take(layout, n, sizeof *weighed->filled);
+    weighed->advantages = gw_layout_take(layout, n, sizeof *weighed->advantages);
+    weighed->left_out = gw_layout_take(layout, n, sizeof *weighed->left_out);
+    weighed->shuffled = gw_layout_take(layout, n, sizeof *weighed->shuffled);
+    weighed->micro_of = gw_layout_take(layout, n, sizeof *weighed->micro_of);
+    weighed->part_tokens = gw_layout_take(layout, size->parts, sizeof *weighed->part_tokens);
+}
+
+static void lay_out_pass(struct gw_grpo_pass *pass, const struct gw_grpo_sizes *size, size_t tokens,
+                         struct gw_layout *layout) {
+    const size_t n = size->completions;
+    pass->groups = gw_layout_take(layout, size->prompts, sizeof *pass->groups);
+    pass->samples = gw_layout_take(layout, n, sizeof *pass->samples);
+    pass->which = gw_layout_take(layout, n, sizeof *pass->which);
+    pass->logprobs = gw_layout_take(layout, tokens, sizeof *pass->logprobs);
+    pass->entropy = gw_layout_take(layout, tokens, sizeof *pass->entropy);
+    pass->slope = gw_layout_take(layout, tokens, sizeof *pass->slope);
+    pass->batches = gw_layout_take(layout, size->accumulation, sizeof *pass->batches);
+    pass->stats = gw_layout_take(layout, size->accumulation, sizeof *pass->stats);
+}
+
+/* All arrays of the state, for the sizes that are set. */
+static void lay_out(struct gw_grpo *g, struct gw_layout *layout) {
+    const size_t n = g->size.completions, tokens = n * g->longest;
+    g->order.rows = gw_layout_take(layout, g->order.n, sizeof *g->order.rows);
+    lay_out_drawn(&g->drawn, &g->size, tokens, layout);
+    lay_out_weighed(&g->weighed, &g->size, layout);
+    g->asked.sequences = gw_layout_take(layout, n * g->asked.width, sizeof *g->asked.sequences);
+    g->asked.requests = gw_layout_take(layout, n, sizeof *g->asked.requests);
+    lay_out_pass(&g->pass, &g->size, tokens, layout);
+}
+
+size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts,
+                     size_t n_rewards) {
+    struct gw_grpo g = {0};
+    struct gw_layout plan = {0};
+    set_sizes(&g, c, prompts, n_rewards);
+    lay_out(&g, &plan);
+    return plan.used + gw_kept_text_bytes(&g.drawn.kept, prompts->max_prompt);
 }
 
 static enum gwen_status allocate(struct gw_grpo *g, struct gwen_err *err) {
-    const struct gw_prompts *p = g->opts->prompts;
-    struct array arrays[N_ARRAYS];
-    g->size = gw_grpo_sizes(g->run->config);
-    g->longest = p->max_tokens;
-    g->asked.width = p->max_prompt + p->max_tokens;
-    g->order.epoch = UINT64_MAX;
-    g->drawn.kept = (struct gw_kept){.tokenizer = g->opts->tokenizer,
-                                     .numeric_class = g->opts->numeric_class,
-                                     .prompts = g->size.prompts,
-                                     .group = g->size.group,
-                                     .longest = g->longest,
-                                     .n_rewards = gw_rewards_count(g->opts->rewards)};
-    GW_TRY(gw_kept_alloc(&g->drawn.kept, err));
-    list_arrays(g, arrays);
-    for (size_t i = 0; i < N_ARRAYS; i++) {
-        void *array = calloc(arrays[i].n, arrays[i].bytes);
-        if (array == NULL) return gw_nomem(err, arrays[i].n * arrays[i].bytes, "a training step");
-        memcpy(arrays[i].at, &array, sizeof array);
-    }
-    return GWEN_OK;
+    set_sizes(g, g->run->config, g->opts->prompts, gw_rewards_count(g->opts->rewards));
+    g->drawn.kept.tokenizer = g->opts->tokenizer;
+    g->drawn.kept.numeric_class = g->opts->numeric_class;
+    g->order.epoch = UINT64_MAX; /* no order yet */
+    struct gw_layout plan = {0}, layout;
+    lay_out(g, &plan);
+    GW_TRY(gw_layout_map(&layout, plan.used, &g->memory, err));
+    lay_out(g, &layout);
+    return gw_layout_end(&layout, "a run", err);
 }
 
 static void release(struct gw_grpo *g) {
-    struct array arrays[N_ARRAYS];
-    list_arrays(g, arrays);
-    for (size_t i = 0; i < N_ARRAYS; i++) {
-        void *array;
-        memcpy(&array, arrays[i].at, sizeof array);
-        free(array);
-    }
-    gw_kept_free(&g->drawn.kept);
+    gw_kept_free_texts(&g->drawn.kept);
+    gw_mem_unmap(&g->memory);
     gw_rollout_free(g->sampler);
     gw_metrics_free(&g->eval);
 }

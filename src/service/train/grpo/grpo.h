@@ -48,7 +48,8 @@ struct gw_grpo_sizes gw_grpo_sizes(const struct gw_train_config *c);
 /* Steps of a run over n prompts, at least as many as a rollout has. */
 uint64_t gw_grpo_total_steps(const struct gw_train_config *c, size_t n);
 /* Bytes that gw_grpo_run takes besides what learner, engine and prompts hold. */
-size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts);
+size_t gw_grpo_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts,
+                     size_t n_rewards);
 /* Bytes of a rollout in a checkpoint. */
 size_t gw_grpo_saved_bytes(const struct gw_train_config *c, const struct gw_prompts *prompts);
 

@@ -25,7 +25,8 @@
 
 /* The order in which an epoch goes through the prompts. */
 struct gw_grpo_order {
-    size_t *rows;   /* [prompts->n] */
+    size_t *rows;   /* [n] */
+    size_t n;       /* of the data */
     uint64_t epoch; /* that it is of; UINT64_MAX: none yet */
 };
 
@@ -82,6 +83,7 @@ struct gw_grpo {
     struct gw_learner *learner;
     const struct gw_grpo_run_opts *opts;
     struct gw_rollout *sampler;
+    struct gw_mem memory; /* of all arrays below */
     struct gw_loss_opts loss;
     struct gw_grpo_sizes size;
     size_t longest; /* most tokens of a completion */

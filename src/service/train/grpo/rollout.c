@@ -16,13 +16,13 @@ struct making {
 /* --- prompts -------------------------------------------------------------------------------- */
 
 static void order_epoch(struct gw_grpo_order *order, const struct gw_train_config *c,
-                        uint64_t epoch, size_t n) {
+                        uint64_t epoch) {
     if (order->epoch == epoch) return;
     order->epoch = epoch;
     if (c->shuffle_dataset)
-        gw_data_order(c->seed, epoch, order->rows, n);
+        gw_data_order(c->seed, epoch, order->rows, order->n);
     else
-        for (size_t i = 0; i < n; i++) order->rows[i] = i;
+        for (size_t i = 0; i < order->n; i++) order->rows[i] = i;
 }
 
 /* The next prompts of the epoch's order; what is too few for them at its end is left out. */
@@ -35,7 +35,7 @@ static enum gwen_status choose_prompts(const struct making *m, struct gwen_err *
         at->row = 0;
         at->epoch++;
     }
-    order_epoch(&g->order, g->run->config, at->epoch, p->n);
+    order_epoch(&g->order, g->run->config, at->epoch);
     for (size_t k = m->first; k < g->size.prompts; k++) {
         drawn->chosen[k] = g->order.rows[at->row++];
         drawn->prompts[k] = p->rows[drawn->chosen[k]];

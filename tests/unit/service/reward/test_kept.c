@@ -18,14 +18,18 @@ static const struct gw_prompt rows[PROMPTS] = {
     {.ids = ids, .n = 2, .meta = "{\"answer\":\"c\"}", .meta_len = 14},
 };
 
-static void open_store(struct gw_kept *k) {
+static void open_store(struct gw_kept *k, struct gw_mem *memory) {
+    struct gw_layout plan = {0}, layout;
     struct gwen_err err;
     *k = (struct gw_kept){.numeric_class = "f32-fma",
                           .prompts = PROMPTS,
                           .group = GROUP,
                           .longest = LONGEST,
                           .n_rewards = 1};
-    assert_int_equal(gw_kept_alloc(k, &err), GWEN_OK);
+    gw_kept_lay_out(k, &plan);
+    assert_int_equal(gw_layout_map(&layout, plan.used, memory, &err), GWEN_OK);
+    gw_kept_lay_out(k, &layout);
+    assert_int_equal(gw_layout_end(&layout, "samples", &err), GWEN_OK);
 }
 
 static void put(struct gw_kept *k, size_t i, const char *text, size_t n) {
@@ -53,10 +57,11 @@ static struct gw_rewards *exact(void) {
 
 static void what_is_not_there_is_passed_over(void **state) {
     struct gw_kept k;
+    struct gw_mem memory;
     struct gwen_err err;
     struct gw_rewards *r = exact();
     (void)state;
-    open_store(&k);
+    open_store(&k, &memory);
     put(&k, 1, "a", 1);
     put(&k, 2, "x", 2);
     put(&k, 5, "c", LONGEST);
@@ -81,15 +86,17 @@ static void what_is_not_there_is_passed_over(void **state) {
     assert_int_equal(gw_kept_inputs(&k, rows, 0, 2), 1);
     assert_string_equal(k.inputs[0].completion, "no");
     assert_int_equal(k.inputs[0].completion_len, 2);
-    gw_kept_free(&k);
+    gw_kept_free_texts(&k);
+    gw_mem_unmap(&memory);
     gw_rewards_free(r);
-    gw_kept_free(&(struct gw_kept){0});
+    gw_kept_free_texts(&(struct gw_kept){0});
 }
 
 static void groups_change_places(void **state) {
     struct gw_kept k;
+    struct gw_mem memory;
     (void)state;
-    open_store(&k);
+    open_store(&k, &memory);
     for (size_t i = 0; i < PROMPTS * GROUP; i++) {
         put(&k, i, (const char *[]){"p", "q", "r", "s", "t", "u"}[i], 1 + i % LONGEST);
         k.scores[i] = (float)i;
@@ -103,7 +110,8 @@ static void groups_change_places(void **state) {
     assert_true(k.scores[0] == 4 && k.scores[1] == 5);
     assert_ptr_equal(k.samples[4].text.data, of_first); /* memory that is used again */
     assert_string_equal(k.samples[2].text.data, "r");
-    gw_kept_free(&k);
+    gw_kept_free_texts(&k);
+    gw_mem_unmap(&memory);
 }
 
 int main(void) {
