@@ -23,14 +23,8 @@ static void recompute_queries(const struct gw_backward *s) {
     gw_backward_barrier(s);
 }
 
-/* One kv head's sums of dK and dV over the positions of a sequence. */
-struct sums {
-    float *dk, *dv; /* [positions][stride] */
-    size_t stride;
-};
-
 static void attend_back(const struct gw_backward *s, const struct gw_train_seg *seg, size_t kv_head,
-                        const struct sums *sums, void *scratch) {
+                        const struct gw_train_sums *sums) {
     const struct gw_trainer *t = s->t;
     const struct gw_config *c = s->cfg;
     const size_t hpk = c->n_heads / c->n_kv_heads, width = hpk * c->head_dim;
@@ -59,12 +53,12 @@ static void attend_back(const struct gw_backward *s, const struct gw_train_seg *
         .dq_stride = gw_qkv_cols(c),
         .dk = sums->dk,
         .dv = sums->dv,
-        .scratch = scratch});
+        .scratch = sums->scratch});
 }
 
 /* The sums of a segment's own positions are complete. */
 static void take_dkv(const struct gw_backward *s, const struct gw_train_seg *seg, size_t kv_head,
-                     const struct sums *sums) {
+                     const struct gw_train_sums *sums) {
     const struct gw_config *c = s->cfg;
     const size_t hd = c->head_dim, cols = gw_qkv_cols(c);
     for (size_t r = seg->rows.begin; r < seg->rows.end; r++) {
@@ -75,15 +69,15 @@ static void take_dkv(const struct gw_backward *s, const struct gw_train_seg *seg
     }
 }
 
-static void clear_from(const struct sums *sums, size_t position, size_t end) {
+static void clear_from(const struct gw_train_sums *sums, size_t position, size_t end) {
     const size_t n = (gw_round_up(end, GW_KV_BLOCK) - position) * sums->stride * sizeof(float);
     memset(sums->dk + position * sums->stride, 0, n);
     memset(sums->dv + position * sums->stride, 0, n);
 }
 
 /* Between the passes of a group that is split, the sums of its prompt wait in prompt_dkv. */
-static void move_prompt_sums(const struct gw_backward *s, size_t kv_head, const struct sums *sums,
-                             size_t n, bool load) {
+static void move_prompt_sums(const struct gw_backward *s, size_t kv_head,
+                             const struct gw_train_sums *sums, size_t n, bool load) {
     const struct gw_trainer *t = s->t;
     const size_t room = gw_round_up(t->opts.max_prompt, GW_KV_BLOCK) * sums->stride;
     const size_t bytes = n * sums->stride * sizeof(float);
@@ -95,7 +89,7 @@ static void move_prompt_sums(const struct gw_backward *s, size_t kv_head, const 
 
 /* One kv head of the samples of a part, then of their prompt. */
 static void part_back(const struct gw_backward *s, const struct gw_train_part *part, size_t kv_head,
-                      const struct sums *sums, void *scratch) {
+                      const struct gw_train_sums *sums) {
     const struct gw_trainer *t = s->t;
     const struct gw_train_seg *prompt =
         part->prompt != SIZE_MAX ? &t->pass.segs[part->prompt] : NULL;
@@ -105,7 +99,7 @@ static void part_back(const struct gw_backward *s, const struct gw_train_part *p
     for (size_t i = part->samples.begin; i < part->samples.end; i++) {
         const struct gw_train_seg *seg = &t->pass.segs[i];
         clear_from(sums, shared, seg->position + (seg->rows.end - seg->rows.begin));
-        attend_back(s, seg, kv_head, sums, scratch);
+        attend_back(s, seg, kv_head, sums);
         take_dkv(s, seg, kv_head, sums);
     }
     if (prompt == NULL) return;
@@ -114,7 +108,7 @@ static void part_back(const struct gw_backward *s, const struct gw_train_part *p
         return;
     }
     clear_from(sums, shared, shared); /* the rest of its last block */
-    attend_back(s, prompt, kv_head, sums, scratch);
+    attend_back(s, prompt, kv_head, sums);
     take_dkv(s, prompt, kv_head, sums);
 }
 
@@ -122,13 +116,11 @@ static void part_back(const struct gw_backward *s, const struct gw_train_part *p
 static void attention_back(const struct gw_backward *s) {
     const struct gw_trainer *t = s->t;
     const size_t heads = s->cfg->n_kv_heads;
-    char *scratch = gw_trainer_scratch(t, s->thread);
-    struct sums sums = {.dk = (float *)(void *)scratch,
-                        .stride = gw_attn_back_stride(s->cfg->head_dim)};
-    sums.dv = sums.dk + t->back.acc_floats;
-    scratch += gw_round_up(2 * t->back.acc_floats * sizeof(float), 64);
+    struct gw_layout l = gw_layout_over(gw_trainer_scratch(t, s->thread), t->back.scratch_bytes);
+    struct gw_train_sums sums;
+    gw_train_lay_out_sums(&l, s->cfg, s->arith->format, &t->opts, &sums);
     for (size_t i = (size_t)s->thread; i < t->pass.n_parts * heads; i += (size_t)s->n_threads)
-        part_back(s, &t->pass.parts[i / heads], i % heads, &sums, scratch);
+        part_back(s, &t->pass.parts[i / heads], i % heads, &sums);
     gw_backward_barrier(s);
 }
 

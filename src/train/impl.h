@@ -10,6 +10,7 @@
 #ifndef GW_TRAIN_IMPL_H
 #define GW_TRAIN_IMPL_H
 
+#include "base/layout.h"
 #include "model/lora.h"
 #include "ops/attention_backward.h"
 #include "ops/linear_backward.h"
@@ -91,7 +92,7 @@ struct gw_train_back {
     char *lora_u, *lora_du;
     float *lora_dx;
     char *scratch; /* per thread */
-    size_t scratch_bytes, acc_floats;
+    size_t scratch_bytes;
     size_t max_padded; /* tokens of a pass, with a zero for each segment */
     size_t vocab_chunk;
 };
@@ -129,6 +130,15 @@ struct gw_trainer {
 size_t gw_qkv_cols(const struct gw_config *c);
 /* This thread's scratch. */
 void *gw_trainer_scratch(const struct gw_trainer *t, int thread);
+/* That scratch as attention's backward pass uses it: one kv head's sums of dK and dV over the
+ * positions of a sequence, [max_len rounded up][stride], and gw_attention_backward's own. */
+struct gw_train_sums {
+    float *dk, *dv;
+    size_t stride;
+    void *scratch;
+};
+void gw_train_lay_out_sums(struct gw_layout *l, const struct gw_config *c, enum gw_panel_format f,
+                           const struct gw_trainer_opts *o, struct gw_train_sums *s);
 /* When a part of the backward pass is done: adds the time since the last one to `op` (thread 0,
  * with a profile only). */
 void gw_train_mark(const struct gw_trainer *t, enum gw_train_op op, int thread);

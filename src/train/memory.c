@@ -34,16 +34,22 @@ static size_t n_blocks(const struct gw_trainer_opts *o) {
     return o->max_rows / GW_KV_BLOCK + 2 * max_segs(o) + 1;
 }
 
-static size_t acc_floats(const struct gw_config *c, const struct gw_trainer_opts *o) {
-    return gw_round_up(o->max_len, GW_KV_BLOCK) * gw_attn_back_stride(c->head_dim);
+void gw_train_lay_out_sums(struct gw_layout *l, const struct gw_config *c, enum gw_panel_format f,
+                           const struct gw_trainer_opts *o, struct gw_train_sums *s) {
+    const size_t positions = gw_round_up(o->max_len, GW_KV_BLOCK);
+    s->stride = gw_attn_back_stride(c->head_dim);
+    s->dk = gw_layout_take(l, positions, s->stride * sizeof *s->dk);
+    s->dv = gw_layout_take(l, positions, s->stride * sizeof *s->dv);
+    s->scratch = gw_layout_take(
+        l, 1, gw_attn_back_scratch_bytes(f, c->head_dim, c->n_heads / c->n_kv_heads));
 }
 
 static size_t scratch_bytes(const struct gw_config *c, enum gw_panel_format f,
                             const struct gw_trainer_opts *o) {
-    const size_t dx = gw_linear_dx_scratch_bytes();
-    const size_t attn = gw_round_up(2 * acc_floats(c, o) * sizeof(float), 64) +
-                        gw_attn_back_scratch_bytes(f, c->head_dim, c->n_heads / c->n_kv_heads);
-    return gw_round_up(GW_MAX(dx, attn), 4096);
+    struct gw_layout attention = {0};
+    struct gw_train_sums unused;
+    gw_train_lay_out_sums(&attention, c, f, o, &unused);
+    return gw_round_up(GW_MAX(gw_linear_dx_scratch_bytes(), attention.used), 4096);
 }
 
 static size_t vocab_chunk(const struct gw_config *c) {
@@ -105,7 +111,6 @@ static void lay_out_back(struct gw_layout *l, const struct gw_config *c, enum gw
     const size_t rows = o->max_rows, width = c->n_heads * c->head_dim;
     b->vocab_chunk = vocab_chunk(c);
     b->max_padded = gw_most_padded_tokens(rows, max_segs(o));
-    b->acc_floats = acc_floats(c, o);
     b->scratch_bytes = scratch_bytes(c, f, o);
     const size_t wide = GW_MAX(GW_MAX(gw_gate_up_cols(c), gw_qkv_cols(c)), b->vocab_chunk);
     const size_t tall = GW_MAX(GW_MAX(wide, c->hidden), c->lora_width);
