@@ -125,49 +125,58 @@ void gw_loss_metrics(const struct gw_loss_opts *o, const struct gw_loss_stats *s
 
 /* --- advantages ----------------------------------------------------------------------------- */
 
-static double mean_of(const double *x, size_t n) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += x[i];
-    return sum / (double)n;
-}
+/* Of those that are not NaN. */
+struct moments {
+    size_t count;
+    double mean, std; /* std with count - 1; of fewer than two: 0.  mean of none: 0 */
+};
 
-/* With n - 1 in the denominator; 0 of a single value. */
-static double std_of(const double *x, size_t n) {
-    const double mean = mean_of(x, n);
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (x[i] - mean) * (x[i] - mean);
-    return n > 1 ? sqrt(sum / (double)(n - 1)) : 0;
+static struct moments moments_of(const double *x, size_t n) {
+    struct moments m = {0};
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(x[i])) continue;
+        sum += x[i];
+        m.count++;
+    }
+    if (m.count == 0) return m;
+    m.mean = sum / (double)m.count;
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(x[i])) squares += (x[i] - m.mean) * (x[i] - m.mean);
+    if (m.count > 1) m.std = sqrt(squares / (double)(m.count - 1));
+    return m;
 }
 
 /* A deviation this small is rounding: TRL compares with 0 by isclose. */
 static bool is_zero(double std) { return std <= 1e-8; }
 
 bool gw_loss_is_flat(const double *rewards, size_t group) {
-    return is_zero(std_of(rewards, group));
+    return is_zero(moments_of(rewards, group).std);
 }
 
 void gw_loss_advantages(enum gw_advantage kind, const double *rewards, size_t n, size_t group,
                         double *advantages, struct gw_reward_stats *stats) {
-    const double all = std_of(rewards, n), mean = mean_of(rewards, n);
+    const struct moments all = moments_of(rewards, n);
     const bool by_batch = kind == GW_ADVANTAGE_BATCH || kind == GW_ADVANTAGE_REINFORCE_PP;
     size_t n_zero = 0;
     for (size_t g = 0; g < n; g += group) {
-        const double own = std_of(rewards + g, group), own_mean = mean_of(rewards + g, group);
-        n_zero += is_zero(by_batch ? all : own) ? group : 0;
+        const struct moments own = moments_of(rewards + g, group);
+        n_zero += is_zero(by_batch ? all.std : own.std) ? group : 0;
         for (size_t i = g; i < g + group; i++) {
-            const double d = rewards[i] - own_mean;
+            const double d = rewards[i] - own.mean, count = (double)own.count;
             switch (kind) {
-            case GW_ADVANTAGE_GROUP: advantages[i] = d / (own + 1e-4); break;
-            case GW_ADVANTAGE_BATCH: advantages[i] = d / (all + 1e-4); break;
+            case GW_ADVANTAGE_GROUP: advantages[i] = d / (own.std + 1e-4); break;
+            case GW_ADVANTAGE_BATCH: advantages[i] = d / (all.std + 1e-4); break;
             case GW_ADVANTAGE_NONE: advantages[i] = d; break;
             case GW_ADVANTAGE_RLOO:
-                advantages[i] = group > 1 ? d * (double)group / (double)(group - 1) : d;
+                advantages[i] = own.count > 1 ? d * count / (count - 1) : d;
                 break;
             case GW_ADVANTAGE_REINFORCE_PP:
-                advantages[i] = (rewards[i] - mean) / (all + 1e-4);
+                advantages[i] = (rewards[i] - all.mean) / (all.std + 1e-4);
                 break;
             }
+            if (isnan(rewards[i])) advantages[i] = 0;
         }
     }
-    *stats = (struct gw_reward_stats){mean, all, (double)n_zero / (double)n};
+    *stats = (struct gw_reward_stats){all.mean, all.std, (double)n_zero / (double)n};
 }

@@ -84,9 +84,11 @@ struct gw_reward_stats {
     double frac_zero_std; /* share of completions whose std is 0 */
 };
 
-/* Whether a group's rewards are all the same, so that they teach nothing. */
+/* Whether a group's rewards are all the same, so that they teach nothing; NaN: missing. */
 bool gw_loss_is_flat(const double *rewards, size_t group);
-/* Advantages of n rewards in groups of `group` (which divides n). */
+/* Advantages of n rewards in groups of `group` (which divides n).  A missing one (NaN) counts in no
+ * mean and no deviation, as in TRL's nanmean and nanstd, and its advantage is 0; so is that of the
+ * only one of a group, where it is the group that is compared. */
 void gw_loss_advantages(enum gw_advantage kind, const double *rewards, size_t n, size_t group,
                         double *advantages, struct gw_reward_stats *stats);
 

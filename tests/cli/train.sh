@@ -78,6 +78,20 @@ train --out "$T/r" --max_steps 2 --reward-cmd "bash $T/reward.sh ''" --reward_we
 case $(metric "$T/r" rewards/command/mean 2) in null | '') exit 1 ;; esac
 grep -q '"reward":[0-9.]*,' "$T/r/rollouts/step-2.jsonl" || exit 1
 
+# A group of which nothing is known counts nothing, and that is said.
+cat >"$T/lost.sh" <<'EOF'
+while IFS= read -r line; do
+    id=${line#*'"id":'} id=${id%%,*}
+    [ $((id / 4 % 2)) -eq 0 ] && reward=null || reward=$((id % 4))
+    echo "{\"id\":$id,\"reward\":$reward}"
+done
+EOF
+"$GWEN" train --model $model --prompts "$T/prompts.jsonl" --stop . --max_completion_length 24 -q \
+    --num_generations 4 --per_device_train_batch_size 8 --out "$T/lost" --max_steps 1 \
+    --reward-cmd "bash $T/lost.sh" 2>"$T/err" || { cat "$T/err"; exit 1; }
+grep -q 'groups have no reward at all and count nothing' "$T/err" || { cat "$T/err"; exit 1; }
+grep -q '"reward":null,"advantage":0}' "$T/lost/rollouts/step-1.jsonl" || exit 1
+
 refused() {
     "$GWEN" "$@" >"$T/out" 2>"$T/err" && { echo "not refused: $*"; exit 1; }
     status=$?

@@ -100,7 +100,7 @@ static void lay_out_drawn(struct gw_grpo_drawn *drawn, const struct gw_grpo_size
 static void lay_out_weighed(struct gw_grpo_weighed *weighed, const struct gw_grpo_sizes *size,
                             struct gw_layout *layout) {
     const size_t n = size->completions;
-    weighed->filled = gw_layout_take(layout, n, sizeof *weighed->filled);
+    weighed->values = gw_layout_take(layout, n, sizeof *weighed->values);
     weighed->advantages = gw_layout_take(layout, n, sizeof *weighed->advantages);
     weighed->left_out = gw_layout_take(layout, n, sizeof *weighed->left_out);
     weighed->shuffled = gw_layout_take(layout, n, sizeof *weighed->shuffled);

@@ -42,8 +42,8 @@ struct gw_grpo_drawn {
 
 /* What follows from it. */
 struct gw_grpo_weighed {
-    double *filled, *advantages; /* [n] filled: rewards without gaps */
-    bool *left_out;              /* [n] filter_zero_std */
+    double *values, *advantages; /* [n] values: the rewards; NaN: missing */
+    bool *left_out;              /* [n] filter_zero_std, and groups without any reward */
     size_t *shuffled, *micro_of; /* [n] micro_of: micro-batch of a completion */
     double *part_tokens;         /* [size.parts] that count, as TRL's num_items_in_batch */
     double frac_zero_std;
@@ -103,9 +103,10 @@ struct gw_grpo {
 /* Everything that follows from prompts, completions and rewards: advantages, micro-batches.
  * `number` is the rollout's. */
 void gw_grpo_weigh(struct gw_grpo *g, uint64_t number);
-/* Rewards of a group; those that are missing stand for the mean of the others.  True: they are all
- * the same. */
-bool gw_grpo_fill(const float *rewards, size_t group, double *filled);
+/* What a group's rewards teach: nothing where all that are there are the same, and who knows where
+ * there are none.  values[group] become the rewards. */
+enum gw_teaching { GW_TEACHING_SOMETHING, GW_TEACHING_NOTHING, GW_TEACHING_UNKNOWN };
+enum gw_teaching gw_grpo_teaching(const float *rewards, size_t group, double *values);
 /* Whether completion i does not count (though its reward does). */
 bool gw_grpo_is_masked(const struct gw_grpo *g, size_t i);
 

@@ -115,7 +115,8 @@ static void keep_differing(struct making *m) {
     const size_t group = g->size.group;
     size_t kept = m->first;
     for (size_t k = m->first; k < g->size.prompts; k++) {
-        if (gw_grpo_fill(g->drawn.rewards + k * group, group, g->weighed.filled + k * group))
+        if (gw_grpo_teaching(g->drawn.rewards + k * group, group, g->weighed.values + k * group) !=
+            GW_TEACHING_SOMETHING)
             continue;
         if (k != kept) move_group(g, k, kept);
         kept++;

@@ -11,17 +11,14 @@ bool gw_grpo_is_masked(const struct gw_grpo *g, size_t i) {
                                       g->drawn.kept.samples[i].finish == GW_FINISH_LENGTH);
 }
 
-bool gw_grpo_fill(const float *rewards, size_t group, double *filled) {
-    double sum = 0;
+enum gw_teaching gw_grpo_teaching(const float *rewards, size_t group, double *values) {
     size_t there = 0;
     for (size_t i = 0; i < group; i++) {
-        if (isnan(rewards[i])) continue;
-        sum += (double)rewards[i];
-        there++;
+        values[i] = (double)rewards[i];
+        there += !isnan(rewards[i]);
     }
-    const double mean = there > 0 ? sum / (double)there : 0;
-    for (size_t i = 0; i < group; i++) filled[i] = isnan(rewards[i]) ? mean : (double)rewards[i];
-    return gw_loss_is_flat(filled, group);
+    if (there == 0) return GW_TEACHING_UNKNOWN;
+    return gw_loss_is_flat(values, group) ? GW_TEACHING_NOTHING : GW_TEACHING_SOMETHING;
 }
 
 static enum gw_advantage advantage_kind(const struct gw_train_config *c) {
@@ -44,7 +41,7 @@ static void weigh_part(struct gw_grpo *g, uint64_t number, size_t part) {
     const struct gw_train_config *c = g->run->config;
     struct gw_grpo_weighed *w = &g->weighed;
     struct gw_reward_stats stats;
-    gw_loss_advantages(advantage_kind(c), w->filled + first, n, g->size.group,
+    gw_loss_advantages(advantage_kind(c), w->values + first, n, g->size.group,
                        w->advantages + first, &stats);
     w->frac_zero_std += stats.frac_zero_std / (double)g->size.parts;
     const struct gw_rng_key key = {.seed = c->seed,
@@ -63,13 +60,19 @@ static void weigh_part(struct gw_grpo *g, uint64_t number, size_t part) {
 void gw_grpo_weigh(struct gw_grpo *g, uint64_t number) {
     struct gw_grpo_weighed *w = &g->weighed;
     const size_t group = g->size.group;
+    size_t unknown = 0;
     w->frac_zero_std = 0;
     for (size_t first = 0; first < g->size.completions; first += group) {
-        const bool flat = gw_grpo_fill(g->drawn.rewards + first, group, w->filled + first);
-        for (size_t i = first; i < first + group; i++)
-            w->left_out[i] = g->run->config->filter_zero_std && flat;
+        const enum gw_teaching teaching =
+            gw_grpo_teaching(g->drawn.rewards + first, group, w->values + first);
+        const bool left_out = teaching == GW_TEACHING_UNKNOWN ||
+                              (teaching == GW_TEACHING_NOTHING && g->run->config->filter_zero_std);
+        for (size_t i = first; i < first + group; i++) w->left_out[i] = left_out;
+        unknown += teaching == GW_TEACHING_UNKNOWN;
     }
+    if (unknown > 0)
+        gw_log(g->run->host->log, GWEN_LOG_WARNING,
+               "%zu of %zu groups have no reward at all and count nothing", unknown,
+               g->size.completions / group);
     for (size_t part = 0; part < g->size.parts; part++) weigh_part(g, number, part);
-    for (size_t i = 0; i < g->size.completions; i++)
-        if (isnan(g->drawn.rewards[i])) w->advantages[i] = 0;
 }
