@@ -6,41 +6,15 @@
  * with the call that has `end` set.
  *
  *     ByteLevel     all tokens become one string of bytes; what is not UTF-8 becomes U+FFFD
- *     ByteFallback  a row of tokens <0xNN> becomes one string, or U+FFFD for each if it is not
- * UTF-8 Fuse          joins all strings Strip, Replace, Metaspace, BPEDecoder   work on each string
+ *     ByteFallback  a row of tokens <0xNN> becomes one string, or each U+FFFD if it is not UTF-8
+ *     Fuse          joins all strings
+ *     Strip, Replace, Metaspace, BPEDecoder   work on each string
  *
  * Without a decoder the tokens are joined by spaces. */
-#include "text/tokenizer/impl.h"
+#include "text/tokenizer/decoder.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const char *const type_names[] = {"ByteLevel", "Replace",   "ByteFallback", "Fuse",
-                                         "Strip",     "Metaspace", "BPEDecoder",   "Sequence"};
-enum kind {
-    BYTE_LEVEL,
-    REPLACE,
-    BYTE_FALLBACK,
-    FUSE,
-    STRIP,
-    METASPACE,
-    BPE_DECODER,
-    SEQUENCE,
-    JOIN
-};
-
-struct gw_decoder {
-    size_t n;
-    struct decoder_step {
-        enum kind kind;
-        struct gw_regex *regex; /* Replace */
-        char *content;          /* Replace; the suffix of BPEDecoder */
-        size_t len;             /* of content */
-        uint32_t c;             /* Strip, Metaspace */
-        int64_t start, stop;    /* Strip: characters at most */
-        bool prepend;           /* Metaspace: the first string loses its marks */
-    } steps[GW_TOKEN_MAX_STEPS];
-};
 
 /* What a step remembers between calls. */
 struct step_state {
@@ -61,162 +35,7 @@ struct gw_decode_stream {
     struct step_state states[GW_TOKEN_MAX_STEPS];
 };
 
-static const struct gw_decoder join_decoder = {.n = 1, .steps = {{.kind = JOIN}}};
-
-/* --- loading -------------------------------------------------------------------------------- */
-
-static enum gwen_status load_metaspace(struct decoder_step *step, struct gw_json_node config,
-                                       struct gwen_err *err) {
-    const char *scheme = "always";
-    bool add_prefix_space = true;
-    GW_TRY(gw_char_load(config, "replacement", &step->c, err));
-    GW_TRY(gw_json_get_string(config, "prepend_scheme", GW_JSON_OPTIONAL, &scheme, err));
-    GW_TRY(gw_json_get_bool(config, "add_prefix_space", GW_JSON_OPTIONAL, &add_prefix_space, err));
-    step->prepend = strcmp(scheme, "never") != 0;
-    char shown[GW_SHOWN];
-    bool known = !step->prepend || strcmp(scheme, "always") == 0 || strcmp(scheme, "first") == 0;
-    if (!known || (!add_prefix_space && step->prepend))
-        return gw_json_fail(config, err, GWEN_ERR_FORMAT,
-                            "prepend_scheme %s is unknown or contradicted",
-                            gw_shown(shown, scheme, strlen(scheme)));
-    return GWEN_OK;
-}
-
-static const struct gw_stage stage = {type_names, GW_ARRAY_LEN(type_names), "decoders", "decoders"};
-
-/* gw_stage_take */
-static enum gwen_status add(void *owner, size_t type, struct gw_json_node config,
-                            struct gwen_err *err) {
-    struct gw_decoder *d = owner;
-    struct decoder_step *step = &d->steps[d->n++];
-    step->kind = (enum kind)type;
-    switch (step->kind) {
-    case REPLACE:
-        GW_TRY(gw_text_load(config, "content", &step->content, &step->len, err));
-        return gw_pattern_load(config, "pattern", &step->regex, err);
-    case STRIP:
-        GW_TRY(gw_char_load(config, "content", &step->c, err));
-        GW_TRY(gw_json_get_i64(config, "start", GW_JSON_REQUIRED, 0, INT32_MAX, &step->start, err));
-        return gw_json_get_i64(config, "stop", GW_JSON_REQUIRED, 0, INT32_MAX, &step->stop, err);
-    case METASPACE: return load_metaspace(step, config, err);
-    case BPE_DECODER:
-        GW_TRY(gw_text_load(config, "suffix", &step->content, &step->len, err));
-        if (step->len > 0) return GWEN_OK;
-        return gw_json_fail(config, err, GWEN_ERR_UNSUPPORTED, "an empty suffix is not supported");
-    default: return GWEN_OK;
-    }
-}
-
-enum gwen_status gw_decoder_load(struct gw_json_node config, struct gw_decoder **out,
-                                 struct gwen_err *err) {
-    struct gw_decoder *d = calloc(1, sizeof *d);
-    if (d == NULL) return gw_nomem(err, sizeof *d, "a decoder");
-    enum gwen_status status = gw_stage_load(&stage, config, add, d, &d->n, err);
-    if (status == GWEN_OK)
-        *out = d;
-    else
-        gw_decoder_free(d);
-    return status;
-}
-
-enum gwen_status gw_decoder_byte_level(struct gw_decoder **out, struct gwen_err *err) {
-    struct gw_decoder *d = calloc(1, sizeof *d);
-    if (d == NULL) return gw_nomem(err, sizeof *d, "a decoder");
-    d->n = 1;
-    d->steps[0].kind = BYTE_LEVEL;
-    *out = d;
-    return GWEN_OK;
-}
-
-void gw_decoder_free(struct gw_decoder *d) {
-    if (d == NULL) return;
-    for (size_t i = 0; i < d->n; i++) {
-        gw_regex_free(d->steps[i].regex);
-        free(d->steps[i].content);
-    }
-    free(d);
-}
-
-/* --- single strings ------------------------------------------------------------------------- */
-
-/* Appends the bytes that the letters of a token stand for, or the token itself if some other
- * character is among them. */
-static void put_bytes_of_letters(struct gw_str *out, const char *s, size_t len) {
-    size_t start = out->len;
-    for (size_t i = 0; i < len;) {
-        uint32_t c;
-        bool valid;
-        i += gw_utf8_next(s + i, len - i, &c, &valid);
-        int byte = gw_letter_to_byte(c);
-        if (byte < 0) {
-            out->len = start;
-            gw_str_put(out, s, len);
-            return;
-        }
-        gw_str_putc(out, (char)byte);
-    }
-}
-
-/* The value of "<0xNN>", -1 for other strings.  As Rust's from_str_radix, "+N" is a number. */
-static int byte_of_token(const char *s, size_t len) {
-    if (len != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') return -1;
-    int value = 0;
-    for (size_t i = 3; i < 5; i++) {
-        char c = s[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
-        if (digit < 0 && !(c == '+' && i == 3)) return -1;
-        value = value * 16 + GW_MAX(digit, 0);
-    }
-    return value;
-}
-
-static enum gwen_status put_replaced(const struct decoder_step *step, struct gw_regex_run *run,
-                                     const char *s, size_t len, struct gw_str *out,
-                                     struct gwen_err *err) {
-    struct gw_regex_iter it;
-    size_t last = 0;
-    if (len == 0) return GWEN_OK;
-    gw_regex_begin(&it, step->regex, s, len);
-    for (;;) {
-        bool found;
-        GW_TRY(gw_regex_next(&it, run, &found, err));
-        gw_str_put(out, s + last, (found ? it.start : len) - last);
-        if (!found) return out->failed ? gw_nomem(err, out->len, "decoding") : GWEN_OK;
-        gw_str_put(out, step->content, step->len);
-        last = it.end;
-    }
-}
-
-/* Appends s with every `suffix` as a space, or as nothing. */
-static void put_without_suffix(const struct decoder_step *step, const char *s, size_t len,
-                               bool space, struct gw_str *out) {
-    if (len == 0) return;
-    const char *end = s + len, *hit;
-    while ((hit = memmem(s, (size_t)(end - s), step->content, step->len)) != NULL) {
-        gw_str_put(out, s, (size_t)(hit - s));
-        if (space) gw_str_putc(out, ' ');
-        s = hit + step->len;
-    }
-    gw_str_put(out, s, (size_t)(end - s));
-}
-
-/* Cuts up to start and stop characters c off the ends of a string; *s and *len become the rest. */
-static void strip_both(const struct decoder_step *step, const char **s, size_t *len) {
-    struct gw_str c = {0};
-    gw_str_put_utf8(&c, step->c);
-    size_t n = c.failed ? 0 : c.len;
-    for (int64_t k = 0; n > 0 && k < step->start && *len >= n && memcmp(*s, c.data, n) == 0; k++) {
-        *s += n;
-        *len -= n;
-    }
-    for (int64_t k = 0;
-         n > 0 && k < step->stop && *len >= n && memcmp(*s + *len - n, c.data, n) == 0; k++)
-        *len -= n;
-    gw_str_free(&c);
-}
+static const struct gw_decoder join_decoder = {.n = 1, .steps = {{.kind = GW_DECODE_JOIN}}};
 
 /* --- transducers ---------------------------------------------------------------------------- */
 
@@ -269,18 +88,18 @@ static enum gwen_status end_row(struct gw_decode_stream *d, size_t i) {
 /* A whole string s[0..len) has come to a step that waits for whole strings. */
 static enum gwen_status take_string(struct gw_decode_stream *d, size_t i, const char *s,
                                     size_t len) {
-    const struct decoder_step *step = &steps_of(d)->steps[i];
+    const struct gw_decoder_step *step = &steps_of(d)->steps[i];
     struct step_state *state = &d->states[i];
     struct gw_str out = {0};
     enum gwen_status status = GWEN_OK;
     int byte;
     switch (step->kind) {
-    case BYTE_LEVEL:
-        put_bytes_of_letters(&state->row, s, len);
+    case GW_DECODE_BYTE_LEVEL:
+        gw_decode_letters(&state->row, s, len);
         if (!state->row.failed) status = pass_utf8(d, i, false);
         break;
-    case BYTE_FALLBACK:
-        byte = byte_of_token(s, len);
+    case GW_DECODE_BYTE_FALLBACK:
+        byte = gw_decode_byte(s, len);
         if (byte >= 0) {
             gw_str_putc(&state->row, (char)byte);
             break;
@@ -288,21 +107,21 @@ static enum gwen_status take_string(struct gw_decode_stream *d, size_t i, const 
         status = end_row(d, i);
         if (status == GWEN_OK) status = pass(d, i + 1, s, len, true);
         break;
-    case BPE_DECODER: /* what was held is not the last string */
+    case GW_DECODE_BPE: /* what was held is not the last string */
         if (state->index > 0) {
-            put_without_suffix(step, state->row.data, state->row.len, true, &out);
+            gw_decode_suffix(step, state->row.data, state->row.len, true, &out);
             status = out.failed ? gw_nomem(d->err, out.len, "decoding")
                                 : pass(d, i + 1, out.data, out.len, true);
         }
         state->row.len = 0;
         gw_str_put(&state->row, s, len);
         break;
-    case REPLACE:
-        status = put_replaced(step, d->regex, s, len, &out, d->err);
+    case GW_DECODE_REPLACE:
+        status = gw_decode_replace(step, d->regex, s, len, &out, d->err);
         if (status == GWEN_OK) status = pass(d, i + 1, out.data, out.len, true);
         break;
     default: /* Strip */
-        strip_both(step, &s, &len);
+        gw_decode_strip(step, &s, &len);
         status = pass(d, i + 1, s, len, true);
         break;
     }
@@ -315,7 +134,7 @@ static enum gwen_status take_string(struct gw_decode_stream *d, size_t i, const 
 /* Strip without an end to cut: goes along with the input. */
 static enum gwen_status strip_start(struct gw_decode_stream *d, size_t i, const char *s, size_t len,
                                     bool end) {
-    const struct decoder_step *step = &steps_of(d)->steps[i];
+    const struct gw_decoder_step *step = &steps_of(d)->steps[i];
     struct step_state *state = &d->states[i];
     while (len > 0 && state->stripped >= 0) {
         uint32_t c;
@@ -335,7 +154,7 @@ static enum gwen_status strip_start(struct gw_decode_stream *d, size_t i, const 
 
 static enum gwen_status metaspace(struct gw_decode_stream *d, size_t i, const char *s, size_t len,
                                   bool end) {
-    const struct decoder_step *step = &steps_of(d)->steps[i];
+    const struct gw_decoder_step *step = &steps_of(d)->steps[i];
     struct step_state *state = &d->states[i];
     struct gw_str out = {0};
     while (len > 0) {
@@ -389,12 +208,12 @@ static enum gwen_status pass(struct gw_decode_stream *d, size_t i, const char *s
         gw_str_put(d->out, s, len);
         return d->out->failed ? gw_nomem(d->err, d->out->len, "decoding") : GWEN_OK;
     }
-    const struct decoder_step *step = &steps_of(d)->steps[i];
+    const struct gw_decoder_step *step = &steps_of(d)->steps[i];
     switch (step->kind) {
-    case FUSE: return len > 0 ? pass(d, i + 1, s, len, false) : GWEN_OK;
-    case METASPACE: return metaspace(d, i, s, len, end);
-    case JOIN: return join(d, i, s, len, end);
-    case STRIP:
+    case GW_DECODE_FUSE: return len > 0 ? pass(d, i + 1, s, len, false) : GWEN_OK;
+    case GW_DECODE_METASPACE: return metaspace(d, i, s, len, end);
+    case GW_DECODE_JOIN: return join(d, i, s, len, end);
+    case GW_DECODE_STRIP:
         if (step->stop == 0) return strip_start(d, i, s, len, end);
         return collect(d, i, s, len, end);
     default: return collect(d, i, s, len, end);
@@ -403,20 +222,20 @@ static enum gwen_status pass(struct gw_decode_stream *d, size_t i, const char *s
 
 /* No more input for step i. */
 static enum gwen_status finish_step(struct gw_decode_stream *d, size_t i) {
-    const struct decoder_step *step = &steps_of(d)->steps[i];
+    const struct gw_decoder_step *step = &steps_of(d)->steps[i];
     struct step_state *state = &d->states[i];
     struct gw_str out = {0};
     enum gwen_status status = GWEN_OK;
     switch (step->kind) {
-    case BYTE_LEVEL:
+    case GW_DECODE_BYTE_LEVEL:
         status = pass_utf8(d, i, true);
         if (status == GWEN_OK) status = pass(d, i + 1, NULL, 0, true);
         break;
-    case FUSE: status = pass(d, i + 1, NULL, 0, true); break;
-    case BYTE_FALLBACK: status = end_row(d, i); break;
-    case BPE_DECODER:
+    case GW_DECODE_FUSE: status = pass(d, i + 1, NULL, 0, true); break;
+    case GW_DECODE_BYTE_FALLBACK: status = end_row(d, i); break;
+    case GW_DECODE_BPE:
         if (state->index == 0) break;
-        put_without_suffix(step, state->row.data, state->row.len, false, &out);
+        gw_decode_suffix(step, state->row.data, state->row.len, false, &out);
         status = out.failed ? gw_nomem(d->err, out.len, "decoding")
                             : pass(d, i + 1, out.data, out.len, true);
         break;
@@ -523,71 +342,5 @@ enum gwen_status gw_tokenizer_decode(const struct gw_tokenizer *t, const int32_t
         status = gw_decode_stream_push(d, ids[i], out, err);
     if (status == GWEN_OK) status = gw_decode_stream_finish(d, out, err);
     gw_decode_stream_free(d);
-    return status;
-}
-
-/* --- the bytes of one token ----------------------------------------------------------------- */
-
-/* One step's effect on a token in the middle of a text; *done when the step joins tokens. */
-static enum gwen_status token_step(const struct decoder_step *step, struct gw_regex_run *run,
-                                   const struct gw_str *in, struct gw_str *out, bool *done,
-                                   struct gwen_err *err) {
-    const char *s = in->data != NULL ? in->data : "";
-    int byte;
-    switch (step->kind) {
-    case BYTE_LEVEL:
-        put_bytes_of_letters(out, s, in->len);
-        *done = true;
-        return GWEN_OK;
-    case BYTE_FALLBACK:
-        byte = byte_of_token(s, in->len);
-        *done = byte >= 0;
-        if (byte >= 0)
-            gw_str_putc(out, (char)byte);
-        else
-            gw_str_put(out, s, in->len);
-        return GWEN_OK;
-    case REPLACE: return put_replaced(step, run, s, in->len, out, err);
-    case BPE_DECODER: put_without_suffix(step, s, in->len, true, out); return GWEN_OK;
-    case METASPACE:
-        for (size_t i = 0; i < in->len;) {
-            uint32_t c;
-            bool valid;
-            size_t n = gw_utf8_next(s + i, in->len - i, &c, &valid);
-            gw_str_put(out, c == step->c ? " " : s + i, c == step->c ? 1 : n);
-            i += n;
-        }
-        return GWEN_OK;
-    default: /* Fuse joins; Strip in front of it would be at work on every token */
-        gw_str_put(out, s, in->len);
-        *done = step->kind == FUSE;
-        return GWEN_OK;
-    }
-}
-
-enum gwen_status gw_tokenizer_token_bytes(const struct gw_tokenizer *t, int32_t id,
-                                          struct gw_str *out, struct gwen_err *err) {
-    size_t len;
-    const char *token = gw_token_for_decoding(t, id, &len);
-    if (token == NULL) return GWEN_OK;
-    struct gw_regex_run *run;
-    GW_TRY(gw_regex_run_new(&run, err));
-    struct gw_str now = {0}, next = {0};
-    enum gwen_status status = GWEN_OK;
-    bool done = t->decoder == NULL;
-    gw_str_put(&now, token, len);
-    for (size_t i = 0; !done && i < t->decoder->n && status == GWEN_OK; i++) {
-        gw_str_clear(&next);
-        status = token_step(&t->decoder->steps[i], run, &now, &next, &done, err);
-        struct gw_str swap = now;
-        now = next;
-        next = swap;
-    }
-    gw_str_put(out, now.data, now.len);
-    if (status == GWEN_OK && (out->failed || now.failed || next.failed))
-        status = gw_nomem(err, len, "decoding");
-    gw_str_free(&now);
-    gw_str_free(&next);
-    gw_regex_run_free(run);
     return status;
 }
