@@ -283,10 +283,23 @@ static void run_blocked(const struct micro *micro, const struct gwen_tile *whole
 
 size_t gw_linear_scratch_bytes(void) { return (size_t)CHUNK_ROWS * GW_GROUP_COLS * sizeof(float); }
 
+/* A thread's part in a product: the arguments of gw_linear. */
+struct product {
+    const struct micro *micro;
+    const struct gw_packed *w;
+    size_t m;
+    const void *x;
+    size_t x_stride;
+    gw_linear_done *done;
+    void *ctx, *scratch;
+    int thread;
+};
+
 /* Group g of columns, all rows; `next`: the panels that this thread will read after it, or NULL. */
-static void run_group(const struct micro *micro, const struct gw_packed *w, size_t m, const void *x,
-                      size_t x_stride, size_t g, const char *next, gw_linear_done *done, void *ctx,
-                      void *scratch, int thread) {
+static void run_group(const struct product *p, size_t g, const char *next) {
+    const struct micro *micro = p->micro;
+    const struct gw_packed *w = p->w;
+    const size_t m = p->m;
     const char *panels = (const char *)w->data + g * GW_GROUP_PANELS * w->panel_stride;
     const size_t n0 = g * GW_GROUP_COLS, n = GW_MIN((size_t)GW_GROUP_COLS, w->n - n0);
     const size_t n_chunks = (m + CHUNK_ROWS - 1) / CHUNK_ROWS;
@@ -297,17 +310,17 @@ static void run_group(const struct micro *micro, const struct gw_packed *w, size
             .m = m1 - m0,
             .k = gw_padded_k(w->format, w->k),
             .nv = GW_MIN((size_t)GW_GROUP_PANELS, w->n_panels - g * GW_GROUP_PANELS),
-            .x = (const char *)x + m0 * x_stride,
-            .x_stride = x_stride,
+            .x = (const char *)p->x + m0 * p->x_stride,
+            .x_stride = p->x_stride,
             .w = panels,
             .panel_stride = w->panel_stride,
-            .c = scratch,
+            .c = p->scratch,
             .c_stride = GW_GROUP_COLS};
         if (m <= micro->shape.rows[pick_panels(micro, m, GW_GROUP_PANELS)])
             run_streaming(micro, &block, following);
         else
             run_blocked(micro, &block, following);
-        done(ctx, thread, m0, m1 - m0, n0, n, scratch, GW_GROUP_COLS);
+        p->done(p->ctx, p->thread, m0, m1 - m0, n0, n, p->scratch, GW_GROUP_COLS);
     }
 }
 
@@ -330,13 +343,14 @@ void gw_linear(const struct gw_arith *arith, const struct gw_packed *w, size_t m
                struct gw_pool *pool, int thread) {
     const struct micro micro = micro_of(arith, w->tuning->ranges[gw_linear_range(m)]);
     const size_t n_groups = (w->n_panels + GW_GROUP_PANELS - 1) / GW_GROUP_PANELS;
+    const struct product p = {&micro, w, m, x, x_stride, done, ctx, scratch, thread};
     size_t begin, end; /* this thread's share, which it goes through in order */
     gw_pool_share(pool, thread, n_groups, &begin, &end);
     for (size_t g; gw_pool_next(pool, thread, n_groups, &g);) {
         const char *panels = (const char *)w->data + g * GW_GROUP_PANELS * w->panel_stride;
         const char *next =
             g >= begin && g + 1 < end ? panels + GW_GROUP_PANELS * w->panel_stride : NULL;
-        run_group(&micro, w, m, x, x_stride, g, next, done, ctx, scratch, thread);
+        run_group(&p, g, next);
         if (g + 1 == end && w->then != NULL) read_ahead(w->then, pool, thread);
     }
 }

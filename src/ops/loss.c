@@ -71,11 +71,12 @@ static void add_clipped(struct gw_loss_stats *s, struct beyond b) {
     s->cispo += b.cispo;
 }
 
-void gw_loss_completion(const struct gw_loss_opts *o, double weight, double advantage, bool masked,
-                        const float *lp, const float *old, const float *ref, const float *entropy,
-                        size_t n, double *loss, float *dlp, struct gw_loss_stats *s) {
+void gw_loss_completion(const struct gw_loss_opts *o, const struct gw_loss_input *in, double *loss,
+                        float *dlp, struct gw_loss_stats *s) {
+    const double weight = in->weight, advantage = in->advantage;
+    const float *lp = in->lp, *old = in->old, *ref = in->ref;
     double sum = 0, by_w = 0, low = 0, high = 0;
-    const size_t counted = masked ? 0 : n;
+    const size_t counted = in->masked ? 0 : in->n;
     for (size_t i = 0; i < counted; i++) sum += (double)lp[i] - (double)old[i];
     const double whole = gwen_exp_d(sum / (double)GW_MAX(counted, (size_t)1));
     s->rows++;
@@ -87,7 +88,7 @@ void gw_loss_completion(const struct gw_loss_opts *o, double weight, double adva
         *loss += weight * t.loss;
         by_w += t.by_w;
         s->kl += t.kl;
-        if (entropy != NULL) s->entropy += (double)entropy[i];
+        if (in->entropy != NULL) s->entropy += (double)in->entropy[i];
         if (dlp != NULL)
             dlp[i] = (float)(weight * (t.by_lp + (o->sequence_level ? 0 : t.by_w * w)));
         if (o->sequence_level) continue;
@@ -96,7 +97,7 @@ void gw_loss_completion(const struct gw_loss_opts *o, double weight, double adva
         low += b.low;
         high += b.high;
     }
-    for (size_t i = counted; dlp != NULL && i < n; i++) dlp[i] = 0;
+    for (size_t i = counted; dlp != NULL && i < in->n; i++) dlp[i] = 0;
     if (o->sequence_level) {
         /* Each log-probability moves the one ratio by w / n. */
         for (size_t i = 0; dlp != NULL && i < counted; i++)

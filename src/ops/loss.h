@@ -53,12 +53,20 @@ struct gw_loss_stats {
     bool any;                 /* low_min and high_max are those of some completion */
 };
 
-/* One completion of n tokens: adds its part of the loss to *loss and its numbers to *stats, and
- * writes d loss / d lp.  masked: it is left out of the mask altogether.  entropy NULL: not known;
- * dlp may be NULL. */
-void gw_loss_completion(const struct gw_loss_opts *o, double weight, double advantage, bool masked,
-                        const float *lp, const float *old, const float *ref, const float *entropy,
-                        size_t n, double *loss, float *dlp, struct gw_loss_stats *stats);
+/* One completion. */
+struct gw_loss_input {
+    double weight; /* gw_loss_weight() */
+    double advantage;
+    bool masked;                 /* it is left out of the mask altogether */
+    size_t n;                    /* tokens */
+    const float *lp, *old, *ref; /* [n]; ref NULL: not wanted */
+    const float *entropy;        /* [n]; NULL: not known */
+};
+
+/* Adds its part of the loss to *loss and its numbers to *stats, and writes d loss / d lp to dlp[n],
+ * which may be NULL. */
+void gw_loss_completion(const struct gw_loss_opts *o, const struct gw_loss_input *in, double *loss,
+                        float *dlp, struct gw_loss_stats *stats);
 
 /* The logged metrics; those without a completion to speak of are 0. */
 struct gw_loss_metrics {

@@ -265,9 +265,15 @@ static void run_completion(const struct subject *s, const struct grpo_case *c, s
     const bool masked = is_masked(s, c, i);
     const double weight = gw_loss_weight(&c->opts, &batch, masked ? 0 : (size_t)s->lengths.i[i]);
     const struct policy *p = c->policy;
-    gw_loss_completion(&c->opts, weight, s->advantages[c->scale][i], masked, p->logps + at,
-                       (c->own_old ? p->logps : p->old) + at, p->ref + at, p->entropy + at,
-                       (size_t)s->lengths.i[i], loss, s->dlogps + at, stats);
+    const struct gw_loss_input in = {.weight = weight,
+                                     .advantage = s->advantages[c->scale][i],
+                                     .masked = masked,
+                                     .n = (size_t)s->lengths.i[i],
+                                     .lp = p->logps + at,
+                                     .old = (c->own_old ? p->logps : p->old) + at,
+                                     .ref = p->ref + at,
+                                     .entropy = p->entropy + at};
+    gw_loss_completion(&c->opts, &in, loss, s->dlogps + at, stats);
 }
 
 /* A metric of micro-batch `index`: a number, or a list with one for each. */

@@ -467,20 +467,22 @@ static void test_losses(void **state) {
                                        .max_completion_length = LENGTH};
         /* The ratio of CISPO has no gradient, which a difference does not know. */
         if (o.loss == GW_LOSS_CISPO) continue;
-        const double advantage = way / 10 % 2 ? 1.3 : -0.7;
+        const struct gw_loss_input in = {.weight = 0.5,
+                                         .advantage = way / 10 % 2 ? 1.3 : -0.7,
+                                         .n = LENGTH,
+                                         .lp = lp,
+                                         .old = old,
+                                         .ref = ref};
         struct gw_loss_stats stats = {0};
         double loss = 0, up, down;
-        gw_loss_completion(&o, 0.5, advantage, false, lp, old, ref, NULL, LENGTH, &loss, dlp,
-                           &stats);
+        gw_loss_completion(&o, &in, &loss, dlp, &stats);
         for (size_t i = 0; i < LENGTH; i++) {
             const float x = lp[i], h = 0x1p-10f;
             up = down = 0;
             lp[i] = x + h;
-            gw_loss_completion(&o, 0.5, advantage, false, lp, old, ref, NULL, LENGTH, &up, NULL,
-                               &stats);
+            gw_loss_completion(&o, &in, &up, NULL, &stats);
             lp[i] = x - h;
-            gw_loss_completion(&o, 0.5, advantage, false, lp, old, ref, NULL, LENGTH, &down, NULL,
-                               &stats);
+            gw_loss_completion(&o, &in, &down, NULL, &stats);
             lp[i] = x;
             const double want = (up - down) / (2 * (double)h);
             if (!(fabs(want - (double)dlp[i]) < 1e-5))

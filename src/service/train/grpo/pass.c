@@ -79,9 +79,15 @@ static void completion_loss(void *ctx, size_t group, size_t index,
     /* After an update they differ, and that is what ratios are about. */
     for (size_t t = 0; t < s->n && pass->update == 0; t++)
         pass->differing += memcmp(&old[t], &s->logprobs[t], sizeof *old) != 0;
-    gw_loss_completion(&g->loss, weight, g->weighed.advantages[i], masked, s->logprobs, old,
-                       g->loss.beta > 0 ? g->drawn.ref + i * g->longest : NULL, s->entropy, s->n,
-                       &pass->loss, s->dlogprobs, &pass->stats[b]);
+    const struct gw_loss_input in = {.weight = weight,
+                                     .advantage = g->weighed.advantages[i],
+                                     .masked = masked,
+                                     .n = s->n,
+                                     .lp = s->logprobs,
+                                     .old = old,
+                                     .ref = g->loss.beta > 0 ? g->drawn.ref + i * g->longest : NULL,
+                                     .entropy = s->entropy};
+    gw_loss_completion(&g->loss, &in, &pass->loss, s->dlogprobs, &pass->stats[b]);
 }
 
 enum gwen_status gw_grpo_accumulate(struct gw_grpo *g, struct gwen_err *err) {
