@@ -83,3 +83,15 @@ enum gwen_status gw_err_as(struct gwen_err *err, enum gwen_status status) {
 enum gwen_status gw_nomem(struct gwen_err *err, size_t bytes, const char *what) {
     return gw_fail(err, GWEN_ERR_NOMEM, "out of memory: %zu bytes for %s", bytes, what);
 }
+
+size_t gw_largest(size_t least, size_t most, bool (*fits)(void *ctx, size_t n), void *ctx) {
+    size_t fitting = least, above = most + 1;
+    while (above > fitting + 1) {
+        const size_t middle = fitting + (above - fitting) / 2;
+        if (fits(ctx, middle))
+            fitting = middle;
+        else
+            above = middle;
+    }
+    return fitting;
+}

@@ -55,6 +55,10 @@ static inline size_t gw_round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
+/* The largest n of least..most for which fits(ctx, n) holds, by bisection: it must hold up to some
+ * n and for none beyond.  `least` is taken to fit. */
+size_t gw_largest(size_t least, size_t most, bool (*fits)(void *ctx, size_t n), void *ctx);
+
 #define GW_TRY(expr)                                                                               \
     do {                                                                                           \
         enum gwen_status gw_try_status_ = (expr);                                                  \

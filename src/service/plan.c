@@ -98,18 +98,22 @@ static enum gw_plan_kind kind_of(enum gw_plan_knob knob) {
     return GW_PLAN_WEIGHTS;
 }
 
+struct knob_search {
+    const struct gw_plan_options *options;
+    enum gw_plan_knob knob;
+    size_t budget_bytes;
+};
+
+/* Every plan grows with each of its knobs. */
+static bool knob_fits(void *ctx, size_t value) {
+    const struct knob_search *s = ctx;
+    return total_with(s->options, s->knob, value) <= s->budget_bytes;
+}
+
 size_t gw_plan_largest(const struct gw_plan_options *o, enum gw_plan_knob knob, size_t most,
                        size_t budget_bytes) {
-    size_t fits = 0, above = most + 1; /* bisection: every plan grows with each of its knobs */
-    if (kind_of(knob) != o->kind) return 0;
-    while (above - fits > 1) {
-        size_t middle = fits + (above - fits) / 2;
-        if (total_with(o, knob, middle) <= budget_bytes)
-            fits = middle;
-        else
-            above = middle;
-    }
-    return fits;
+    struct knob_search search = {o, knob, budget_bytes};
+    return kind_of(knob) == o->kind ? gw_largest(0, most, knob_fits, &search) : 0;
 }
 
 /* --- refusing ------------------------------------------------------------------------------- */

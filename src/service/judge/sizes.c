@@ -27,20 +27,23 @@ struct gw_plan_options gw_judge_plan_of(const struct gw_judge_sizes *sizes,
     return plan;
 }
 
+struct chunk_search {
+    const struct gw_judge_sizes *sizes;
+    const struct gw_judge_need *need;
+};
+
+static bool chunk_fits(void *ctx, size_t chunk) {
+    const struct chunk_search *s = ctx;
+    const struct gw_plan_options o = gw_judge_plan_of(s->sizes, s->need, chunk);
+    struct gw_plan plan;
+    gw_plan_make(&o, &plan);
+    return plan.total <= s->sizes->budget_bytes;
+}
+
 size_t gw_judge_largest_chunk(const struct gw_judge_sizes *sizes, const struct gw_judge_need *need,
                               size_t most) {
-    size_t fits = 0, above = most + 1;
-    while (above - fits > 1) {
-        const size_t middle = fits + (above - fits) / 2;
-        const struct gw_plan_options o = gw_judge_plan_of(sizes, need, middle);
-        struct gw_plan plan;
-        gw_plan_make(&o, &plan);
-        if (plan.total <= sizes->budget_bytes)
-            fits = middle;
-        else
-            above = middle;
-    }
-    return fits;
+    struct chunk_search search = {sizes, need};
+    return gw_largest(0, most, chunk_fits, &search);
 }
 
 size_t gw_judge_auto_chunk(const struct gw_plan_options *plan, size_t budget_bytes,

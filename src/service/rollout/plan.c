@@ -58,20 +58,23 @@ static size_t least_blocks(const struct gw_engine_opts *e) {
     return e->slots == 1 ? least : GW_MAX(busy, least);
 }
 
+struct block_search {
+    struct gw_plan_options *options;
+    size_t budget;
+};
+
+static bool blocks_fit(void *ctx, size_t n_blocks) {
+    const struct block_search *s = ctx;
+    struct gw_plan plan;
+    s->options->engine.n_blocks = n_blocks;
+    gw_plan_make(s->options, &plan);
+    return plan.total <= s->budget;
+}
+
 /* Sets the number of blocks: as many as wanted, or as fit, at least `least`. */
 static void choose_blocks(struct gw_plan_options *o, size_t wanted, size_t least, size_t budget) {
-    struct gw_engine_opts *e = &o->engine;
-    struct gw_plan plan;
-    size_t fits = least, above = wanted + 1;
-    while (above > fits + 1) {
-        e->n_blocks = fits + (above - fits) / 2;
-        gw_plan_make(o, &plan);
-        if (plan.total <= budget)
-            fits = e->n_blocks;
-        else
-            above = e->n_blocks;
-    }
-    e->n_blocks = fits;
+    struct block_search search = {o, budget};
+    o->engine.n_blocks = gw_largest(least, wanted, blocks_fit, &search);
 }
 
 /* Sets the engine's sizes for `batch` slots.  False when they do not fit. */
@@ -90,17 +93,21 @@ static bool set_batch(const struct load *load, size_t batch, struct gw_plan_opti
     return made.total <= load->budget;
 }
 
+struct batch_search {
+    const struct load *load;
+    struct gw_plan_options *options;
+};
+
+static bool batch_fits(void *ctx, size_t batch) {
+    const struct batch_search *s = ctx;
+    size_t bytes;
+    return set_batch(s->load, batch, s->options, &bytes);
+}
+
 /* The largest batch up to `most` that fits; 0: none. */
 static size_t largest(const struct load *load, struct gw_plan_options *o, size_t most) {
-    size_t fits = 0, above = most + 1, bytes;
-    while (above - fits > 1) {
-        const size_t middle = fits + (above - fits) / 2;
-        if (set_batch(load, middle, o, &bytes))
-            fits = middle;
-        else
-            above = middle;
-    }
-    return fits;
+    struct batch_search search = {load, o};
+    return gw_largest(0, most, batch_fits, &search);
 }
 
 struct gw_queue_opts gw_rollout_queue(const struct gw_prompts *prompts,
