@@ -6,7 +6,7 @@
 #ifndef GW_BUDGET_H
 #define GW_BUDGET_H
 
-#include "base/hw.h"
+#include "base/hw/hw.h"
 #include "base/log.h"
 
 struct gw_budget {

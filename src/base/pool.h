@@ -10,7 +10,7 @@
 #ifndef GW_POOL_H
 #define GW_POOL_H
 
-#include "base/affinity.h"
+#include "base/hw/affinity.h"
 
 struct gw_pool;
 

@@ -12,7 +12,7 @@
 #define GW_CLI_WITH_MODEL_H
 
 #include "base/budget.h"
-#include "base/hw.h"
+#include "base/hw/hw.h"
 #include "base/pool.h"
 #include "checkpoint/config/generation.h"
 #include "cli/cli.h"

@@ -1,6 +1,6 @@
 /* api.c - the public interface over the layers below: checks, defaults and sizes, no arithmetic. */
 #include "base/budget.h"
-#include "base/hw.h"
+#include "base/hw/hw.h"
 #include "base/knob.h"
 #include "checkpoint/config/generation.h"
 #include "engine/engine.h"

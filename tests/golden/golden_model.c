@@ -1,7 +1,7 @@
 /* golden_model.c - see golden_model.h. */
 #include "golden_model.h"
 
-#include "base/hw.h"
+#include "base/hw/hw.h"
 
 #include <math.h>
 #include <stdlib.h>

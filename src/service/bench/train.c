@@ -2,7 +2,7 @@
 #include "service/bench/train.h"
 
 #include "base/clock.h"
-#include "base/hw.h"
+#include "base/hw/hw.h"
 #include "base/rng.h"
 
 #include <math.h>

@@ -6,7 +6,7 @@
 #ifndef GW_SERVICE_TUNE_PROFILE_H
 #define GW_SERVICE_TUNE_PROFILE_H
 
-#include "base/hw.h"
+#include "base/hw/hw.h"
 #include "service/rollout/speed.h"
 
 enum { GW_TUNE_PROFILE_MAX_BYTES = 64 << 10 };

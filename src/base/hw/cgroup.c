@@ -1,4 +1,4 @@
-/* hw_cgroup.c - CPU quota, memory limit and memory pressure of the control group this process is
+/* cgroup.c - CPU quota, memory limit and memory pressure of the control group this process is
  * in.
  *
  * /proc/self/cgroup names the group of each hierarchy, /proc/self/mountinfo says where each
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hw_limits.h"
+#include "base/hw/limits.h"
 
 /* "no limit" in version 1 is the largest multiple of a page; nobody has an exbibyte. */
 static const uint64_t absurd_bytes = (uint64_t)1 << 60;

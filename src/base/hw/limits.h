@@ -1,8 +1,8 @@
-/* hw_limits.h - what hw.c reads from /proc and /sys/fs/cgroup; private to src/base/hw*.c. */
+/* limits.h - what hw.c reads from /proc and /sys/fs/cgroup; private to this folder. */
 #ifndef GW_HW_LIMITS_H
 #define GW_HW_LIMITS_H
 
-#include "base/hw.h"
+#include "base/hw/hw.h"
 #include "base/str.h"
 
 /* Reads root/path (at most 8 MiB of it) into *out, replacing what is there; false when it cannot

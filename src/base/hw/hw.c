@@ -1,13 +1,13 @@
 /* hw.c - topology through hwloc, memory and huge pages from /proc and /sys; the limits of control
- * groups are in hw_cgroup.c. */
-#include "base/hw.h"
+ * groups are in cgroup.c. */
+#include "base/hw/hw.h"
 
 #include <hwloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hw_limits.h"
+#include "base/hw/limits.h"
 
 /* The number after "key" at the start of a line of text, times `unit`; GW_UNLIMITED when there
  * is no such line or no number ("unlimited"). */

@@ -5,7 +5,7 @@
 #ifndef GW_AFFINITY_H
 #define GW_AFFINITY_H
 
-#include "base/hw.h"
+#include "base/hw/hw.h"
 
 #include <sched.h>
 

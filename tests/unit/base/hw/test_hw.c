@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/affinity.h"
-#include "base/hw_limits.h"
+#include "base/hw/affinity.h"
+#include "base/hw/limits.h"
 #include "unit/scratch.h"
 
 static const uint64_t mib = (uint64_t)1 << 20, gib = (uint64_t)1 << 30;

@@ -1,5 +1,5 @@
 /* affinity.c - see affinity.h. */
-#include "base/affinity.h"
+#include "base/hw/affinity.h"
 
 const char *gw_bind_name(enum gw_bind bind) {
     static const char *const names[] = {"node", "core", "none"};
