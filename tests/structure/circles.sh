@@ -16,10 +16,6 @@ evaluator='attr call eval exec filters filters_seq filters_text format format_st
 allowed="
 $(printf 'text/jinja/%s ' $evaluator)
 "
-# Still to be cut.
-allowed="$allowed
-service/tune/*
-"
 
 # circles SOURCES OBJECTS ALLOWED: the circles among the objects of these two folders that no line of
 # ALLOWED has, each as a line of its members and one line a call inside it.  An object whose source is

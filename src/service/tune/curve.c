@@ -1,6 +1,6 @@
 /* curve.c - threads, rows of prefill, and the time of steps by batch size and context. */
+#include "service/tune/impl.h"
 #include "service/tune/steps.h"
-#include "service/tune/tune.h"
 
 enum {
     THREAD_ROWS = 16, /* rows of the step that threads and prefill are compared with */

@@ -3,7 +3,7 @@
  * The layers' products run as they do in a step, over enough layers that weights come from memory
  * where they do so in earnest.  One thing is changed at a time (tile, then block of K, then
  * prefetch distance), and kept only if it is faster by more than 2 % and the noise. */
-#include "service/tune/tune.h"
+#include "service/tune/impl.h"
 
 #include "base/clock.h"
 #include "base/layout.h"

@@ -9,7 +9,7 @@
 #define GW_SERVICE_TUNE_TRAIN_H
 
 #include "service/train/plan.h"
-#include "service/tune/tune.h"
+#include "service/tune/impl.h"
 
 /* Chooses a micro-batch for the samples of t->opts in their memory, for full weights; takes about
  * `seconds`.  t->result->train.micro_batch stays 0, and its `why` says why, where nothing fits or

@@ -5,7 +5,6 @@
 #include "ops/peak.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 enum {
     FINALISTS = 3, /* run for real */
@@ -15,81 +14,12 @@ enum {
 
 /* Shares of the time. */
 static const double LINEAR_SHARE = 0.15, CURVE_SHARE = 0.45, TRAIN_SHARE = 0.4, REAL_SHARE = 0.9;
-static const double WORTH = 0.02;                   /* less is no difference */
-static const size_t SMALL_MODEL = (size_t)64 << 20; /* bytes of weights */
+static const double WORTH = 0.02; /* less is no difference */
 static const size_t PEAK_BYTES = (size_t)256 << 20;
-
-/* --- measurements --------------------------------------------------------------------------- */
-
-void gw_series_add(struct gw_series *s, double seconds) {
-    if (s->n < GW_SERIES_MAX) s->values[s->n++] = seconds;
-}
-
-static int ascending(const void *pa, const void *pb) {
-    const double a = *(const double *)pa, b = *(const double *)pb;
-    return (a > b) - (a < b);
-}
-
-/* Mean of values[lo..hi) and its standard error. */
-static double mean_of(const double *values, size_t lo, size_t hi, double *error) {
-    double sum = 0, square = 0;
-    const double n = (double)(hi - lo);
-    for (size_t i = lo; i < hi; i++) sum += values[i];
-    for (size_t i = lo; i < hi; i++) square += (values[i] - sum / n) * (values[i] - sum / n);
-    *error = n > 1 ? sqrt(square / (n - 1) / n) : INFINITY;
-    return sum / n;
-}
-
-static double series_mean(const struct gw_series *s, double *error) {
-    double sorted[GW_SERIES_MAX];
-    for (size_t i = 0; i < s->n; i++) sorted[i] = s->values[i];
-    qsort(sorted, s->n, sizeof *sorted, ascending);
-    return mean_of(sorted, 0, s->n - s->n / 2, error);
-}
-
-double gw_series_mean(const struct gw_series *s) {
-    double error;
-    return series_mean(s, &error);
-}
-
-double gw_series_noise(const struct gw_series *s) {
-    double error;
-    if (s->n < 2) return 1;
-    const double mean = series_mean(s, &error);
-    return GW_MIN(error / mean, 1);
-}
-
-double gw_series_compare(const struct gw_series *a, const struct gw_series *b, double *noise) {
-    double ratios[GW_SERIES_MAX];
-    const size_t n = GW_MIN(a->n, b->n);
-    *noise = 1;
-    if (n < 2) return 0;
-    for (size_t i = 0; i < n; i++) ratios[i] = b->values[i] / a->values[i];
-    qsort(ratios, n, sizeof *ratios, ascending);
-    return mean_of(ratios, n / 4, n - n / 4, noise) - 1;
-}
-
-/* --- time ----------------------------------------------------------------------------------- */
-
-double gw_tune_left(const struct gw_tune *t) {
-    return t->opts->seconds - gw_seconds_since(t->opts->start_ns);
-}
-
-enum gwen_status gw_tune_tick(struct gw_tune *t, struct gwen_err *err) {
-    const double spent = gw_seconds_since(t->opts->start_ns);
-    /* The bar is full when all is done, not when the time is up. */
-    const double most = (double)t->progress.total - 1;
-    return gw_progress_update(&t->progress, (uint64_t)GW_MAX(GW_MIN(spent, most), 0), err);
-}
 
 static bool tick(void *ctx) {
     struct gwen_err err;
     return gw_tune_tick(ctx, &err) == GWEN_OK;
-}
-
-size_t gw_tune_repeat(const struct gw_tune *t, double once) {
-    const double least = t->opts->model->memory.bytes < SMALL_MODEL ? 1e-4 : 1e-3;
-    return once < least ? (size_t)(least / GW_MAX(once, 1e-7)) + 1 : 1;
 }
 
 /* --- peaks ---------------------------------------------------------------------------------- */
@@ -98,8 +28,8 @@ static void measure_peaks(struct gw_tune *t) {
     const struct gw_model *m = t->opts->model;
     struct gw_tune_result *r = t->result;
     struct gw_read_peak read;
-    const double share = m->memory.bytes < SMALL_MODEL ? 0.02 : GW_MIN(0.25, t->opts->seconds / 50);
-    const size_t bytes = m->memory.bytes < SMALL_MODEL ? PEAK_BYTES / 8 : PEAK_BYTES;
+    const double share = gw_tune_is_small(t) ? 0.02 : GW_MIN(0.25, t->opts->seconds / 50);
+    const size_t bytes = gw_tune_is_small(t) ? PEAK_BYTES / 8 : PEAK_BYTES;
     r->flops_s = gw_peak_flops(&m->arith, t->pool, share / 4);
     if (gw_peak_read(&m->arith, t->pool, GW_MIN(bytes, t->free_bytes), share, &read, NULL) ==
         GWEN_OK)
@@ -218,10 +148,10 @@ static void correct(struct gw_tune_result *r, const size_t *final, const struct 
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < ratios[i].n; k++) gw_series_add(&all, ratios[i].values[k]);
     if (all.n == 0) return;
-    mean = mean_of(all.values, 0, all.n, &spread);
+    mean = gw_tune_mean(all.values, all.n, &spread);
     for (size_t i = 0; i < n; i++) {
         if (ratios[i].n < 2) continue;
-        mean_of(ratios[i].values, 0, ratios[i].n, &error);
+        gw_tune_mean(ratios[i].values, ratios[i].n, &error);
         noise = GW_MAX(noise, error);
     }
     for (size_t i = 0; i < r->n_candidates; i++) {
@@ -229,7 +159,7 @@ static void correct(struct gw_tune_result *r, const size_t *final, const struct 
         double ratio = mean;
         for (size_t k = 0; k < n; k++) {
             if (final[k] != i || ratios[k].n == 0) continue;
-            const double own = mean_of(ratios[k].values, 0, ratios[k].n, &error);
+            const double own = gw_tune_mean(ratios[k].values, ratios[k].n, &error);
             gw_log(log, GWEN_LOG_DEBUG, "batch %zu: real runs have %.1f %% of the speed played",
                    c->choice.batch, 100 * own);
             c->real = true;
@@ -271,7 +201,7 @@ static enum gwen_status run_real(struct gw_tune *t, struct gwen_err *err) {
     size_t final[FINALISTS], rounds = REAL_ROUNDS;
     const size_t n = r->speed.source == GW_SPEED_CURVE ? finalists(r, final) : 0;
     double each = n > 0 ? gw_tune_left(t) * REAL_SHARE / (double)(n * rounds) : 0, scale = 0;
-    if (t->opts->model->memory.bytes < SMALL_MODEL) each = GW_MIN(each, 0.05);
+    if (gw_tune_is_small(t)) each = GW_MIN(each, 0.05);
     for (; n > 0 && rounds > 0; rounds--, each *= REAL_ROUNDS)
         if ((scale = short_scale(t, final, n, each)) > 0) break;
     enum gwen_status status = scale > 0 ? shorten(t, scale, &s, err) : GWEN_OK;

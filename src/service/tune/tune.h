@@ -12,27 +12,6 @@
 #include "base/progress.h"
 #include "service/rollout/rollout.h"
 
-/* --- measurements --------------------------------------------------------------------------- */
-
-enum { GW_SERIES_MAX = 24 };
-
-/* Repeated measurements of one thing, in seconds. */
-struct gw_series {
-    size_t n;
-    double values[GW_SERIES_MAX];
-};
-
-void gw_series_add(struct gw_series *s, double seconds);
-/* Mean of the faster half (what disturbs a measurement only makes it slower). */
-double gw_series_mean(const struct gw_series *s);
-/* Standard error of that mean, relative to it; 1 with fewer than two values. */
-double gw_series_noise(const struct gw_series *s);
-/* How much longer b takes than a (0.05: 5 %): the mean of the pairs' ratios without a quarter at
- * either end, less 1.  *noise is its standard error. */
-double gw_series_compare(const struct gw_series *a, const struct gw_series *b, double *noise);
-
-/* --- tuning --------------------------------------------------------------------------------- */
-
 struct gw_tune_opts {
     struct gw_model *model; /* its tuning is set as cuts are tried; left as chosen */
     struct gw_plan_options base;
@@ -99,35 +78,5 @@ enum gwen_status gw_tune_real(const struct gw_model *model, struct gw_pool *pool
                               const struct gw_queue *queue, const struct gw_rollout_plan *plan,
                               double limit, bool (*progress)(void *ctx), void *ctx,
                               struct gw_tune_real *result, struct gwen_err *err);
-
-/* --- parts ---------------------------------------------------------------------------------- */
-
-/* The work in progress. */
-struct gw_tune {
-    const struct gw_tune_opts *opts;
-    struct gw_tune_result *result;
-    struct gw_progress progress;
-    struct gw_pool *pool;     /* of the chosen threads */
-    struct gw_pool *own_pool; /* the same, when it is not the caller's; else NULL */
-    size_t free_bytes;        /* of the budget, beside the weights */
-};
-
-/* Seconds left. */
-double gw_tune_left(const struct gw_tune *t);
-/* Reports; GWEN_ERR_CANCELLED. */
-enum gwen_status gw_tune_tick(struct gw_tune *t, struct gwen_err *err);
-/* Times that something which takes `once` seconds is to be repeated for one measurement. */
-size_t gw_tune_repeat(const struct gw_tune *t, double once);
-
-/* Chooses among opts->threads. */
-enum gwen_status gw_tune_threads(struct gw_tune *t, struct gwen_err *err);
-/* Chooses prefill rows, and measures the curve of steps of the given batch sizes (ascending; large
- * ones that bring nothing are left out) until it has taken `seconds`. */
-enum gwen_status gw_tune_curve(struct gw_tune *t, const size_t *batches, size_t n, double seconds,
-                               struct gwen_err *err);
-/* Chooses how products of each range of rows are cut, for up to max_rows rows; takes about
- * `seconds`.  Sets the model's tuning. */
-enum gwen_status gw_tune_linear(struct gw_tune *t, size_t max_rows, double seconds,
-                                struct gwen_err *err);
 
 #endif

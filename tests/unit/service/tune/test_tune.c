@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "checkpoint/weights_init.h"
+#include "service/tune/measure.h"
 #include "service/tune/profile.h"
 #include "service/tune/steps.h"
 #include "service/tune/tune.h"
