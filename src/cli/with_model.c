@@ -178,7 +178,7 @@ enum gwen_status gw_runtime_find(struct gw_runtime *rt, struct gwen_err *err) {
     GW_TRY(gw_model_dir(rt->cli, &rt->dir, err));
     GW_TRY(gw_config_load(rt->dir.data, &rt->cfg, err));
     GW_TRY(gw_generation_config_load(rt->dir.data, &rt->generation, err));
-    rt->n_eos = gw_generation_eos(&rt->generation, &rt->cfg, rt->eos);
+    rt->eos = gw_generation_eos(&rt->generation, &rt->cfg);
     GW_TRY(find_dtype(rt, err));
     if (rt->cli->common.adapter != NULL)
         GW_TRY(gw_runtime_adapter(rt, rt->cli->common.adapter, err));

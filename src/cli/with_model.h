@@ -33,8 +33,7 @@ struct gw_runtime {
     struct gw_str dir; /* the model's directory */
     struct gw_config cfg;
     struct gw_generation_config generation;
-    int32_t eos[GW_CONFIG_MAX_EOS]; /* ids that end a sample */
-    size_t n_eos;
+    struct gw_eos eos;     /* ids that end a sample */
     enum gw_dtype dtype;   /* of weights and KV in memory: F32, F16 or BF16 */
     struct gw_arith arith; /* of these kernels */
     const char *adapter;   /* its directory, or NULL; at first that of --adapter */

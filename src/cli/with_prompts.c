@@ -112,7 +112,6 @@ struct gw_rollout_opts gw_prompting_rollout(const struct gw_prompting *p, size_t
                                     .seed = p->rt.cli->common.seed,
                                     .stream = GW_STREAM_ROLLOUT,
                                     .eos = p->rt.eos,
-                                    .n_eos = p->rt.n_eos,
                                     .stops = p->stops.items,
                                     .n_stops = p->stops.n};
 }

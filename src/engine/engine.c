@@ -95,14 +95,15 @@ static enum gwen_status create_tables(struct gw_engine *e, struct gwen_err *err)
     p->slots = calloc(o->slots, sizeof *p->slots);
     e->jobs = calloc(n_jobs, sizeof *e->jobs);
     e->slots = calloc(o->slots, sizeof *e->slots);
-    e->eos = malloc((o->n_eos + 1) * sizeof *e->eos);
+    e->eos = malloc((o->eos.n + 1) * sizeof *e->eos);
     if (p->jobs == NULL || p->slots == NULL || e->jobs == NULL || e->slots == NULL ||
         e->eos == NULL)
         return gw_nomem(err, n_jobs * sizeof *e->jobs, "the decode engine");
     gw_policy_init(p, &sizes, p->jobs, n_jobs, p->slots);
     for (size_t i = 0; i < n_jobs; i++) e->jobs[i].counts = &p->jobs[i];
     for (size_t i = 0; i < o->slots; i++) e->slots[i].counts = &p->slots[i];
-    if (o->n_eos > 0) memcpy(e->eos, o->eos, o->n_eos * sizeof *e->eos);
+    if (o->eos.n > 0) memcpy(e->eos, o->eos.ids, o->eos.n * sizeof *e->eos);
+    e->opts.eos.ids = e->eos;
     struct gw_layout l;
     GW_TRY(gw_layout_map(&l, table_bytes(o, vocab, n_threads), &e->memory, err));
     lay_out(&l, o, vocab, n_threads, e);

@@ -69,8 +69,7 @@ struct gw_engine_opts {
     size_t n_blocks;     /* KV blocks: at least gw_engine_min_blocks() */
     /* Prompt and new tokens of one sample together must be within the model's context. */
     size_t max_prompt, max_new, max_group;
-    const int32_t *eos; /* ids that end a sample; copied */
-    size_t n_eos;
+    struct gw_eos eos;              /* ids that end a sample; copied */
     const struct gw_budget *budget; /* outlives the engine; NULL: all blocks are touched at once */
     size_t chunk_bytes;             /* of the arena's growth; 0: GW_KV_CHUNK_BYTES */
 };

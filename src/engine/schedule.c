@@ -17,12 +17,6 @@ static struct gw_engine_job *job_of(struct gw_engine *e, const struct gw_slot *s
     return &e->jobs[s->counts->job];
 }
 
-static bool is_eos(const struct gw_engine *e, int32_t id) {
-    for (size_t i = 0; i < e->opts.n_eos; i++)
-        if (e->eos[i] == id) return true;
-    return false;
-}
-
 /* Hands over the complete sample in a slot and frees the slot. */
 static void end_sample(struct gw_engine *e, struct gw_slot *s, const struct gw_sample *sample) {
     struct gw_engine_job *j = job_of(e, s);
@@ -43,7 +37,7 @@ static void accept_token(struct gw_engine *e, struct gw_slot *s, int32_t id, flo
     gw_policy_add_tokens(&e->policy, (size_t)(s - e->slots), 1);
     e->stats.new_tokens++;
     struct gw_sample sample = {&j->job, want, s->ids, s->logprobs, n, GW_FINISH_LENGTH};
-    bool stop = is_eos(e, id);
+    bool stop = gw_eos_has(e->opts.eos, id);
     if (e->client->token != NULL && n > j->emitted[want] &&
         e->client->token(e->client->ctx, &sample))
         stop = true;

@@ -18,7 +18,7 @@ static void lay_out(struct gw_layout *l, const struct gw_scorer_opts *o, struct 
     s->head_rows = head_rows(o);
     s->targets = gw_layout_take(l, o->rows, sizeof *s->targets);
     s->greedy = gw_layout_take(l, s->head_rows, sizeof *s->greedy);
-    s->eos = gw_layout_take(l, o->n_eos, sizeof *s->eos);
+    s->eos = gw_layout_take(l, o->eos.n, sizeof *s->eos);
 }
 
 static size_t table_bytes(const struct gw_scorer_opts *o) {
@@ -42,7 +42,8 @@ static enum gwen_status create_tables(struct gw_scorer *s, struct gwen_err *err)
     struct gw_layout l;
     GW_TRY(gw_layout_map(&l, table_bytes(o), &s->memory, err));
     lay_out(&l, o, s);
-    if (o->n_eos > 0) memcpy(s->eos, o->eos, o->n_eos * sizeof *s->eos);
+    if (o->eos.n > 0) memcpy(s->eos, o->eos.ids, o->eos.n * sizeof *s->eos);
+    s->opts.eos.ids = s->eos;
     return gw_layout_end(&l, "the scorer", err);
 }
 
@@ -189,17 +190,11 @@ static void set_targets(struct gw_scorer *s, size_t first, size_t n) {
     }
 }
 
-static bool is_eos(const struct gw_scorer *s, int32_t id) {
-    for (size_t i = 0; i < s->opts.n_eos; i++)
-        if (s->eos[i] == id) return true;
-    return false;
-}
-
 /* Adds a token to a request that is continued; unless the token ends it, it is run next. */
 static void take_token(const struct gw_scorer *s, struct gw_score_task *t, int32_t id) {
     struct gw_score_request *r = t->request;
     r->out[r->n_new++] = id;
-    r->stopped = is_eos(s, id);
+    r->stopped = gw_eos_has(s->opts.eos, id);
     if (!r->stopped && r->n_new < r->max_new)
         t->end++;
     else if (s->opts.done != NULL)

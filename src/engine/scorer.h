@@ -35,8 +35,7 @@ struct gw_scorer_opts {
      * shape it has: the reference of a run that trains that one. */
     bool frozen;
     const struct gw_lora *lora;
-    const int32_t *eos; /* ids that end a continuation; copied */
-    size_t n_eos;
+    struct gw_eos eos;              /* ids that end a continuation; copied */
     bool no_sharing;                /* run every request by itself: for comparison */
     const struct gw_budget *budget; /* outlives the scorer; NULL: all blocks are touched at once */
     /* Once a forward pass; false ends the run with GWEN_ERR_CANCELLED.  May be NULL. */

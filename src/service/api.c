@@ -19,8 +19,8 @@ struct gwen_model {
     struct gw_log log;
     uint64_t max_memory; /* 0: what is free */
     struct gw_memory_watch watch;
-    int32_t eos[GW_CONFIG_MAX_EOS];
-    size_t n_eos;
+    struct gw_generation_config generation;
+    struct gw_eos eos;
 };
 
 void gwen_free(void *memory) { free(memory); }
@@ -62,13 +62,12 @@ static enum gwen_status make_pool(int wanted, struct gw_pool **pool, struct gwen
 static enum gwen_status load_parts(struct gwen_model *m, const char *dir,
                                    const struct gwen_model_options *o, struct gwen_err *err) {
     struct gw_model_opts mo = {to_dtype(o->dtype), gwen_isa_detect(), &m->log};
-    struct gw_generation_config g;
     if (o->isa != NULL && !gwen_isa_parse(o->isa, &mo.isa_cap))
         return gw_fail(err, GWEN_ERR_ARGUMENT, "isa: \"%s\" is not an instruction set", o->isa);
     GW_TRY(make_pool(o->threads, &m->pool, err));
     GW_TRY(gw_model_load(dir, &mo, m->pool, &m->model, err));
-    GW_TRY(gw_generation_config_load(dir, &g, err));
-    m->n_eos = gw_generation_eos(&g, &m->model->cfg, m->eos);
+    GW_TRY(gw_generation_config_load(dir, &m->generation, err));
+    m->eos = gw_generation_eos(&m->generation, &m->model->cfg);
     return gw_tokenizer_exists(dir) ? gw_tokenizer_load(dir, &m->tokenizer, err) : GWEN_OK;
 }
 
@@ -284,8 +283,7 @@ static enum gwen_status run_sampling(struct gwen_model *m, struct sampling *s,
                                .max_prompt = longest,
                                .max_new = s->o.max_tokens,
                                .max_group = s->o.group,
-                               .eos = m->eos,
-                               .n_eos = s->o.ignore_eos ? 0 : m->n_eos,
+                               .eos = s->o.ignore_eos ? (struct gw_eos){0} : m->eos,
                                .budget = watch_memory(m)};
     o.slots = GW_MIN(o.slots, s->n_prompts * s->o.group);
     o.n_blocks = gw_engine_good_blocks(o.slots, s->o.group, longest, s->o.max_tokens);

@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const struct gw_prompt_opts prompt = {
             .tokenizer = tokenizer, .chat = &chat, .as_chat = as_chat, .vocab_size = VOCAB};
         const struct gw_sft_opts o = {
-            .prompt = &prompt, .eos = EOS, .n_eos = 1, .own_eos = -1, .max_length = LONGEST};
+            .prompt = &prompt, .eos = {EOS, 1}, .own_eos = -1, .max_length = LONGEST};
         struct gw_sft_data d = {0};
         if (gw_sft_read(path, &o, &d, &err) == GWEN_OK)
             check(&d);

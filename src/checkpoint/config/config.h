@@ -24,6 +24,18 @@ struct gw_rope {
 
 enum { GW_CONFIG_MAX_EOS = 16 };
 
+/* The ids that end a sequence. */
+struct gw_eos {
+    const int32_t *ids;
+    size_t n;
+};
+
+static inline bool gw_eos_has(struct gw_eos eos, int32_t id) {
+    for (size_t i = 0; i < eos.n; i++)
+        if (eos.ids[i] == id) return true;
+    return false;
+}
+
 struct gw_config {
     enum gw_arch arch;
     size_t vocab_size;

@@ -118,9 +118,7 @@ enum gwen_status gw_generation_config_load(const char *dir, struct gw_generation
     return status;
 }
 
-size_t gw_generation_eos(const struct gw_generation_config *g, const struct gw_config *c,
-                         int32_t ids[GW_CONFIG_MAX_EOS]) {
-    size_t n = g->n_eos > 0 ? g->n_eos : c->n_eos;
-    memcpy(ids, g->n_eos > 0 ? g->eos_ids : c->eos_ids, n * sizeof *ids);
-    return n;
+struct gw_eos gw_generation_eos(const struct gw_generation_config *g, const struct gw_config *c) {
+    return g->n_eos > 0 ? (struct gw_eos){g->eos_ids, g->n_eos}
+                        : (struct gw_eos){c->eos_ids, c->n_eos};
 }

@@ -27,8 +27,8 @@ enum gwen_status gw_generation_config_load(const char *dir, struct gw_generation
                                            struct gwen_err *err);
 enum gwen_status gw_generation_config_parse(const char *text, size_t len, const char *name,
                                             struct gw_generation_config *g, struct gwen_err *err);
-/* The ids that end a sample: those of *g when it gives any, else those of *c. */
-size_t gw_generation_eos(const struct gw_generation_config *g, const struct gw_config *c,
-                         int32_t ids[GW_CONFIG_MAX_EOS]);
+/* The ids that end a sample: those of *g when it gives any, else those of *c; they are not copied.
+ */
+struct gw_eos gw_generation_eos(const struct gw_generation_config *g, const struct gw_config *c);
 
 #endif

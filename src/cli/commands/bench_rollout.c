@@ -118,7 +118,6 @@ static enum gwen_status measure(struct rollout *b, struct gw_cli *cli, struct gw
                                           .runs = (int)b->runs,
                                           .seed = cli->common.seed,
                                           .eos = b->rt.eos,
-                                          .n_eos = b->rt.n_eos,
                                           .progress = gw_interrupt_none};
         o.slots = GW_MIN(b->slots > 0 ? b->slots : (size_t)AUTO_SLOTS, o.prompts * o.group);
         o.n_blocks =

@@ -118,7 +118,7 @@ static int32_t prefix_token(const struct gw_runtime *rt) {
     if (rt->tokenizer == NULL) return -1;
     gw_tokenizer_named(rt->tokenizer, GW_TOKEN_BOS, &id);
     if (id < 0) gw_tokenizer_named(rt->tokenizer, GW_TOKEN_EOS, &id);
-    return id >= 0 || rt->n_eos == 0 ? id : rt->eos[0];
+    return id >= 0 || rt->eos.n == 0 ? id : rt->eos.ids[0];
 }
 
 static enum gwen_status read_data(struct gw_evaluate *e, struct gwen_err *err) {

@@ -22,7 +22,6 @@ static enum gwen_status read_data(struct sft *s, const char *path, struct gw_sft
     const struct gw_sft_opts opts = {
         .prompt = &prompt,
         .eos = rt->eos,
-        .n_eos = rt->n_eos,
         .own_eos = own_eos,
         .max_length = GW_MIN(s->t.config.max_length, rt->cfg.max_position_embeddings),
         .packing = s->t.config.packing && s->t.show == 0};

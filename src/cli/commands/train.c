@@ -71,8 +71,8 @@ static enum gwen_status try_rewards(struct train *s, struct gw_cli *cli, struct 
     const struct gw_reward_input in = {.prompt = text.data != NULL ? text.data : "",
                                        .prompt_len = text.len,
                                        .completion = "",
-                                       .ids = rt->eos,
-                                       .n = GW_MIN(rt->n_eos, (size_t)1),
+                                       .ids = rt->eos.ids,
+                                       .n = GW_MIN(rt->eos.n, (size_t)1),
                                        .meta = p->meta,
                                        .meta_len = p->meta_len};
     float *scores = gw_cli_alloc(cli, gw_rewards_count(s->rewards) * sizeof *scores);

@@ -22,7 +22,6 @@ struct gw_train_judge {
     struct gw_str dir; /* of weights that are the judge's own; empty: it uses those of another */
     struct gw_config own_cfg;
     struct gw_generation_config generation;
-    int32_t eos[GW_CONFIG_MAX_EOS];
     enum gw_dtype dtype;
     struct gw_tokenizer *own_tokenizer;
     struct gw_model *own_model, *shared; /* shared: borrowed */

@@ -72,8 +72,7 @@ struct gw_bench_rollout_opts {
     double temperature;
     int warmup, runs;
     uint64_t seed;
-    const int32_t *eos;
-    size_t n_eos;
+    struct gw_eos eos;
     bool (*progress)(void *ctx); /* as in struct gw_engine_client */
 };
 

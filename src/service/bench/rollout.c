@@ -120,8 +120,7 @@ struct gw_engine_opts gw_bench_rollout_engine(const struct gw_bench_rollout_opts
                                    .max_prompt = o->prompt_tokens,
                                    .max_new = gw_bench_rollout_longest(o),
                                    .max_group = o->group,
-                                   .eos = o->eos,
-                                   .n_eos = o->n_eos};
+                                   .eos = o->eos};
 }
 
 static enum gwen_status run_all(struct rollout *r, struct gw_engine *engine,

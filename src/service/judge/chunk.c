@@ -59,7 +59,6 @@ static enum gwen_status make_scorer(struct gw_judge *j, const struct gw_judge_ne
     if (j->scorer != NULL && j->held.max_len >= opts.max_len && j->held.n_blocks >= opts.n_blocks)
         return GWEN_OK;
     opts.eos = j->opts.eos;
-    opts.n_eos = j->opts.n_eos;
     opts.progress = gw_judge_go_on;
     opts.progress_ctx = j;
     opts.done = gw_judge_on_done;

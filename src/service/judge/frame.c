@@ -23,7 +23,7 @@ enum gwen_status gw_judge_make_frame(struct gw_judge *j, struct gwen_err *err) {
                               gw_hash64(class, strlen(class)),
                               (uint64_t)o->mode,
                               generates ? o->max_tokens : 0,
-                              generates ? gw_hash64(o->eos, o->n_eos * sizeof *o->eos) : 0,
+                              generates ? gw_hash64(o->eos.ids, o->eos.n * sizeof *o->eos.ids) : 0,
                               o->rubric->hash,
                               probe.len > 0 ? gw_hash64(probe.data, probe.len * sizeof *probe.data)
                                             : 0};

@@ -53,8 +53,7 @@ struct gw_judge_opts {
     size_t max_tokens; /* of GENERATE */
     size_t chunk;      /* responses; 0: GW_JUDGE_CHUNK or what fits */
     bool no_sharing;   /* run every prompt by itself: for comparison */
-    const int32_t *eos;
-    size_t n_eos;
+    struct gw_eos eos;
     struct gw_plan_options plan; /* model, threads and budget; the rest is filled in */
     size_t budget_bytes;         /* for everything that *plan counts */
     /* Gives the model and the pool that it runs on, once the plan is known to fit. */

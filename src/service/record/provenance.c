@@ -51,8 +51,8 @@ void gw_provenance_sampling(struct gw_provenance *p, const struct gw_rollout_opt
                       s->temperature, s->top_k, s->top_p, s->min_p, s->repetition_penalty);
     struct gw_str *eos = add(p, "eos ids"), *stops = add(p, "stop strings");
     gw_str_puts(eos, "");
-    for (size_t i = 0; i < o->n_eos; i++)
-        gw_str_printf(eos, "%s%" PRId32, i > 0 ? " " : "", o->eos[i]);
+    for (size_t i = 0; i < o->eos.n; i++)
+        gw_str_printf(eos, "%s%" PRId32, i > 0 ? " " : "", o->eos.ids[i]);
     gw_str_putc(stops, '[');
     for (size_t i = 0; i < o->n_stops; i++) {
         if (i > 0) gw_str_putc(stops, ',');

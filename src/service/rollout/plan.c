@@ -125,7 +125,7 @@ struct gw_queue_opts gw_rollout_queue(const struct gw_prompts *prompts,
         q.lengths_known = true;
         q.length_hi = GW_MIN(most, opts->length_hi);
         q.length_lo = GW_MIN(q.length_hi, opts->length_lo);
-    } else if (opts->n_eos == 0 && opts->n_stops == 0) {
+    } else if (opts->eos.n == 0 && opts->n_stops == 0) {
         q.lengths_known = true;
         q.length_lo = most;
     }

@@ -19,8 +19,8 @@ struct gw_rollout {
     const struct gw_model *model;
     const struct gw_tokenizer *tokenizer;
     struct gw_rollout_opts opts;
-    int32_t *eos; /* the caller's, and stop strings that are a special token */
-    size_t n_eos;
+    int32_t *eos_ids; /* the caller's, and stop strings that are a special token */
+    struct gw_eos eos;
     struct gw_engine *engine;
     size_t slots, max_groups;
     struct gw_stop_set *stops; /* the other stop strings */
@@ -52,19 +52,19 @@ const char *gw_finish_name(enum gw_finish finish) {
 static enum gwen_status take_stops(struct gw_rollout *r, const struct gw_rollout_opts *o,
                                    struct gwen_err *err) {
     const char **texts = malloc((o->n_stops + 1) * sizeof *texts);
-    r->eos = malloc((o->n_eos + o->n_stops + 1) * sizeof *r->eos);
-    if (texts == NULL || r->eos == NULL) {
+    r->eos_ids = malloc((o->eos.n + o->n_stops + 1) * sizeof *r->eos_ids);
+    if (texts == NULL || r->eos_ids == NULL) {
         free(texts);
         return gw_nomem(err, o->n_stops * sizeof *texts, "stop strings");
     }
-    if (o->n_eos > 0) memcpy(r->eos, o->eos, o->n_eos * sizeof *r->eos);
-    r->n_eos = o->n_eos;
+    if (o->eos.n > 0) memcpy(r->eos_ids, o->eos.ids, o->eos.n * sizeof *r->eos_ids);
+    r->eos = (struct gw_eos){r->eos_ids, o->eos.n};
     for (size_t i = 0; i < o->n_stops; i++) {
         int32_t id = r->tokenizer == NULL
                          ? -1
                          : gw_tokenizer_id_of_token(r->tokenizer, o->stops[i], strlen(o->stops[i]));
         if (id >= 0 && gw_tokenizer_is_special(r->tokenizer, id))
-            r->eos[r->n_eos++] = id;
+            r->eos_ids[r->eos.n++] = id;
         else
             texts[r->n_stops++] = o->stops[i];
     }
@@ -111,7 +111,6 @@ enum gwen_status gw_rollout_create(const struct gw_model *model, struct gw_pool 
     enum gwen_status status = take_stops(r, opts, err);
     if (status == GWEN_OK) status = create_jobs(r, err);
     engine.eos = r->eos;
-    engine.n_eos = r->n_eos;
     if (status == GWEN_OK) status = gw_engine_create(model, pool, &engine, &r->engine, err);
     if (status != GWEN_OK) {
         gw_rollout_free(r);
@@ -132,7 +131,7 @@ void gw_rollout_free(struct gw_rollout *r) {
     free(r->job_texts);
     free(r->wants);
     free(r->jobs);
-    free(r->eos);
+    free(r->eos_ids);
     free(r);
 }
 
@@ -248,12 +247,6 @@ static void job_done(void *ctx, const struct gw_job *job) {
 
 /* --- texts ---------------------------------------------------------------------------------- */
 
-static bool is_eos(const struct gw_rollout *r, int32_t id) {
-    for (size_t i = 0; i < r->n_eos; i++)
-        if (r->eos[i] == id) return true;
-    return false;
-}
-
 /* A text for a sample that begins. */
 static enum gwen_status begin_text(struct gw_rollout *r, struct gw_stop_text **out,
                                    struct gwen_err *err) {
@@ -276,7 +269,7 @@ static enum gwen_status push_token(struct gw_rollout *r, const struct gw_sample 
     struct in_flight *f = s->job->user;
     struct gw_stop_text **text = &f->texts[s->want];
     if (s->n == 1) GW_TRY(begin_text(r, text, &r->err));
-    if (is_eos(r, s->ids[s->n - 1])) return GWEN_OK;
+    if (gw_eos_has(r->eos, s->ids[s->n - 1])) return GWEN_OK;
     GW_TRY(gw_stop_text_push(*text, s->ids[s->n - 1], stop, &r->err));
     if (r->sink->text == NULL) return GWEN_OK;
     gw_str_clear(&r->piece);
@@ -301,7 +294,7 @@ static bool on_token(void *ctx, const struct gw_sample *s) {
 /* Sets r->text to the sample's text. */
 static enum gwen_status sample_text(struct gw_rollout *r, const struct gw_sample *s, size_t cut,
                                     struct gwen_err *err) {
-    bool eos = s->finish == GW_FINISH_STOP && is_eos(r, s->ids[s->n - 1]);
+    bool eos = s->finish == GW_FINISH_STOP && gw_eos_has(r->eos, s->ids[s->n - 1]);
     gw_str_clear(&r->text);
     gw_str_puts(&r->text, "");
     GW_TRY(gw_tokenizer_decode(r->tokenizer, s->ids, s->n - eos, true, &r->text, err));

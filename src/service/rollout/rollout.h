@@ -24,8 +24,7 @@ struct gw_rollout_opts {
     bool greedy_first; /* the sample with index 0 is greedy, the others drawn */
     uint64_t seed, step;
     enum gw_rng_stream stream;
-    const int32_t *eos; /* ids that end a sample; copied */
-    size_t n_eos;
+    struct gw_eos eos; /* ids that end a sample; copied */
     /* Strings that end a sample; copied.  One that is exactly a special token's content ends it
      * with that token. */
     const char *const *stops;

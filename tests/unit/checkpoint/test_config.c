@@ -688,9 +688,9 @@ static void write_and_read(void **state) {
         if (gw_config_load(dir, &again, &err) != GWEN_OK) fail_msg("%s", err.message);
         assert_same(&c, &again);
         assert_int_equal(gw_generation_config_load(dir, &g, &err), GWEN_OK);
-        int32_t ids[GW_CONFIG_MAX_EOS];
-        assert_int_equal(gw_generation_eos(&g, &c, ids), c.n_eos);
-        assert_memory_equal(ids, c.eos_ids, c.n_eos * sizeof *ids);
+        const struct gw_eos eos = gw_generation_eos(&g, &c);
+        assert_int_equal(eos.n, c.n_eos);
+        assert_memory_equal(eos.ids, c.eos_ids, c.n_eos * sizeof *eos.ids);
         assert_int_equal(g.bos_id, c.bos_id);
     }
 }

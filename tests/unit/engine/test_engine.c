@@ -116,8 +116,7 @@ static void sample_with(struct run *r, const char *dir, enum gw_dtype dtype, enu
                                .max_prompt = MAX_PROMPT,
                                .max_new = MAX_NEW,
                                .max_group = GROUP,
-                               .eos = eos,
-                               .n_eos = 1,
+                               .eos = {eos, 1},
                                .budget = r->budget,
                                .chunk_bytes = 1};
     if (o.n_blocks == 0) o.n_blocks = gw_engine_good_blocks(o.slots, GROUP, MAX_PROMPT, MAX_NEW);

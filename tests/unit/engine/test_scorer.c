@@ -110,8 +110,7 @@ static void run(const struct world *w, struct gw_scorer_opts o, size_t each, siz
     o.max_len = MAX_LEN;
     o.temperature = 1;
     o.keep_logits = true;
-    o.eos = eos;
-    o.n_eos = 1;
+    o.eos = (struct gw_eos){eos, 1};
     o.done = on_done;
     o.done_ctx = a;
     if (gw_scorer_create(w->model, w->pool, &o, &scorer, &err) != GWEN_OK)
@@ -217,8 +216,7 @@ static void going_on_is_greedy_decoding(void **state) {
                                      .max_prompt = MAX_LEN,
                                      .max_new = MAX_NEW,
                                      .max_group = 1,
-                                     .eos = eos,
-                                     .n_eos = 1};
+                                     .eos = {eos, 1}};
     assert_int_equal(gw_engine_create(w.model, w.pool, &o, &engine, &err), GWEN_OK);
     struct sampling s = {.w = &w, .a = a};
     const struct gw_engine_client client = {.ctx = &s, .next = next, .done = done};

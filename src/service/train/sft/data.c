@@ -63,10 +63,7 @@ static enum gwen_status add_row(struct gw_sft_data *d, const struct gw_sft_opts 
 /* --- texts ---------------------------------------------------------------------------------- */
 
 static bool is_eos(const struct gw_sft_opts *o, int32_t id) {
-    if (id == o->own_eos && id >= 0) return true;
-    for (size_t i = 0; i < o->n_eos; i++)
-        if (o->eos[i] == id) return true;
-    return false;
+    return (id >= 0 && id == o->own_eos) || gw_eos_has(o->eos, id);
 }
 
 static enum gwen_status need_tokenizer(const struct gw_sft_opts *o, struct gwen_err *err) {
@@ -84,7 +81,7 @@ static enum gwen_status encode(const struct gw_sft_opts *o, const char *text, si
 /* Unless what begins at `from` ends with one. */
 static enum gwen_status add_eos(const struct gw_sft_opts *o, struct gw_ids *ids, size_t from,
                                 struct gwen_err *err) {
-    const int32_t *eos = o->own_eos >= 0 ? &o->own_eos : o->n_eos > 0 ? o->eos : NULL;
+    const int32_t *eos = o->own_eos >= 0 ? &o->own_eos : o->eos.n > 0 ? o->eos.ids : NULL;
     if (eos == NULL || (ids->len > from && is_eos(o, ids->data[ids->len - 1]))) return GWEN_OK;
     return gw_ids_put(ids, eos, 1) ? GWEN_OK : gw_nomem(err, ids->len, "training rows");
 }

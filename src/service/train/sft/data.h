@@ -26,6 +26,7 @@
 #define GW_SERVICE_TRAIN_SFT_DATA_H
 
 #include "base/arena.h"
+#include "checkpoint/config/config.h"
 #include "service/rollout/prompts.h"
 
 enum { GW_SFT_MAX_MESSAGES = 1024 };
@@ -41,10 +42,8 @@ struct gw_sft_row {
 struct gw_sft_opts {
     /* Tokenizer, template, system, chat_args, as_chat and vocab_size are used. */
     const struct gw_prompt_opts *prompt;
-    const int32_t *eos; /* ids that end a sequence for the model */
-    size_t n_eos;
-    int32_t
-        own_eos; /* the tokenizer's eos_token: what is added; -1: eos[0], nothing if n_eos is 0 */
+    struct gw_eos eos; /* ids that end a sequence for the model */
+    int32_t own_eos;   /* the tokenizer's eos_token: what is added; -1: the first of eos, if any */
     size_t max_length; /* of a row in tokens, at most the model's context */
     bool packing;      /* bins of max_length tokens */
 };

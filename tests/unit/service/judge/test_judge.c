@@ -246,8 +246,7 @@ static void known_verdicts_are_not_asked_again(void **state) {
         w.rubric.hash--;
         /* Where a verdict ends matters to the modes that write one. */
         const int32_t eos[] = {2, 7};
-        o.eos = eos;
-        o.n_eos = 2;
+        o.eos = (struct gw_eos){eos, 2};
         judge_all(&o, &w, N, v, &stats);
         assert_int_equal(stats.evaluations, mode == GW_JUDGE_GENERATE ? N * CRITERIA : 0);
         gw_judge_cache_close(o.cache);

@@ -220,8 +220,7 @@ static void the_eos_is_no_text(void **state) {
                                       .sampling = GW_SAMPLING_INIT,
                                       .seed = 5,
                                       .stream = GW_STREAM_ROLLOUT,
-                                      .eos = &eos,
-                                      .n_eos = 1};
+                                      .eos = {&eos, 1}};
     size_t stopped = 0;
     const struct gw_rollout_sink sink = {.ctx = &stopped, .sample = ends_with_think};
     assert_int_equal(gw_prompts_add_text(&p, &po, "abc", &err), GWEN_OK);

@@ -168,8 +168,7 @@ static struct gw_rollout_opts options(void) {
                                     .sampling = GW_SAMPLING_INIT,
                                     .seed = 9,
                                     .stream = GW_STREAM_ROLLOUT,
-                                    .eos = EOS,
-                                    .n_eos = 2};
+                                    .eos = {EOS, 2}};
 }
 
 /* --- the contract --------------------------------------------------------------------------- */
@@ -241,10 +240,8 @@ static void check_model(const char *dir, enum gw_dtype dtype, double temperature
         struct gw_prompts p;
         open_machine(&m, dir, dtype, test_level(), threads);
         read_prompts(&p, &m.model->cfg, 40);
-        if (m.model->cfg.n_eos > 0) {
-            o.eos = m.model->cfg.eos_ids;
-            o.n_eos = m.model->cfg.n_eos;
-        }
+        if (m.model->cfg.n_eos > 0)
+            o.eos = (struct gw_eos){m.model->cfg.eos_ids, m.model->cfg.n_eos};
         for (size_t i = 0; i < GW_ARRAY_LEN(batches); i++) {
             struct result r = {0};
             o.file_order = i == 1;
@@ -419,7 +416,7 @@ static void long_prompts_start_first(void **state) {
     /* 40 for the even ones, else 5 + 6 i */
     static const size_t longest_first[N_PROMPTS] = {0, 2, 4, 5, 3, 1};
     open_fixture(&f);
-    o.n_eos = 0;
+    o.eos.n = 0;
     run_ok(&f.m, &f.p, &o, 1, &r);
     o.file_order = true;
     run_ok(&f.m, &f.p, &o, 1, &in_order);
@@ -457,7 +454,7 @@ static void lengths_are_drawn_from_the_seed(void **state) {
     struct fixture f;
     struct result r = {0};
     open_fixture(&f);
-    o.n_eos = 0;
+    o.eos.n = 0;
     o.length_hi = 20;
     run_ok(&f.m, &f.p, &o, 8, &r);
     size_t expected = 0;

@@ -39,7 +39,7 @@ static int tear_down(void **state) {
 }
 
 static struct gw_sft_opts options(void) {
-    return (struct gw_sft_opts){&prompt_opts, EOS, 2, TOY_END, 100, false};
+    return (struct gw_sft_opts){&prompt_opts, {EOS, 2}, TOY_END, 100, false};
 }
 
 static enum gwen_status try_read(const char *text, const struct gw_sft_opts *o,
@@ -148,7 +148,7 @@ static void the_tokenizers_eos_is_added(void **state) {
     static const int32_t others[] = {TOY_BYTES + 'x', TOY_THINK};
     struct gw_sft_opts o = options();
     struct gw_sft_data d;
-    o.eos = others;
+    o.eos.ids = others;
     read_ok("{\"prompt\":\"q\",\"completion\":\"t\"}\n{\"text\":\"t<think>\"}\n"
             "{\"text\":\"t<|end|>\"}",
             &o, &d);
@@ -160,7 +160,7 @@ static void the_tokenizers_eos_is_added(void **state) {
     read_ok("{\"text\":\"t\"}", &o, &d);
     is_row(&d.rows[0], "<s>[tx]");
     gw_sft_free(&d);
-    o.n_eos = 0;
+    o.eos.n = 0;
     read_ok("{\"text\":\"t\"}", &o, &d);
     is_row(&d.rows[0], "<s>[t]");
     gw_sft_free(&d);
@@ -234,7 +234,7 @@ static void what_is_refused(void **state) {
         gw_sft_free(&d);
     }
     struct gw_prompt_opts bare = {.vocab_size = 300};
-    struct gw_sft_opts o = {&bare, EOS, 1, -1, 100, false};
+    struct gw_sft_opts o = {&bare, {EOS, 1}, -1, 100, false};
     struct gw_sft_data d;
     struct gwen_err err;
     assert_int_equal(try_read("{\"text\":\"a\"}", &o, &d, &err), GWEN_ERR_ARGUMENT);

@@ -114,7 +114,7 @@ static void open_setup(const json_t *template, json_t *source, struct setup *s) 
     for (size_t i = 0; i < json_array_size(eos); i++)
         s->eos[i] = (int32_t)json_integer_value(json_array_get(eos, i));
     s->opts = (struct gw_sft_opts){
-        .prompt = &s->prompt, .eos = s->eos, .n_eos = json_array_size(eos), .max_length = 100000};
+        .prompt = &s->prompt, .eos = {s->eos, json_array_size(eos)}, .max_length = 100000};
     gw_tokenizer_named(s->tokenizer, GW_TOKEN_EOS, &s->opts.own_eos);
 }
 

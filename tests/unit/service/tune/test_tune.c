@@ -90,7 +90,7 @@ static void expect_same_steps(size_t n_prompts, size_t groups, size_t prompt_tok
                                        .max_tokens = max_new};
     static const int32_t eos = 3;
     struct gw_rollout_opts o = {
-        .groups = groups, .sampling = GW_SAMPLING_INIT, .seed = 7, .eos = &eos, .n_eos = 1};
+        .groups = groups, .sampling = GW_SAMPLING_INIT, .seed = 7, .eos = {&eos, 1}};
     if (lo > 0) {
         o.length_lo = lo;
         o.length_hi = max_new;
@@ -322,7 +322,7 @@ static void tunes_a_small_model(void **state) {
     (void)state;
     static const int32_t eos = 3;
     const struct gw_rollout_opts rollout = {
-        .groups = 4, .sampling = GW_SAMPLING_INIT, .eos = &eos, .n_eos = 1};
+        .groups = 4, .sampling = GW_SAMPLING_INIT, .eos = {&eos, 1}};
     struct gw_tune_opts o = tune_opts(&rollout);
     struct gw_tune_result r;
     struct gwen_err err;
