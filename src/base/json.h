@@ -105,8 +105,11 @@ void gw_json_show(struct gw_json_node n, char *buf, size_t cap);
 
 /* --- rows ----------------------------------------------------------------------------------- */
 
-/* Parses one line that must hold a JSON object (a byte order mark before line 1 is skipped).  On
- * success the caller owns *out (json_decref).  Errors name file:line:column. */
+enum { GW_ROW_MAX_DEPTH = 128 };
+
+/* Parses one line that must hold a JSON object, nested no deeper than GW_ROW_MAX_DEPTH (a byte
+ * order mark before line 1 is skipped).  On success the caller owns *out (json_decref).  Errors
+ * name file:line:column. */
 enum gwen_status gw_row_parse(const char *text, size_t len, const char *file, uint64_t line,
                               json_t **out, struct gwen_err *err);
 

@@ -21,6 +21,24 @@ static bool is_python_literal(const json_error_t *je, const char *text, size_t l
     return at < len && len - at >= 8 && memcmp(text + at, "Infinity", 8) == 0;
 }
 
+/* Where a row is nested deeper than GW_ROW_MAX_DEPTH, else SIZE_MAX: Jansson's parser takes stack
+ * for each level, and a stack may be small. */
+static size_t find_too_deep(const char *text, size_t len) {
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < len; i++) {
+        if (in_string && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            in_string = !in_string;
+        else if (!in_string && (text[i] == '[' || text[i] == '{') && ++depth > GW_ROW_MAX_DEPTH)
+            return i;
+        else if (!in_string && (text[i] == ']' || text[i] == '}') && depth > 0)
+            depth--;
+    }
+    return SIZE_MAX;
+}
+
 enum gwen_status gw_row_parse(const char *text, size_t len, const char *file, uint64_t line,
                               json_t **out, struct gwen_err *err) {
     *out = NULL;
@@ -28,6 +46,10 @@ enum gwen_status gw_row_parse(const char *text, size_t len, const char *file, ui
         text += 3;
         len -= 3;
     }
+    const size_t deep = find_too_deep(text, len);
+    if (deep != SIZE_MAX)
+        return gw_fail(err, GWEN_ERR_FORMAT, "%s:%" PRIu64 ":%zu: nested deeper than %d levels",
+                       file, line, deep + 1, GW_ROW_MAX_DEPTH);
     json_error_t je;
     json_t *v = json_loadb(text, len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &je);
     if (v == NULL) {

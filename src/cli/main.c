@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,8 +36,19 @@ static void occupy_standard_descriptors(void) {
         if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
+/* OpenMP makes its threads with the stack that the environment says as the program is loaded,
+ * however small; it is another program's size.  So the program begins again without. */
+static void forget_stack_size(char **argv) {
+    static const char *const names[] = {"OMP_STACKSIZE", "GOMP_STACKSIZE", "KMP_STACKSIZE"};
+    bool given = false;
+    for (size_t i = 0; i < GW_ARRAY_LEN(names); i++)
+        given |= getenv(names[i]) != NULL && unsetenv(names[i]) == 0;
+    if (given) execv("/proc/self/exe", argv); /* where that cannot be, as it is */
+}
+
 int main(int argc, char **argv) {
     struct gw_cli cli;
+    forget_stack_size(argv);
     occupy_standard_descriptors();
     gw_cli_init(&cli, COMMANDS, GW_ARRAY_LEN(COMMANDS));
     gw_interrupt_install();

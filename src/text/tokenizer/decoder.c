@@ -32,6 +32,7 @@ struct gw_decode_stream {
     size_t n;
     struct gw_str *out;
     struct gwen_err *err;
+    size_t given; /* bytes of tokens so far */
     struct step_state states[GW_TOKEN_MAX_STEPS];
 };
 
@@ -117,7 +118,7 @@ static enum gwen_status take_string(struct gw_decode_stream *d, size_t i, const 
         gw_str_put(&state->row, s, len);
         break;
     case GW_DECODE_REPLACE:
-        status = gw_decode_replace(step, d->regex, s, len, &out, d->err);
+        status = gw_decode_replace(step, d->regex, s, len, d->given, &out, d->err);
         if (status == GWEN_OK) status = pass(d, i + 1, out.data, out.len, true);
         break;
     default: /* Strip */
@@ -279,6 +280,7 @@ enum gwen_status gw_decode_stream_push(struct gw_decode_stream *d, int32_t id, s
     if (token == NULL || (d->skip_special && gw_tokenizer_is_special(d->t, id))) return GWEN_OK;
     d->out = out;
     d->err = err;
+    d->given += len;
     return pass(d, 0, token, len, true);
 }
 

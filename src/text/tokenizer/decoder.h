@@ -35,9 +35,10 @@ void gw_decode_letters(struct gw_str *out, const char *s, size_t len);
 /* ByteFallback: the value of "<0xNN>", -1 for other strings.  As Rust's from_str_radix, "+N" is a
  * number. */
 int gw_decode_byte(const char *s, size_t len);
-/* Replace: appends s with every match replaced. */
+/* Replace: appends s with every match replaced; `given` is how many bytes all tokens had that s was
+ * made of, which bounds what it may become. */
 enum gwen_status gw_decode_replace(const struct gw_decoder_step *step, struct gw_regex_run *run,
-                                   const char *s, size_t len, struct gw_str *out,
+                                   const char *s, size_t len, size_t given, struct gw_str *out,
                                    struct gwen_err *err);
 /* BPEDecoder: appends s with every suffix as a space, or as nothing. */
 void gw_decode_suffix(const struct gw_decoder_step *step, const char *s, size_t len, bool space,

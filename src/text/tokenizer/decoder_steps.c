@@ -117,7 +117,7 @@ int gw_decode_byte(const char *s, size_t len) {
 }
 
 enum gwen_status gw_decode_replace(const struct gw_decoder_step *step, struct gw_regex_run *run,
-                                   const char *s, size_t len, struct gw_str *out,
+                                   const char *s, size_t len, size_t given, struct gw_str *out,
                                    struct gwen_err *err) {
     struct gw_regex_iter it;
     size_t last = 0;
@@ -130,6 +130,10 @@ enum gwen_status gw_decode_replace(const struct gw_decoder_step *step, struct gw
         if (!found) return out->failed ? gw_nomem(err, out->len, "decoding") : GWEN_OK;
         gw_str_put(out, step->content, step->len);
         last = it.end;
+        if (out->len > GW_TOKEN_ALWAYS_BYTES && out->len / GW_TOKEN_MAX_GROWTH > given)
+            return gw_fail(err, GWEN_ERR_UNSUPPORTED,
+                           "the tokenizer's decoder makes a text more than %d times as long",
+                           GW_TOKEN_MAX_GROWTH);
     }
 }
 
@@ -163,8 +167,8 @@ void gw_decode_strip(const struct gw_decoder_step *step, const char **s, size_t 
 
 /* One step's effect on a token in the middle of a text; *done when the step joins tokens. */
 static enum gwen_status token_step(const struct gw_decoder_step *step, struct gw_regex_run *run,
-                                   const struct gw_str *in, struct gw_str *out, bool *done,
-                                   struct gwen_err *err) {
+                                   const struct gw_str *in, size_t given, struct gw_str *out,
+                                   bool *done, struct gwen_err *err) {
     const char *s = in->data != NULL ? in->data : "";
     int byte;
     switch (step->kind) {
@@ -180,7 +184,7 @@ static enum gwen_status token_step(const struct gw_decoder_step *step, struct gw
         else
             gw_str_put(out, s, in->len);
         return GWEN_OK;
-    case GW_DECODE_REPLACE: return gw_decode_replace(step, run, s, in->len, out, err);
+    case GW_DECODE_REPLACE: return gw_decode_replace(step, run, s, in->len, given, out, err);
     case GW_DECODE_BPE: gw_decode_suffix(step, s, in->len, true, out); return GWEN_OK;
     case GW_DECODE_METASPACE:
         for (size_t i = 0; i < in->len;) {
@@ -211,7 +215,7 @@ enum gwen_status gw_tokenizer_token_bytes(const struct gw_tokenizer *t, int32_t 
     gw_str_put(&now, token, len);
     for (size_t i = 0; !done && i < t->decoder->n && status == GWEN_OK; i++) {
         gw_str_clear(&next);
-        status = token_step(&t->decoder->steps[i], run, &now, &next, &done, err);
+        status = token_step(&t->decoder->steps[i], run, &now, len, &next, &done, err);
         struct gw_str swap = now;
         now = next;
         next = swap;

@@ -17,7 +17,11 @@
 
 enum {
     GW_TOKEN_MAX_ID = (1 << 24) - 1, /* tables are indexed by id */
-    GW_TOKEN_MAX_STEPS = 32          /* of a normalizer, pre-tokenizer or decoder, flattened */
+    GW_TOKEN_MAX_STEPS = 32,         /* of a normalizer, pre-tokenizer or decoder, flattened */
+    /* Steps that replace can multiply each other: a text may become that many times as long by all
+     * of them, and short ones longer. */
+    GW_TOKEN_MAX_GROWTH = 64,
+    GW_TOKEN_ALWAYS_BYTES = 1 << 20
 };
 
 /* --- pieces of a text ----------------------------------------------------------------------- */
@@ -54,6 +58,7 @@ struct gw_tok_work {
     struct gw_str scratch[2];
     struct gw_regex_run *regex;
     struct gw_bpe_work *bpe;
+    size_t most_bytes; /* that the text being normalized may become */
     struct gwen_err *err;
 };
 

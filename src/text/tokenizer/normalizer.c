@@ -136,6 +136,14 @@ static void strip(const struct normalizer_step *step, const char *text, size_t l
     *origin = (uint32_t)(*origin > left ? *origin - left : 0);
 }
 
+static enum gwen_status check_growth(struct gw_tok_work *w, const struct gw_str *text) {
+    GW_TRY(gw_pieces_check(w, text));
+    if (text->len <= w->most_bytes) return GWEN_OK;
+    return gw_fail(w->err, GWEN_ERR_UNSUPPORTED,
+                   "the tokenizer's normalizer makes a text more than %d times as long",
+                   GW_TOKEN_MAX_GROWTH);
+}
+
 static enum gwen_status replace(const struct normalizer_step *step, struct gw_tok_work *w,
                                 const char *text, size_t len, uint32_t *origin,
                                 struct gw_str *out) {
@@ -152,7 +160,7 @@ static enum gwen_status replace(const struct normalizer_step *step, struct gw_to
         gw_str_put(out, step->text, step->len);
         if (*origin > 0 && it.end <= *origin) new_origin = out->len;
         last = it.end;
-        GW_TRY(gw_pieces_check(w, out)); /* an empty pattern can make a text much longer */
+        GW_TRY(check_growth(w, out));
     }
     *origin = (uint32_t)new_origin;
     return GWEN_OK;
@@ -205,11 +213,12 @@ enum gwen_status gw_normalize(const struct gw_normalizer *n, struct gw_tok_work 
         gw_str_put(out, text, len);
         return gw_pieces_check(w, out);
     }
+    w->most_bytes = GW_TOKEN_ALWAYS_BYTES + GW_TOKEN_MAX_GROWTH * len;
     for (size_t i = 0; i < n->n && len > 0; i++) {
         struct gw_str *to = i + 1 == n->n ? out : &w->scratch[i % 2];
         gw_str_clear(to);
         GW_TRY(run_step(&n->steps[i], w, text, len, origin, to));
-        GW_TRY(gw_pieces_check(w, to));
+        GW_TRY(check_growth(w, to));
         text = to->data;
         len = to->len;
     }

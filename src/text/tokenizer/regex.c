@@ -15,10 +15,13 @@
 #include <string.h>
 
 enum {
-    GW_REGEX_MAX_PATTERN = 1 << 16,  /* bytes */
-    GW_REGEX_JIT_STACK = 8 << 20,    /* bytes at most */
-    GW_REGEX_HEAP_KIB = 256 << 10,   /* for the interpreter */
-    GW_REGEX_STEPS = 4 * 1000 * 1000 /* of one match, and 64 for each byte of the text */
+    GW_REGEX_MAX_PATTERN = 1 << 16, /* bytes */
+    GW_REGEX_JIT_STACK = 8 << 20,   /* bytes at most */
+    GW_REGEX_HEAP_KIB = 256 << 10,  /* for the interpreter */
+    /* Of all matches in a text together: these, and some for each of its bytes. */
+    GW_REGEX_STEPS = 4 * 1000 * 1000,
+    GW_REGEX_BYTE_STEPS = 1024,
+    GW_REGEX_FIRST_STEPS = 256 /* a match is tried with so many, then with four times as many ... */
 };
 
 struct gw_regex {
@@ -170,9 +173,25 @@ static int match(const struct gw_regex *re, struct gw_regex_run *run, const char
                        run->context);
 }
 
+/* PCRE2 does not tell how many steps a match took, only that it took more than it may: so the limit
+ * grows from small ones, and what it was is what is charged, at most four times too much. */
+static int match_within(struct gw_regex_iter *it, struct gw_regex_run *run) {
+    for (uint64_t most = GW_REGEX_FIRST_STEPS;; most *= 4) {
+        const uint64_t limit = GW_MIN(most, GW_MIN(it->steps, (uint64_t)UINT32_MAX));
+        pcre2_set_match_limit(run->context, (uint32_t)limit);
+        const int rc = match(it->re, run, it->text, it->len, it->from);
+        it->steps -= limit;
+        if (rc != PCRE2_ERROR_MATCHLIMIT || it->steps == 0) return rc;
+    }
+}
+
 void gw_regex_begin(struct gw_regex_iter *it, const struct gw_regex *re, const char *text,
                     size_t len) {
-    *it = (struct gw_regex_iter){.re = re, .text = text, .len = len, .match_end = SIZE_MAX};
+    *it = (struct gw_regex_iter){.re = re,
+                                 .text = text,
+                                 .len = len,
+                                 .match_end = SIZE_MAX,
+                                 .steps = GW_REGEX_STEPS + (uint64_t)len * GW_REGEX_BYTE_STEPS};
 }
 
 static enum gwen_status failed(const struct gw_regex_iter *it, int rc, struct gwen_err *err) {
@@ -185,11 +204,9 @@ static enum gwen_status failed(const struct gw_regex_iter *it, int rc, struct gw
 
 enum gwen_status gw_regex_next(struct gw_regex_iter *it, struct gw_regex_run *run, bool *found,
                                struct gwen_err *err) {
-    size_t extra = it->len < (size_t)1 << 24 ? it->len * 64 : (size_t)1 << 30;
-    pcre2_set_match_limit(run->context, (uint32_t)(GW_REGEX_STEPS + extra));
     *found = false;
     while (it->from <= it->len) {
-        int rc = match(it->re, run, it->text, it->len, it->from);
+        int rc = match_within(it, run);
         if (rc == PCRE2_ERROR_NOMATCH) return GWEN_OK;
         if (rc < 0) return failed(it, rc, err);
         const PCRE2_SIZE *span = pcre2_get_ovector_pointer(run->data);

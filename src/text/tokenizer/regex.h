@@ -41,11 +41,12 @@ struct gw_regex_iter {
     size_t from;       /* where the next search begins */
     size_t match_end;  /* end of the last match, SIZE_MAX if none */
     size_t start, end; /* the match */
+    uint64_t steps;    /* that all further matches may take together */
 };
 void gw_regex_begin(struct gw_regex_iter *it, const struct gw_regex *re, const char *text,
                     size_t len);
-/* The next match; *found is false when there is none.  A pattern that needs too many steps or too
- * much memory for this text is an error. */
+/* The next match; *found is false when there is none.  A pattern that needs too many steps, all
+ * matches in this text together, or too much memory is an error. */
 enum gwen_status gw_regex_next(struct gw_regex_iter *it, struct gw_regex_run *run, bool *found,
                                struct gwen_err *err);
 /* Whether the pattern matches somewhere. */

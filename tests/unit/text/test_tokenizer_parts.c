@@ -217,6 +217,14 @@ static void regex_limits(void **state) {
     assert_int_equal(gw_regex_test(re, run, text, 5000, &found, &err), GWEN_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "fails on this text (5000 bytes)"));
     gw_regex_free(re);
+    /* ... and so does one of which every match takes little less than it may */
+    assert_int_equal(gw_regex_compile("(?:a|a?a){12}(?=.*c)|.", 22, "test", &re, &err), GWEN_OK);
+    struct gw_regex_iter it;
+    enum gwen_status status = GWEN_OK;
+    gw_regex_begin(&it, re, text, 5000);
+    for (found = true; found && status == GWEN_OK;) status = gw_regex_next(&it, run, &found, &err);
+    assert_int_equal(status, GWEN_ERR_UNSUPPORTED);
+    gw_regex_free(re);
     /* deep recursion needs more than the first stack, and gets it */
     assert_int_equal(gw_regex_compile("(?:a|b)+", 8, "test", &re, &err), GWEN_OK);
     assert_int_equal(gw_regex_test(re, run, text, 5000, &found, &err), GWEN_OK);
