@@ -1,8 +1,8 @@
 /* budget.h - memory that may be taken while a command runs, and when some should be given back.
  *
  * A plan is checked once, before anything is taken; but other programs take memory too, and a
- * control group kills instead of refusing.  So what a plan foresees for later is asked for again
- * as it is needed, and between steps it is looked whether memory has become short. */
+ * control group kills instead of refusing.  So what a plan foresees for later is asked for once
+ * more as it is needed, and between steps it is looked whether memory has become short. */
 #ifndef GW_BUDGET_H
 #define GW_BUDGET_H
 
@@ -30,7 +30,7 @@ struct gw_memory_watch {
     uint64_t hits, stall_us; /* at the last look */
     uint64_t look_ns;        /* when to look for pressure again */
     uint64_t refuse_ns;      /* until when nothing may be taken */
-    bool refused;            /* the last answer, to tell of changes only */
+    bool refused;            /* the last answer, to log changes only */
 };
 
 /* Takes the first look.  *hw and its strings, and log (or NULL), must outlive *w. */

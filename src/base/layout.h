@@ -39,11 +39,12 @@ enum { GW_LAYOUT_ALIGN = GW_CACHE_LINE }; /* and the longest vector */
 struct gw_layout {
     char *base;   /* NULL: bytes are only counted */
     size_t bytes; /* with a base: as many as there are */
-    size_t used;  /* so far; SIZE_MAX, for good: more than a size can tell */
+    size_t used;  /* so far; SIZE_MAX, for good: more than a size can hold */
 };
 
 /* The next n elements of `size` bytes each, or NULL: the layout only counts, or has no room for
- * them (gw_layout_end tells).  n == 0 takes nothing, and points where the next piece begins. */
+ * them (gw_layout_end reports it).  n == 0 takes nothing, and points where the next piece begins.
+ */
 static inline void *gw_layout_take(struct gw_layout *l, size_t n, size_t size) {
     const size_t begin = l->used;
     size_t bytes, end;

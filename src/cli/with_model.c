@@ -1,4 +1,4 @@
-/* with_model.c - see runtime.h. */
+/* with_model.c - see with_model.h. */
 #include "cli/with_tuned.h"
 
 #include "base/clock.h"

@@ -12,7 +12,7 @@
  *     begin_step;  next_move until there is none, each carried out before the next is asked for;
  *     one row for every busy slot;  next_piece of a prompt until there is none
  *
- * and then the driver tells what came of it: prompt_done, add_tokens, end_sample.  Nothing is
+ * and then the driver reports what came of it: prompt_done, add_tokens, end_sample.  Nothing is
  * allocated, and nothing but the counts decides.  Why it is as it is stands in policy.c. */
 #ifndef GW_ENGINE_POLICY_H
 #define GW_ENGINE_POLICY_H

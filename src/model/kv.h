@@ -9,7 +9,7 @@
  *
  * Blocks are touched before they count as free: all at creation, or, with a budget, the first ones
  * then and more in chunks as they are wanted (gw_kv_grow).  Free ones can be given back to the
- * kernel (gw_kv_give_back) and then have to be touched again. */
+ * kernel (gw_kv_give_back) and then have to be touched anew. */
 #ifndef GW_KV_H
 #define GW_KV_H
 
@@ -18,7 +18,7 @@
 
 struct gw_kv;
 
-/* What is touched in one go unless told otherwise: 3 ms where pages are huge. */
+/* What is touched at once unless chunk_bytes says otherwise: 3 ms where pages are huge. */
 enum { GW_KV_CHUNK_BYTES = 64 << 20 };
 
 struct gw_kv_growth {

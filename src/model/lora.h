@@ -99,7 +99,7 @@ enum gwen_status gw_lora_allocate(const struct gw_config *cfg, enum gw_panel_for
                                   struct gwen_err *err);
 void gw_lora_attach(struct gw_model *model, struct gw_lora *lora);
 
-/* Packs `values` again after they have changed. */
+/* Repacks `values`, which have changed. */
 void gw_lora_pack(struct gw_lora *lora, const struct gwen_kernels *kern);
 /* Takes other values, laid out as params, into the model's adapter.  GWEN_ERR_NUMERIC, naming the
  * tensor, when one cannot be used. */

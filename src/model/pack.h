@@ -14,8 +14,8 @@ enum gwen_status gw_pack_model(struct gw_model *m, const struct gw_safetensors *
 
 /* --- weights that are trained --------------------------------------------------------------- */
 
-/* Packs a model's weights again and again, in memory of its own; model, params (those of the whole
- * model) and pool must live on. */
+/* Repacks a model's weights, step after step, in memory of its own; model, params (those of the
+ * whole model) and pool must live on. */
 struct gw_packer;
 enum gwen_status gw_packer_create(struct gw_model *m, const struct gw_params *params,
                                   struct gw_pool *pool, struct gw_packer **out,

@@ -1,6 +1,6 @@
 /* attention_backward.h - the backward pass of ops/attention.h, on the same blocks and kernels.
  *
- * Probabilities are computed again, block by block, from the statistics the forward pass left:
+ * Probabilities are recomputed, block by block, from the statistics the forward pass left:
  *
  *     P = exp(scale Q K^T - max) / sum            dV += P^T dO        dP = dO V^T
  *     dS = scale P (dP - rowsum(dO O))            dQ = dS K           dK += dS^T Q

@@ -55,8 +55,8 @@ void gw_plan_make(const struct gw_plan_options *o, struct gw_plan *plan);
  * when even 1 takes more, or the knob does not belong to the plan. */
 size_t gw_plan_largest(const struct gw_plan_options *o, enum gw_plan_knob knob, size_t most,
                        size_t budget_bytes);
-/* GWEN_ERR_NOMEM when the plan takes more than the budget: the message tells both and how far
- * which option has to be lowered. */
+/* GWEN_ERR_NOMEM when the plan takes more than the budget: the message says both, and how far
+ * which knob (base/knob.h) has to be lowered. */
 enum gwen_status gw_plan_check(const struct gw_plan_options *o, size_t budget_bytes,
                                struct gwen_err *err);
 /* Appends "weights 1.2 GiB, KV 350 MiB, scratch 12 MiB": the parts that are not 0. */

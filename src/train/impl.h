@@ -60,7 +60,7 @@ struct gw_train_pass {
 struct gw_train_kept {
     struct gw_saves *layers; /* [n_layers] */
     struct gw_saves *window; /* [n_layers] the same from the row on that is being run */
-    struct gw_saves live;    /* of one layer: what is computed again */
+    struct gw_saves live;    /* of one layer: what is recomputed */
 };
 
 /* Output rows, in their order: those whose log-probabilities are wanted. */
@@ -201,7 +201,7 @@ struct gw_backward {
     size_t index; /* of the layer */
     enum gw_recompute recompute;
     const struct gw_layer *weights;
-    struct gw_saves saves; /* what was kept, or is computed again */
+    struct gw_saves saves; /* what was kept, or is recomputed */
     struct gw_span rows;   /* of the pass */
     int thread, n_threads;
 };
@@ -221,7 +221,7 @@ static inline void gw_backward_mark(const struct gw_backward *s, enum gw_train_o
     gw_train_mark(s->t, op, s->thread);
 }
 
-/* products.c.  y = x W^T + bias (and the adapter's part) again, for all rows; x is ws->x. */
+/* products.c.  Recomputes y = x W^T + bias (and the adapter's part) for all rows; x is ws->x. */
 void gw_backward_recompute_product(const struct gw_backward *s, enum gw_site which,
                                    const struct gw_packed *w, const float *bias, float *y,
                                    size_t y_stride);

@@ -22,7 +22,7 @@
 #include "model/head.h"
 #include "model/params.h"
 
-/* What the backward pass computes again instead of finding it in memory. */
+/* What the backward pass recomputes instead of finding it in memory. */
 enum gw_recompute {
     GW_RECOMPUTE_NONE, /* nothing but norms and activations */
     GW_RECOMPUTE_ATTN, /* all but attention: the products of q|k|v and gate|up as well */
@@ -60,7 +60,7 @@ struct gw_trainer_opts {
 
 struct gw_trainer;
 
-/* What the backward pass of a layer computes again. */
+/* What the backward pass of a layer recomputes. */
 enum gw_recompute gw_recompute_of(const struct gw_trainer_opts *opts, size_t layer);
 
 /* Rows that a pass needs for one sample of the longest group. */
@@ -101,7 +101,7 @@ enum gwen_status gw_trainer_forward(struct gw_trainer *t, struct gw_train_group 
 enum gw_train_op {
     GW_TRAIN_AGAIN,  /* what was not kept: norms, activations, with recomputation products */
     GW_TRAIN_PACK,   /* both sides of all dW */
-    GW_TRAIN_HEAD_Z, /* logits again, and their gradient */
+    GW_TRAIN_HEAD_Z, /* logits recomputed, and their gradient */
     GW_TRAIN_HEAD_DX,
     GW_TRAIN_HEAD_DW,
     GW_TRAIN_DX_QKV,

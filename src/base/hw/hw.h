@@ -41,19 +41,19 @@ struct gw_stall {
 
 struct gw_hw_memory {
     uint64_t total;        /* MemTotal */
-    uint64_t available;    /* MemAvailable, or GW_UNLIMITED when nothing tells */
+    uint64_t available;    /* MemAvailable, or GW_UNLIMITED when it is not known */
     uint64_t cgroup_limit; /* smallest limit among the group and its ancestors, or GW_UNLIMITED */
     uint64_t cgroup_left;  /* smallest limit - non-reclaimable use, or GW_UNLIMITED */
     uint64_t rlimit_left;  /* what RLIMIT_AS and RLIMIT_DATA leave, or GW_UNLIMITED */
     uint64_t margin;       /* kept free: a sixteenth, at least 64 MiB and at most 1 GiB */
     uint64_t budget;       /* min(available, cgroup_left, rlimit_left) - margin; may be 0 */
     uint64_t cgroup_hits;  /* how often the group met a limit of its own or an ancestor's */
-    struct gw_stall stall; /* of the group, else of the machine; zero when nothing tells */
+    struct gw_stall stall; /* of the group, else of the machine; zero when not known */
 };
 
 struct gw_hw {
     bool this_machine;   /* not one made up for hwloc (synthetic or from XML) */
-    char cpu_model[128]; /* "unknown" when nothing tells */
+    char cpu_model[128]; /* "unknown" when it is not known */
     int n_packages;
     int n_cores;      /* physical cores in the mask */
     int n_fast_cores; /* of them, those of the fastest kind; all where hwloc knows of one kind */
@@ -77,7 +77,7 @@ void gw_hw_free(struct gw_hw *hw);
 /* The memory part alone, read anew (cheap: a few small files). */
 void gw_hw_read_memory(const struct gw_hw_opts *opts, struct gw_hw_memory *m);
 /* Memory that this process holds now, the pages of programs and files it uses among it, and the
- * most it ever held, in bytes; 0 when nothing tells. */
+ * most it ever held, in bytes; 0 when not known. */
 void gw_hw_read_process(uint64_t *now, uint64_t *most);
 
 #endif

@@ -16,7 +16,7 @@ struct gw_cgroup {
     uint64_t mem_left;  /* smallest limit - non-reclaimable use, or GW_UNLIMITED */
     uint64_t mem_hits;  /* how often a limit was met; only rises */
     struct gw_stall stall;
-    bool has_stall; /* the group tells its own */
+    bool has_stall; /* the group has figures of its own */
 };
 void gw_cgroup_read(const char *root, struct gw_cgroup *out);
 

@@ -1,4 +1,4 @@
-/* impl.h - what the safetensors_*.c files share. */
+/* impl.h - what the files of this folder share. */
 #ifndef GW_CHECKPOINT_SAFETENSORS_IMPL_H
 #define GW_CHECKPOINT_SAFETENSORS_IMPL_H
 

@@ -50,7 +50,7 @@ enum gwen_status gw_bench_put_profile(const struct gw_runtime *rt, const struct 
 #define GW_BENCH_OPT_PROFILE(var)                                                                  \
     GW_OPT_FLAG("profile", 0, var, "also print time, bytes and FLOPs of each operation")
 
-/* What bench judge and bench rollout --benchmark-judge are told.  bench_judge.c */
+/* Options of bench judge and bench rollout --benchmark-judge.  bench_judge.c */
 struct gw_bench_judge_cli {
     size_t responses, criteria, shared_tokens, own_tokens, criterion_tokens;
     size_t verdict_tokens, chunk; /* chunk 0: auto */

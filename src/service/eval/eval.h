@@ -16,7 +16,7 @@
 struct gw_eval_opts {
     size_t k;                     /* samples of each prompt beside the greedy one */
     struct gw_rewards *rewards;   /* the first one scores */
-    struct gw_rollout_file *file; /* rows go there, and those that are there are not drawn again;
+    struct gw_rollout_file *file; /* rows go there, and those that are there are not redrawn;
                                    * NULL: no rows */
     uint64_t settings;            /* for the rows */
     const char *numeric_class;    /* likewise */
@@ -25,8 +25,8 @@ struct gw_eval_opts {
     void *progress_user;
 };
 
-/* Makes *o, which tells everything else, one for a sweep with k samples: groups, stream, the greedy
- * sample in front. */
+/* Makes *o, in which everything else is set, one for a sweep with k samples: groups, stream, the
+ * greedy sample in front. */
 void gw_eval_rollout_opts(struct gw_rollout_opts *o, size_t k);
 /* Adds what rows depend on beside the model. */
 void gw_eval_provenance(struct gw_provenance *p, const struct gw_rollout_opts *o,

@@ -17,7 +17,7 @@ enum gwen_status gw_logits_open(const char *path, size_t vocab_size, struct gw_l
 /* Adds tensor "logits.N" [n_positions, vocab_size], N counting from 0; *index is N. */
 enum gwen_status gw_logits_add(struct gw_logits_file *f, size_t n_positions, size_t *index,
                                struct gwen_err *err);
-/* Stores one position of tensor `index`.  A failure to write is told by gw_logits_commit. */
+/* Stores one position of tensor `index`.  A failure to write is reported by gw_logits_commit. */
 void gw_logits_put(struct gw_logits_file *f, size_t index, size_t position, const float *values);
 /* Writes the file and frees *f, also on failure. */
 enum gwen_status gw_logits_commit(struct gw_logits_file *f, struct gwen_err *err);

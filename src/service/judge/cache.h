@@ -25,7 +25,7 @@ struct gw_judge_known {
 enum gwen_status gw_judge_cache_open(const char *path, uint64_t max_bytes,
                                      struct gw_judge_cache **out, struct gwen_err *err);
 void gw_judge_cache_close(struct gw_judge_cache *c); /* NULL is fine */
-/* *found tells whether there was one; a damaged one is as good as none. */
+/* *found: there was one; a damaged one is as good as none. */
 enum gwen_status gw_judge_cache_get(struct gw_judge_cache *c, struct gw_judge_key key,
                                     struct gw_judge_known *out, bool *found, struct gwen_err *err);
 /* Adds a verdict, or replaces it. */

@@ -45,7 +45,7 @@ struct gw_judge {
     struct gw_verdict *verdicts; /* [n][rubric->n] */
     struct gw_progress progress;
     size_t answers;
-    enum gwen_status status; /* of writing to the cache, or being told to stop */
+    enum gwen_status status; /* of writing to the cache, or of a wish to stop */
     struct gwen_err err;
 };
 
@@ -96,7 +96,7 @@ enum gwen_status gw_judge_check_one(const struct gw_judge *j, const struct gw_ju
                                     struct gwen_err *err);
 /* When memory has become short, what is held is given back and less is taken. */
 void gw_judge_back_off(struct gw_judge *j);
-/* Grades items from `begin` on, of n; *end tells how far.  Questions are left to be cleared. */
+/* Grades items from `begin` up to *end, of n.  Questions are left to be cleared. */
 enum gwen_status gw_judge_chunk(struct gw_judge *j, const struct gw_judge_item *items, size_t begin,
                                 size_t n, size_t *end, struct gwen_err *err);
 

@@ -15,7 +15,7 @@
 struct gw_judge_reward;
 
 /* Adds the criteria to `rewards`.  The judge and its rubric must outlive the set.  Responses that
- * do not fit into the judge's context or memory get no reward, which `log` is told. */
+ * do not fit into the judge's context or memory get no reward, which is logged. */
 enum gwen_status gw_judge_reward_add(struct gw_rewards *rewards, struct gw_judge *judge,
                                      const struct gw_rubric *rubric, double weight,
                                      const struct gw_log *log, struct gw_judge_reward **out,

@@ -8,8 +8,8 @@
 
 #include "service/plan.h"
 
-/* Responses of a chunk unless told otherwise, where there is the memory for it; tokens of a verdict
- * likewise; tokens that go through the model together. */
+/* Responses of a chunk unless the options say otherwise, where there is the memory for it; tokens
+ * of a verdict likewise; tokens that go through the model together. */
 enum { GW_JUDGE_CHUNK = 64, GW_JUDGE_MAX_TOKENS = 8, GW_JUDGE_ROWS = 512 };
 
 struct gw_judge_sizes {

@@ -23,7 +23,7 @@ struct gw_metric {
 };
 
 /* Names and values in the order in which they were first put.  A failed allocation is remembered
- * and told by whoever logs them. */
+ * and reported by whoever logs the metrics. */
 struct gw_metrics {
     struct gw_metric *items;
     size_t n, cap;

@@ -7,9 +7,9 @@
  *
  * A process may be killed at any moment: a torn last line is dropped when the run is resumed, a
  * row that does not have its checksum is passed over, and the samples that are there are not drawn
- * again.  Since a sample depends on its key alone, FILE
- * has the same bytes however often the run was interrupted.  Rows are fsynced every few
- * seconds, so that even a power cut costs little.  The part file is locked while it is written.
+ * a second time.  Since a sample depends on its key alone, FILE has the same bytes however often
+ * the run was interrupted.  Rows are fsynced every few seconds, so that even a power cut costs
+ * little.  The part file is locked while it is written.
  */
 #ifndef GW_SERVICE_ROLLOUT_FILE_H
 #define GW_SERVICE_ROLLOUT_FILE_H

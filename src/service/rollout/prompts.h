@@ -68,7 +68,7 @@ struct gw_prompts {
 };
 
 /* Gets the template of the tokenizer's model ready; `now` is the date that it sees.  That there
- * is none, or that it cannot be parsed, is told once it is needed. */
+ * is none, or that it cannot be parsed, is an error once it is needed. */
 void gw_prompt_chat_open(const struct gw_tokenizer *tokenizer, const struct tm *now,
                          struct gw_prompt_chat *chat);
 void gw_prompt_chat_close(struct gw_prompt_chat *chat); /* a zeroed one is fine */

@@ -41,7 +41,7 @@ struct gw_rollout_plan {
 };
 
 /* Chooses the engine's sizes for `prompts` so that everything, weights included, takes at most
- * budget_bytes.  `base` tells model and threads, and in engine.prefill_rows those rows (0: the
+ * budget_bytes.  `base` has model and threads, and in engine.prefill_rows those rows (0: the
  * usual number; of more than that only as many as fit).  batch 0: as large as *speed (not looked at
  * otherwise) finds worth while; no batch is larger than the number of samples.  GWEN_ERR_NOMEM says
  * which options would lower the need. */
@@ -65,8 +65,8 @@ struct gw_rollout_choice {
     double tok_s, busy;  /* as the queue went */
 };
 
-/* Plays `queue` (of these prompts) with ascending batch sizes; *n are told, of which only the last
- * may not fit.  Other arguments as for gw_rollout_plan. */
+/* Plays `queue` (of these prompts) with ascending batch sizes; *n choices are filled in, of which
+ * only the last may not fit.  Other arguments as for gw_rollout_plan. */
 enum gwen_status gw_rollout_compare(const struct gw_plan_options *base,
                                     const struct gw_speed *speed, const struct gw_prompts *prompts,
                                     const struct gw_rollout_opts *opts,

@@ -33,7 +33,7 @@ struct gw_train_state {
     bool unsummed;         /* read from one of an older version, which has no checksums */
 };
 void gw_train_state_free(struct gw_train_state *s);
-/* Appends it as JSON, and reads that again: `name` is for messages. */
+/* Appends the state as JSON, and reads it back: `name` is for messages. */
 void gw_train_state_put(const struct gw_train_state *s, struct gw_str *out);
 enum gwen_status gw_train_state_parse(const char *text, size_t len, const char *name,
                                       struct gw_train_state *out, struct gwen_err *err);

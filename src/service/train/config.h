@@ -77,9 +77,9 @@ enum gwen_status gw_train_config_set(struct gw_train_config *c, const char *name
 /* Sets the options that the JSON object has.  Errors begin with the document's name. */
 enum gwen_status gw_train_config_apply(struct gw_train_config *c, const struct gw_json_doc *doc,
                                        struct gwen_err *err);
-/* What no single option can tell: that they fit together. */
+/* Whether the options fit together, which none of them shows alone. */
 enum gwen_status gw_train_config_check(const struct gw_train_config *c, struct gwen_err *err);
-/* Appends all options as a JSON object, which gives the same again when it is applied. */
+/* Appends all options as a JSON object, which gives the same options when it is applied. */
 void gw_train_config_put_json(const struct gw_train_config *c, struct gw_str *out);
 /* For a resumed run: fails, naming the first option that differs, unless the object (written by
  * put_json) holds what *c does.  How long to train and what is logged or saved may differ. */

@@ -1,7 +1,7 @@
 /* learner.h - weights that are being trained, a model's or its adapter's: gradients, optimizer,
  * schedule; their step, and how they are saved and loaded.
  *
- *     gw_learner_accumulate ... --> gw_learner_step: finish, norm, clip, AdamW, pack again in place
+ *     gw_learner_accumulate ... --> gw_learner_step: finish, norm, clip, AdamW, repack in place
  *
  * A step whose gradients are not finite is left out and counted; several in a row end the run.
  * Saved are a Hugging Face directory, in the type that the model is trained in, or an adapter as
@@ -44,7 +44,7 @@ struct gw_learner {
 
 struct gw_learner_report {
     double learning_rate, grad_norm; /* the norm before clipping */
-    double optimizer_s, repack_s;    /* clipping and AdamW; the weights packed again */
+    double optimizer_s, repack_s;    /* clipping and AdamW; repacking the weights */
     bool skipped;
 };
 

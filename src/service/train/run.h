@@ -74,7 +74,7 @@ enum gwen_status gw_train_run_open(struct gw_train_run *run, const struct gw_tra
  * where it is due. */
 enum gwen_status gw_train_run_step(struct gw_train_run *run, struct gw_step_report *report,
                                    struct gwen_err *err);
-/* Whether people are told of a step: the first, the last, and every logging_steps. */
+/* Whether a step is reported to people: the first, the last, and every logging_steps. */
 bool gw_train_run_is_told(const struct gw_train_run *run, uint64_t step);
 /* Adds a row to the logs, after that of the last step and with its number. */
 enum gwen_status gw_train_run_add(struct gw_train_run *run, const struct gw_metrics *m,
@@ -89,7 +89,7 @@ enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *
 /* Whether the run is over: done, or asked to stop (then it saves and is GWEN_ERR_CANCELLED). */
 enum gwen_status gw_train_run_more(struct gw_train_run *run, struct gw_learner *learner, bool *more,
                                    struct gwen_err *err);
-/* The model into the run's folder; tells how the reward (or the loss) went. */
+/* Writes the model into the run's folder, and logs how the reward (or the loss) went. */
 enum gwen_status gw_train_run_finish(struct gw_train_run *run, const struct gw_learner *learner,
                                      struct gwen_err *err);
 void gw_train_run_close(struct gw_train_run *run);

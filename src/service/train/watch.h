@@ -1,4 +1,4 @@
-/* watch.h - signs in the metrics that a run goes wrong, each told in a line with what it usually
+/* watch.h - signs in the metrics that a run goes wrong, each logged as a line with what it usually
  * means.
  *
  * A rule looks at one metric over the last GW_WATCH_WINDOW steps, and some compare that with the

@@ -1,7 +1,7 @@
 /* profile.h - what `tune` found, kept for the other commands: a small JSON file for each
  * machine, model shape and type.
  *
- * The file's key tells everything that what was found depends on; a file with another key is
+ * The file's key holds everything that the findings depend on; a file with another key is
  * stale.  Nothing in the file can change a result, and values that make no sense are refused. */
 #ifndef GW_SERVICE_TUNE_PROFILE_H
 #define GW_SERVICE_TUNE_PROFILE_H

@@ -1,7 +1,7 @@
 /* steps.h - decode steps with chosen rows, contexts and prefill, timed one by one.
  *
  * Contexts cost nothing to set up: sequences get their blocks, whose zeros take as long to attend
- * to as anything else, and every step stores its tokens at the same positions again. */
+ * to as anything else, and every step stores its tokens at the same positions. */
 #ifndef GW_SERVICE_TUNE_STEPS_H
 #define GW_SERVICE_TUNE_STEPS_H
 

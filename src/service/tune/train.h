@@ -3,8 +3,8 @@
  * Larger passes read weights for more rows, and keep more activations.  What a pass costs beside
  * the head (which takes its rows in pieces of one size) is the same in every layer, so a group is
  * run through the first one alone, forward and backward.  Of sizes with which the backward pass
- * would have to compute more again than with 1 sample none is taken: that costs far more than they
- * bring. */
+ * would have to recompute more than with 1 sample none is taken: recomputing costs far more than
+ * they bring. */
 #ifndef GW_SERVICE_TUNE_TRAIN_H
 #define GW_SERVICE_TUNE_TRAIN_H
 

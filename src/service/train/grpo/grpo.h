@@ -1,6 +1,6 @@
 /* grpo.h - a GRPO run:
  *
- *     prompts x G samples --> rewards --> advantages --> loss, gradients --> AdamW --> pack again
+ *     prompts x G samples --> rewards --> advantages --> loss, gradients --> AdamW --> repack
  *
  * A rollout feeds one optimizer step, or several (steps_per_generation, num_iterations).  The old
  * log-probabilities are those recorded while sampling, which are the trainer's own to the last bit

@@ -1,4 +1,4 @@
-/* data.h - rows to be learnt by heart: JSONL as token ids with a mask of those that count.
+/* data.h - rows to learn from: JSONL as token ids with a mask of those that count.
  *
  * A row is an object with
  *     "ids" and "mask"           as they are; mask 1 (or true): the token counts.  No mask: all do
@@ -13,7 +13,7 @@
  * what the generation prompt writes (turns.h), through the token that closes it: the first special
  * token or end of sequence that the template writes behind its words.  Where it writes none, but
  * the marker of the next turn is an end of sequence of the model, that one token counts.  What
- * follows does not, and a row of which this cannot be told is refused.  End of sequence is not
+ * follows does not, and a row in which this place is not clear is refused.  End of sequence is not
  * added where it is there already.  The first token of a row never counts: nothing predicts it.
  *
  * Rows longer than max_length lose their end, as TRL's "keep_start"; those of which no token counts

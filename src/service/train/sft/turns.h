@@ -5,7 +5,7 @@
  * template is done with it; data.c, which knows the tokens, finds the one that closes it there. All
  * places are found in the rendering of the whole conversation: by renderings of its first messages
  * where they are a beginning of the whole, else by renderings in which a message is marked with
- * text that stands nowhere else.  Where that does not tell them, it is an error: the words of
+ * text that stands nowhere else.  Where the places are not clear, it is an error: the words of
  * others are never taken for the assistant's. */
 #ifndef GW_SERVICE_TRAIN_SFT_TURNS_H
 #define GW_SERVICE_TRAIN_SFT_TURNS_H
