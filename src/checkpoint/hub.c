@@ -6,7 +6,9 @@
 #include "checkpoint/hub.h"
 
 #include "base/file.h"
+#include "base/kind.h"
 
+#include <dirent.h>
 #include <string.h>
 
 static bool is_id_char(char c) {
@@ -26,6 +28,14 @@ static bool is_hub_id(const char *s, size_t len) {
         if (first && (s[i] == '.' || s[i] == '/')) return false;
     }
     return len > 0 && len <= 200 && slashes <= 1 && s[len - 1] != '/';
+}
+
+bool gw_hub_is_id(const char *text) {
+    const char *dot = strrchr(text, '.');
+    const char *const files[] = {".json", ".jsonl", ".csv", ".txt", ".gz", ".parquet", ".gguf"};
+    for (size_t i = 0; dot != NULL && i < GW_ARRAY_LEN(files); i++)
+        if (strcmp(dot, files[i]) == 0) return false;
+    return is_hub_id(text, strlen(text));
 }
 
 /* Sets *out to ROOT/models--ORG--NAME. */
@@ -88,6 +98,18 @@ enum gwen_status gw_hub_resolve(const char *spec, const char *cache_root, struct
     if (there) return gw_path_join(dir, "", spec, err);
     const char *at = strchr(spec, '@');
     const char *revision = at != NULL ? at + 1 : "main";
+    const enum gw_kind kind = gw_kind_of(spec);
+    if (kind == GW_KIND_GGUF)
+        return gw_fail(err, GWEN_ERR_UNSUPPORTED,
+                       "model %s is a GGUF file, which is not read: give the folder of the "
+                       "safetensors model that it was made from",
+                       spec);
+    if (kind != GW_KIND_ABSENT && kind != GW_KIND_UNKNOWN)
+        return gw_fail(err, GWEN_ERR_UNSUPPORTED, "model %s is %s, not a model's folder", spec,
+                       gw_kind_name(kind));
+    if (gw_file_exists(spec))
+        return gw_fail(err, GWEN_ERR_ARGUMENT,
+                       "model %s is a file: give the folder that it lies in", spec);
     size_t id_len = at != NULL ? (size_t)(at - spec) : strlen(spec);
     if (!is_hub_id(spec, id_len) || !is_hub_id(revision, strlen(revision)))
         return gw_fail(err, GWEN_ERR_IO,
@@ -106,4 +128,26 @@ enum gwen_status gw_hub_resolve(const char *spec, const char *cache_root, struct
         spec, cache_root != NULL ? " (" : "", cache_root != NULL ? cache_root : "",
         cache_root != NULL ? ")" : "", (int)id_len, spec, at != NULL ? " --revision " : "",
         at != NULL ? revision : "");
+}
+
+enum gwen_status gw_hub_check_folder(const char *dir, struct gwen_err *err) {
+    struct gw_str path = {0};
+    GW_TRY(gw_path_join(&path, dir, "config.json", err));
+    bool known = gw_file_exists(path.data);
+    gw_str_clear(&path);
+    enum gwen_status status = gw_path_join(&path, dir, "tokenizer.json", err);
+    known = known || (status == GWEN_OK && gw_file_exists(path.data));
+    gw_str_free(&path);
+    DIR *d = status == GWEN_OK && !known ? opendir(dir) : NULL;
+    if (d == NULL) return status; /* whoever reads what should be there says so */
+    for (const struct dirent *e; status == GWEN_OK && (e = readdir(d)) != NULL;) {
+        const char *dot = strrchr(e->d_name, '.');
+        if (dot != NULL && strcmp(dot, ".gguf") == 0)
+            status = gw_fail(err, GWEN_ERR_UNSUPPORTED,
+                             "model %s holds a GGUF file, %.200s, which is not read: give the "
+                             "folder of the safetensors model that it was made from",
+                             dir, e->d_name);
+    }
+    closedir(d);
+    return status;
 }

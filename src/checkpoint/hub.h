@@ -12,5 +12,10 @@
  * missing model gives an error with the command that downloads it. */
 enum gwen_status gw_hub_resolve(const char *spec, const char *cache_root, struct gw_str *dir,
                                 struct gwen_err *err);
+/* Whether the text could be a hub id, ORG/NAME or NAME: what ends like a data file is none. */
+bool gw_hub_is_id(const char *text);
+/* Refuses a folder that holds a model in a format that is not read; others are left to whoever
+ * reads them. */
+enum gwen_status gw_hub_check_folder(const char *dir, struct gwen_err *err);
 
 #endif

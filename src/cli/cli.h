@@ -241,7 +241,10 @@ const struct gw_option *gw_option_find(const struct gw_cli *cli, const char *nam
 void gw_option_add_common(struct gw_cli *cli);
 /* " (did you mean NAME?)" for a name that is no option but close to one, else "". */
 const char *gw_option_hint(struct gw_cli *cli, const char *name, size_t len);
-/* The same for a command's name. */
+/* The same, or what an option of TRL's or transformers' is called here, " (here it is --NAME)", or
+ * why there is none.  foreign.c. */
+const char *gw_foreign_hint(struct gw_cli *cli, const char *name, size_t len);
+/* gw_option_hint for a command's name. */
 const char *gw_command_hint(struct gw_cli *cli, const struct gw_command *commands, size_t n,
                             const char *name);
 /* Row `slot` of the command's options and the common ones after them; NULL past the end. */

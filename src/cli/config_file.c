@@ -60,7 +60,7 @@ static bool apply_member(struct gw_cli *cli, struct gw_json_node n) {
     const struct gw_option *o = gw_option_find(cli, key, strlen(key), &slot);
     if (o == NULL || o->value == &cli->help || o->value == &cli->config || o->value == &cli->sets) {
         gw_cli_usage(cli, "%s: there is no such option%s", where,
-                     o != NULL ? "" : gw_option_hint(cli, key, strlen(key)));
+                     o != NULL ? "" : gw_foreign_hint(cli, key, strlen(key)));
         return false;
     }
     if (gw_json_is_null(n)) return true;
@@ -68,7 +68,19 @@ static bool apply_member(struct gw_cli *cli, struct gw_json_node n) {
                                : apply_scalar(cli, n, slot, where);
 }
 
+static bool is_yaml(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
+}
+
 bool gw_config_file_apply(struct gw_cli *cli, const char *path, int *code) {
+    if (is_yaml(path)) {
+        *code = gw_cli_usage(cli,
+                             "--config %s: options are read from JSON, not from YAML: "
+                             "{\"NAME\": VALUE, ...}",
+                             path);
+        return false;
+    }
     struct gw_json_doc doc = {0};
     struct gwen_err err;
     enum gwen_status status = gw_json_load(path, CONFIG_MAX_BYTES, &doc, &err);

@@ -24,6 +24,8 @@ static const struct spelling {
     {GW_KNOB_ROW_TOKENS, {"--max_length"}},
     {GW_KNOB_COMPLETION_TOKENS, {"--max_completion_length"}},
     {GW_KNOB_TRAIN_BATCH, {"--per_device_train_batch_size"}},
+    {GW_KNOB_RECOMPUTE, {"--recompute"}},
+    {GW_KNOB_MICRO_BATCH, {"--train-micro-batch"}},
     {GW_KNOB_TUNE_SECONDS, {"--budget"}},
     {GW_KNOB_JUDGE_MODE, {"--judge-mode"}},
     {GW_KNOB_JUDGE_TOKENS, {"--judge-max-tokens", "--max-tokens"}},

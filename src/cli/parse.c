@@ -39,7 +39,13 @@ static bool apply(struct gw_cli *cli, const struct walk *w, size_t slot, const c
     return gw_option_set(cli, slot, where, value);
 }
 
-/* --name, --name VALUE or --name=VALUE */
+/* A word that can only be meant as the flag's value: no command takes an argument of that name. */
+static bool is_flag_value(const char *word) {
+    bool value;
+    return gw_parse_flag(word, &value);
+}
+
+/* --name, --name VALUE or --name=VALUE; of flags only true and false are taken for VALUE. */
 static bool take_long(struct gw_cli *cli, struct walk *w, const char *word) {
     const char *equals = strchr(word, '=');
     size_t slot, len = equals != NULL ? (size_t)(equals - word) : strlen(word);
@@ -47,7 +53,7 @@ static bool take_long(struct gw_cli *cli, struct walk *w, const char *word) {
     snprintf(where, sizeof where, "--%.*s", (int)GW_MIN(len, (size_t)60), word);
     const struct gw_option *o = gw_option_find(cli, word, len, &slot);
     if (o == NULL) {
-        gw_cli_usage(cli, "unknown option %s%s", where, gw_option_hint(cli, word, len));
+        gw_cli_usage(cli, "unknown option %s%s", where, gw_foreign_hint(cli, word, len));
         return false;
     }
     const char *value = equals != NULL ? equals + 1 : "true";
@@ -56,6 +62,8 @@ static bool take_long(struct gw_cli *cli, struct walk *w, const char *word) {
             gw_cli_usage(cli, "%s needs a value (%s)", where, o->arg);
             return false;
         }
+        value = w->argv[w->at++];
+    } else if (equals == NULL && w->at < w->argc && is_flag_value(w->argv[w->at])) {
         value = w->argv[w->at++];
     }
     return apply(cli, w, slot, where, value);
@@ -121,7 +129,7 @@ static bool apply_sets(struct gw_cli *cli) {
         const struct gw_option *o = gw_option_find(cli, word, len, &slot);
         if (o == NULL || is_early(cli, o)) {
             gw_cli_usage(cli, "%s: there is no such option%s", where,
-                         o != NULL ? "" : gw_option_hint(cli, word, len));
+                         o != NULL ? "" : gw_foreign_hint(cli, word, len));
             return false;
         }
         if (!gw_option_set(cli, slot, where, equals + 1)) return false;

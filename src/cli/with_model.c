@@ -138,7 +138,8 @@ static bool holds(const char *dir, const char *name) {
 
 enum gwen_status gw_model_dir(const struct gw_cli *cli, struct gw_str *dir, struct gwen_err *err) {
     GW_TRY(gw_hub_resolve(cli->common.model, cli->common.cache_root, dir, err));
-    if (!holds(dir->data, "adapter_config.json") || holds(dir->data, "config.json")) return GWEN_OK;
+    if (!holds(dir->data, "adapter_config.json") || holds(dir->data, "config.json"))
+        return gw_hub_check_folder(dir->data, err);
     return gw_fail(err, GWEN_ERR_ARGUMENT,
                    "%s holds an adapter: give it with --adapter, and with --model what it is for",
                    dir->data);

@@ -158,27 +158,8 @@ static const char *knob_text(const struct gw_plan_options *o, enum gw_plan_knob 
     return NULL;
 }
 
-/* Whether it would fit with weights and moments in bfloat16. */
-static bool fits_in_bf16(const struct gw_plan_options *o, size_t budget) {
-    struct gw_plan_options narrow = *o;
-    struct gw_plan plan;
-    narrow.optimizer_bf16 = true;
-    gw_plan_make(&narrow, &plan);
-    return o->cfg->lora_width == 0 && !o->optimizer_bf16 && plan.total <= budget &&
-           (o->format == GW_PANEL_BF16 || o->format == GW_PANEL_BF16X2);
-}
-
 static void put_advice(const struct gw_plan_options *o, size_t budget, struct gw_str *s) {
     size_t n = 0;
-    if (o->kind == GW_PLAN_TRAIN) {
-        if (fits_in_bf16(o, budget))
-            gw_str_printf(s, ": use %s adamw-bf16, or a smaller model", gw_knob(GW_KNOB_OPTIMIZER));
-        else
-            gw_str_printf(s, ": lower %s or %s, or %s, or use a smaller model",
-                          gw_knob(GW_KNOB_ROW_TOKENS), gw_knob(GW_KNOB_COMPLETION_TOKENS),
-                          gw_knob(GW_KNOB_TRAIN_BATCH));
-        return;
-    }
     for (enum gw_plan_knob k = 0; k < GW_PLAN_N_KNOBS; k++) {
         size_t now, fits;
         const char *text = knob_text(o, k, &now);
@@ -190,7 +171,7 @@ static void put_advice(const struct gw_plan_options *o, size_t budget, struct gw
     if (n > 0) return;
     struct gw_plan_options one = *o;
     one.engine.slots = 1;
-    size_t tokens = gw_plan_largest(&one, GW_PLAN_MAX_NEW, o->engine.max_new, budget);
+    const size_t tokens = gw_plan_largest(&one, GW_PLAN_MAX_NEW, o->engine.max_new, budget);
     if (tokens > 0) {
         gw_str_printf(s, ": lower %s to 1 and %s to %zu", gw_knob(GW_KNOB_BATCH_SIZE),
                       gw_knob(GW_KNOB_MAX_TOKENS), tokens);
@@ -206,23 +187,35 @@ static void put_advice(const struct gw_plan_options *o, size_t budget, struct gw
         gw_str_printf(s, ": use a smaller model, or more memory (%s)", gw_knob(GW_KNOB_MAX_MEMORY));
 }
 
-enum gwen_status gw_plan_check(const struct gw_plan_options *o, size_t budget_bytes,
-                               struct gwen_err *err) {
+enum gwen_status gw_plan_refuse(const struct gw_plan_options *o, size_t budget_bytes,
+                                const char *advice, struct gwen_err *err) {
     struct gw_plan plan;
-    gw_plan_make(o, &plan);
-    if (plan.total <= budget_bytes) return GWEN_OK;
     struct gw_str s = {0};
+    gw_plan_make(o, &plan);
     gw_str_puts(&s, "needs ");
     gw_put_bytes(&s, plan.total);
     gw_str_puts(&s, ", ");
     gw_put_bytes(&s, budget_bytes);
     gw_str_puts(&s, " available");
-    put_advice(o, budget_bytes, &s);
+    gw_str_puts(&s, advice);
     gw_str_puts(&s, " (");
     gw_plan_put(&s, &plan);
     gw_str_puts(&s, ")");
     enum gwen_status status = s.failed ? gw_nomem(err, plan.total, "the command")
                                        : gw_fail(err, GWEN_ERR_NOMEM, "%s", s.data);
     gw_str_free(&s);
+    return status;
+}
+
+enum gwen_status gw_plan_check(const struct gw_plan_options *o, size_t budget_bytes,
+                               struct gwen_err *err) {
+    struct gw_plan plan;
+    struct gw_str advice = {0};
+    gw_plan_make(o, &plan);
+    if (plan.total <= budget_bytes) return GWEN_OK;
+    put_advice(o, budget_bytes, &advice);
+    enum gwen_status status = advice.failed ? gw_nomem(err, plan.total, "the command")
+                                            : gw_plan_refuse(o, budget_bytes, advice.data, err);
+    gw_str_free(&advice);
     return status;
 }

@@ -61,6 +61,10 @@ enum gwen_status gw_plan_check(const struct gw_plan_options *o, size_t budget_by
                                struct gwen_err *err);
 /* Appends "weights 1.2 GiB, KV 350 MiB, scratch 12 MiB": the parts that are not 0. */
 void gw_plan_put(struct gw_str *s, const struct gw_plan *plan);
+/* The refusal of a plan that takes more than the budget, GWEN_ERR_NOMEM; `advice` follows what is
+ * needed and available. */
+enum gwen_status gw_plan_refuse(const struct gw_plan_options *o, size_t budget_bytes,
+                                const char *advice, struct gwen_err *err);
 /* Appends a number of bytes for people: "9.1 GiB", "350 MiB", "12 KiB". */
 void gw_put_bytes(struct gw_str *s, size_t bytes);
 

@@ -12,29 +12,34 @@ for option in memory max-tokens rollout-batch-size resume optim per_device_train
     echo "$options" | grep -qx "$option" || { echo "the test itself is wrong: no $option"; exit 1; }
 done
 
-# named FILE...: file:line of string literals that name an option; comments are not looked at.
+# named FILE...: file of string literals that name an option, and which; comments are not looked at.
 # Adjacent literals are one: an option may be broken over two lines.
 named() {
-    for file in "$@"; do
-        "${CC:-gcc}" -fpreprocessed -dD -E -P -x c "$file" 2>/dev/null |
-            options=$options file=$file awk '
-            BEGIN { n = split(ENVIRON["options"], list, "\n"); for (i = 1; i <= n; i++) is[norm(list[i])] = 1 }
-            function norm(s) { gsub(/_/, "-", s); return s }
-            { text = text $0 "\n" }
-            END {
-                gsub(/"[ \t\n]+"/, "", text)
-                while (match(text, /"([^"\\\n]|\\.)*"/)) {
-                    literal = substr(text, RSTART, RLENGTH)
-                    text = substr(text, RSTART + RLENGTH)
-                    rest = literal
-                    while (match(rest, /--[A-Za-z][A-Za-z0-9_-]*/)) {
-                        word = substr(rest, RSTART + 2, RLENGTH - 2)
-                        rest = substr(rest, RSTART + RLENGTH)
-                        if (norm(word) in is) print ENVIRON["file"] ": --" word " in " literal
-                    }
+    "${CC:-gcc}" -fpreprocessed -dD -E -x c "$@" 2>/dev/null | options=$options awk '
+        BEGIN {
+            n = split(ENVIRON["options"], list, "\n")
+            for (i = 1; i <= n; i++) is[norm(list[i])] = 1
+        }
+        function norm(s) { gsub(/_/, "-", s); return s }
+        # What is open at the end of a line goes on in the next one.
+        function look(text, literal, rest, word) {
+            gsub(/"[ \t\n]+"/, "", text)
+            while (match(text, /"([^"\\\n]|\\.)*"/)) {
+                literal = rest = substr(text, RSTART, RLENGTH)
+                text = substr(text, RSTART + RLENGTH)
+                while (match(rest, /--[A-Za-z][A-Za-z0-9_-]*/)) {
+                    word = substr(rest, RSTART + 2, RLENGTH - 2)
+                    rest = substr(rest, RSTART + RLENGTH)
+                    if (norm(word) in is) print file ": --" word " in " literal
                 }
-            }'
-    done
+            }
+        }
+        /^# [0-9]+ "/ { next_file = $3; gsub(/"/, "", next_file)
+                        if (next_file != file) { look(text); text = ""; file = next_file } next }
+        { text = text $0 "\n" }
+        # All of a statement is there: nothing is left open.
+        /[;{}][ \t]*$/ && !/"[ \t]*$/ { look(text); text = "" }
+        END { look(text) }'
 }
 
 tmp=$(mktemp -d)

@@ -76,6 +76,7 @@ static enum gwen_status sft(struct sft *s, struct gw_cli *cli, struct gwen_err *
     const struct gw_train_work work = {.samples = step.rows,
                                        .tokens = step.tokens,
                                        .max_len = GW_MAX(s->data.longest, s->eval.longest),
+                                       .batch = t->config.per_device_train_batch_size,
                                        .temperature = 1};
     plan.other += gw_sft_bytes(&t->config, &s->data, eval);
     struct gw_train_job job = {.total_steps = gw_sft_total_steps(&t->config, &s->data),

@@ -123,6 +123,20 @@ static void set_scorer(struct train *s, const struct gw_train_work *work,
     plan->scorer.frozen = s->t.config.use_peft;
 }
 
+/* Refuses when a trainer does not fit with an engine of one sample at a time: what is advised has
+ * to leave room for both. */
+static enum gwen_status check_both(const struct train *s, const struct gw_train_work *work,
+                                   const struct gw_train_cut *least,
+                                   const struct gw_plan_options *plan, struct gwen_err *err) {
+    struct gw_plan_options both = *plan;
+    both.engine = (struct gw_engine_opts){.slots = 1,
+                                          .prefill_rows = GW_ENGINE_PREFILL_ROWS,
+                                          .max_prompt = work->max_prompt,
+                                          .max_new = s->prompts.max_tokens,
+                                          .max_group = 1};
+    return gw_train_plan(least, work, s->t.p.rt.budget, &both, err);
+}
+
 /* The engine's size: what is left beside a trainer that is as small as can be. */
 static enum gwen_status plan_rollout(struct train *s, const struct gw_train_work *work,
                                      struct gw_plan_options *plan, struct gwen_err *err) {
@@ -135,7 +149,8 @@ static enum gwen_status plan_rollout(struct train *s, const struct gw_train_work
     struct gw_prompts step = s->prompts;
     step.n = gw_grpo_sizes(&s->t.config).prompts;
     step.n_tokens = s->prompts.n_tokens / s->prompts.n * step.n;
-    GW_TRY(gw_train_plan(&least, work, rt->budget, &small, err));
+    if (!gw_train_fit(&least, work, rt->budget, &small))
+        return check_both(s, work, &least, plan, err);
     gw_plan_make(&small, &taken);
     base.other = taken.total - gw_plan_weights(&rt->cfg, rt->arith.format);
     if (s->batch == 0) gw_runtime_speed(rt, &speed);
@@ -145,8 +160,10 @@ static enum gwen_status plan_rollout(struct train *s, const struct gw_train_work
         step.max_tokens = GW_MAX(step.max_tokens, s->eval_prompts.max_tokens);
         opts.groups = gw_grpo_eval_groups(&s->t.config, s->eval_full_sweep);
     }
-    GW_TRY(
-        gw_rollout_plan(&base, &speed, &step, &opts, s->batch, rt->budget, &s->rollout_plan, err));
+    const enum gwen_status status =
+        gw_rollout_plan(&base, &speed, &step, &opts, s->batch, rt->budget, &s->rollout_plan, err);
+    if (status == GWEN_ERR_NOMEM) GW_TRY(check_both(s, work, &least, plan, err));
+    GW_TRY(status);
     plan->engine = s->rollout_plan.options.engine;
     gw_log(&rt->cli->log, GWEN_LOG_DEBUG, "rollout batch size %zu: %s", plan->engine.slots,
            s->rollout_plan.why);

@@ -2,7 +2,9 @@
 #include "service/rollout/rows.h"
 
 #include "base/file.h"
+#include "base/kind.h"
 #include "base/rng.h"
+#include "checkpoint/hub.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -43,9 +45,38 @@ static enum gwen_status read_lines(struct gw_lines *lines, const char *what, gw_
     }
 }
 
+/* A file that cannot hold rows is called by its name, before it is read as if it could. */
+static enum gwen_status refuse_foreign(const char *path, struct gwen_err *err) {
+    const enum gw_kind kind = gw_kind_of(path);
+    switch (kind) {
+    case GW_KIND_FOLDER:
+        return gw_fail(err, GWEN_ERR_IO, "%s is a folder: name the file of rows, JSON lines", path);
+    case GW_KIND_PARQUET:
+    case GW_KIND_ARROW:
+        return gw_fail(err, GWEN_ERR_UNSUPPORTED,
+                       "%s is %s, and rows are read from JSON lines: convert it, in Python with "
+                       "datasets.Dataset.%s(...).to_json(\"rows.jsonl\")",
+                       path, gw_kind_name(kind),
+                       kind == GW_KIND_PARQUET ? "from_parquet" : "from_file");
+    case GW_KIND_GGUF:
+    case GW_KIND_ZIP:
+        return gw_fail(err, GWEN_ERR_UNSUPPORTED, "%s is %s, not rows of JSON lines", path,
+                       gw_kind_name(kind));
+    case GW_KIND_ABSENT:
+        if (strchr(path, '/') == NULL || !gw_hub_is_id(path)) return GWEN_OK;
+        return gw_fail(err, GWEN_ERR_IO,
+                       "no file %s; if it is a data set of the Hugging Face hub, write it as JSON "
+                       "lines first, in Python with "
+                       "datasets.load_dataset(\"%s\", split=\"train\").to_json(\"rows.jsonl\")",
+                       path, path);
+    default: return GWEN_OK;
+    }
+}
+
 enum gwen_status gw_rows_read(const char *path, size_t max_line, const char *what,
                               gw_rows_take *take, void *ctx, struct gwen_err *err) {
     struct gw_lines *lines;
+    if (strcmp(path, "-") != 0) GW_TRY(refuse_foreign(path, err));
     if (strcmp(path, "-") == 0)
         GW_TRY(gw_lines_open_fd(STDIN_FILENO, GW_ROWS_STDIN, max_line, &lines, err));
     else

@@ -21,13 +21,19 @@ struct gw_train_cut {
  * from the groups of so many prompts, single samples too (0: whole groups). */
 struct gw_train_work {
     size_t samples, tokens, max_len, max_prompt, group, prompts;
+    size_t batch; /* per_device_train_batch_size, where `samples` goes down with it; else 0 */
     double temperature;
 };
 
 /* Fills plan->trainer, sets kind GW_PLAN_TRAIN; the rest of *plan is the caller's.  GWEN_ERR_NOMEM
- * when nothing fits into budget_bytes. */
+ * when nothing fits into budget_bytes: the message names what would make it fit, as far as that was
+ * tried, and what it would need then. */
 enum gwen_status gw_train_plan(const struct gw_train_cut *cut, const struct gw_train_work *work,
                                size_t budget_bytes, struct gw_plan_options *plan,
                                struct gwen_err *err);
+/* The same for whoever only wants to know whether it fits; *plan is then the one that needs least.
+ */
+bool gw_train_fit(const struct gw_train_cut *cut, const struct gw_train_work *work,
+                  size_t budget_bytes, struct gw_plan_options *plan);
 
 #endif

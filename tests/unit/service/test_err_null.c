@@ -260,6 +260,16 @@ static enum gwen_status read_sft(struct gwen_err *err) {
     return status;
 }
 
+/* A message that is given its place afterwards. */
+static enum gwen_status read_sft_row(struct gwen_err *err) {
+    struct gw_sft_data d = {0};
+    const struct gw_prompt_opts p = {.vocab_size = 10, .context = 10};
+    const struct gw_sft_opts o = {.prompt = &p, .max_length = 10};
+    enum gwen_status status = gw_sft_read(scratch_puts("sft", "{\"text\":\"x\"}\n"), &o, &d, err);
+    gw_sft_free(&d);
+    return status;
+}
+
 static enum gwen_status parse_profile(struct gwen_err *err) {
     struct gw_tune_profile p;
     return gw_tune_profile_parse("{}", 2, "profile", "key", &p, err);
@@ -280,7 +290,7 @@ static const struct {
     CALL(plan_training),  CALL(read_prompts),     CALL(use_no_template),  CALL(continue_rollout),
     CALL(begin_rollout),  CALL(add_reward),       CALL(load_rubric),      CALL(other_provenance),
     CALL(read_report),    CALL(read_result),      CALL(set_option),       CALL(other_options),
-    CALL(read_sft),       CALL(parse_profile),
+    CALL(read_sft),       CALL(read_sft_row),     CALL(parse_profile),
 #undef CALL
 };
 

@@ -1,4 +1,5 @@
 /* test_train_plan.c - how training is cut to fit into memory. */
+#include "base/knob.h"
 #include "service/train/plan.h"
 
 #include <setjmp.h>
@@ -7,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct gw_config config;
@@ -95,10 +97,50 @@ static void test_optimizer(void **state) {
     const size_t saved = total(&wide) - total(&narrow), n = gw_params_floats(&config);
     assert_true(saved > 7 * n && saved <= 8 * n);
     assert_int_equal(make(cut, total(&narrow), true, &o, &err), GWEN_OK);
-    assert_int_equal(make(cut, total(&narrow), false, &o, &err), GWEN_ERR_NOMEM);
-    assert_non_null(strstr(err.message, "use the optimizer adamw-bf16"));
-    assert_int_equal(make(cut, total(&narrow) - 1, true, &o, &err), GWEN_ERR_NOMEM);
-    assert_non_null(strstr(err.message, "lower max_length"));
+}
+
+/* What a refusal names is what fits, each tried: an option alone, else two; the largest number. */
+static void test_advice(void **state) {
+    const struct gw_train_cut least = {.recompute = GW_RECOMPUTE_LAYER, .micro_batch = 1};
+    const struct gw_train_cut wasteful = {.recompute = GW_RECOMPUTE_NONE, .micro_batch = 16};
+    struct gw_plan_options wide, narrow, small, o;
+    struct gwen_err err;
+    size_t tokens;
+    (void)state;
+    assert_int_equal(make(least, SIZE_MAX, false, &wide, &err), GWEN_OK);
+    assert_int_equal(make(least, SIZE_MAX, true, &narrow, &err), GWEN_OK);
+    assert_true(total(&narrow) < total(&wide));
+    /* enough for one or the other, and where nothing has to be lowered nothing but that is said */
+    const size_t enough = total(&narrow) + total(&narrow) / 63 + 1; /* with advice's margin */
+    assert_int_equal(make(least, enough, false, &o, &err), GWEN_ERR_NOMEM);
+    assert_non_null(strstr(err.message, "available: use use_peft ("));
+    assert_non_null(strstr(err.message, " or use the optimizer adamw-bf16 ("));
+    assert_int_equal(err.knobs[0].knob, GW_KNOB_PEFT);
+    assert_int_equal(err.knobs[1].knob, GW_KNOB_OPTIMIZER);
+    /* less: it is not named */
+    assert_int_equal(make(least, total(&narrow) - 1, false, &o, &err), GWEN_ERR_NOMEM);
+    assert_null(strstr(err.message, "the optimizer"));
+    /* what was asked for is too much, what is chosen would do */
+    assert_int_equal(make(wasteful, SIZE_MAX, false, &o, &err), GWEN_OK);
+    assert_int_equal(make(wasteful, total(&o) - 1, false, &o, &err), GWEN_ERR_NOMEM);
+    assert_non_null(strstr(err.message, "available: leave recompute and micro_batch to auto ("));
+    /* fewer tokens: with so many it fits, with one more it does not */
+    struct gw_train_work work = WORK;
+    const size_t budget = total(&wide) - 1, sure = budget - budget / 64;
+    assert_int_equal(make(least, budget, false, &o, &err), GWEN_ERR_NOMEM);
+    const char *at = strstr(err.message, "lower max_completion_length to ");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "lower max_completion_length to %zu (", &tokens), 1);
+    assert_true(tokens > 0 && tokens < 50);
+    for (size_t more = 0; more < 2; more++) {
+        work.max_len = work.max_prompt + tokens + more;
+        small = base();
+        assert_true(gw_train_fit(&least, &work, sure, &small) == (more == 0));
+    }
+    /* nothing helps */
+    assert_int_equal(make(least, 1000, false, &o, &err), GWEN_ERR_NOMEM);
+    assert_non_null(strstr(err.message, "available: use a smaller model, or more memory"));
+    assert_int_equal(err.knobs[0].knob, GWEN_KNOB_MAX_MEMORY);
 }
 
 static int setup(void **state) {
@@ -109,10 +151,9 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_tuned),
-        cmocka_unit_test(test_optimizer),
+        cmocka_unit_test(test_rows),   cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_tuned),  cmocka_unit_test(test_optimizer),
+        cmocka_unit_test(test_advice),
     };
     return cmocka_run_group_tests_name("train_plan", tests, setup, NULL);
 }
