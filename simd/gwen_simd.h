@@ -97,8 +97,8 @@ struct gwen_softmax_back {
 
 /* What one step of AdamW (Loshchilov and Hutter 2019) does to every element, as PyTorch orders it:
  *     g' = g * clip;  w = w * decay;  m = fma(1 - beta1, g' - m, m)
- *     v = fma(v, beta2, (g' * g') * (1 - beta2));  w = fma(-step, m / fma(sqrt v, inv_bias2, eps),
- * w) */
+ *     v = fma(v, beta2, (g' * g') * (1 - beta2))
+ *     w = fma(-step, m / fma(sqrt v, inv_bias2, eps), w) */
 struct gwen_adamw {
     float clip;      /* what gradients are multiplied by */
     float decay;     /* 1 - lr * weight_decay */

@@ -2,7 +2,7 @@
  *
  * A plan is checked once, before anything is taken; but other programs take memory too, and a
  * control group kills instead of refusing.  So what a plan foresees for later is asked for once
- * more as it is needed, and between steps it is looked whether memory has become short. */
+ * more as it is needed, and between steps the signs of memory pressure are read. */
 #ifndef GW_BUDGET_H
 #define GW_BUDGET_H
 

@@ -1,4 +1,4 @@
-/* mem.h - large zeroed memory straight from the kernel, on huge pages where they are to be had.
+/* mem.h - large zeroed memory straight from the kernel, on huge pages where there are any.
  * A page is touched (and so counted) only when it is first written. */
 #ifndef GW_MEM_H
 #define GW_MEM_H

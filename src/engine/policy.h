@@ -49,7 +49,7 @@ struct gw_policy_slot {
     size_t job, want;
     size_t n_tokens;    /* drawn so far: all but the last have blocks */
     size_t n_blocks;    /* that it holds alone or shares to its end */
-    size_t most_blocks; /* what these may come to: the rest is promised */
+    size_t most_blocks; /* most that it may hold: the rest is promised */
     uint64_t order;     /* of starting */
 };
 

@@ -27,7 +27,7 @@ struct gw_loss_opts {
     bool sequence_level; /* importance_sampling_level */
     double epsilon, epsilon_high;
     double delta; /* INFINITY: none */
-    double beta;  /* 0: no KL, ref is not looked at */
+    double beta;  /* 0: no KL, ref is not read */
     bool use_bias_correction_kl;
     size_t max_completion_length;
 };

@@ -37,7 +37,8 @@ void gw_chat_free(struct gw_chat *t); /* NULL is fine */
 
 /* Appends the text of the request to *out, which is as it was after a failure.  The request is
  * only read.  GWEN_ERR_ARGUMENT: the request is not as above, the template raised an exception or
- * cannot do with these messages; GWEN_ERR_UNSUPPORTED, GWEN_ERR_NOMEM: see gw_jinja_render(). */
+ * does not work with these messages; GWEN_ERR_UNSUPPORTED, GWEN_ERR_NOMEM: see gw_jinja_render().
+ */
 enum gwen_status gw_chat_render(const struct gw_chat *t, const json_t *request,
                                 const struct gw_chat_env *env, struct gw_str *out,
                                 struct gwen_err *err);

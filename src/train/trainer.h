@@ -5,8 +5,8 @@
  * For each sample the caller turns them into the derivative of its loss; the backward pass then
  * adds gradients into one flat float array (params.h).
  *
- *     groups --cut into passes--> forward --> log-probs --loss()--> dlogprobs --> backward -->
- * grads
+ *     groups --cut into passes--> forward --> logprobs --loss()--> dlogprobs --> backward
+ *                                                                            --> gradients
  *
  * With shared prompts the G samples of a group share one forward and one backward pass of the
  * prompt (all but its last token, which predicts the sample's first): the gradients of its keys and

@@ -53,7 +53,7 @@ struct gw_score_source {
  *     "prompt" with "completion"             texts, encoded as one behind the special tokens that
  *                                            the tokenizer itself puts in front; a token that has
  *                                            letters of both is the completion's
- * and optionally "id"; other members are not looked at.  *more is false once the input has ended.
+ * and optionally "id"; other members are ignored.  *more is false once the input has ended.
  * A row that cannot be used is an error beginning with FILE:LINE; the rows before it are in the
  * window. */
 enum gwen_status gw_score_read(struct gw_score_source *source, size_t max_rows,

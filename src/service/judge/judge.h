@@ -33,7 +33,7 @@ struct gw_verdict {
     bool cached;
 };
 
-/* One verdict as it was come by, for whoever wants to look; valid during the call. */
+/* How one verdict was reached, for opts.look; valid during the call. */
 struct gw_judge_look {
     size_t item; /* its number */
     size_t criterion;
@@ -98,11 +98,10 @@ double gw_judge_reward(const struct gw_rubric *rubric, const struct gw_verdict *
 void gw_judge_put_scores(struct gw_str *out, const struct gw_rubric *rubric,
                          const struct gw_verdict *verdicts);
 /* A plan for texts that make at most text_tokens tokens: *plan is what opts->plan was, filled in
- * (sizes.h).
- * GWEN_ERR_ARGUMENT when they do not fit into the judge's context. */
+ * (sizes.h).  GWEN_ERR_ARGUMENT when they do not fit into the judge's context. */
 enum gwen_status gw_judge_plan(const struct gw_judge *j, size_t text_tokens,
                                struct gw_plan_options *plan, struct gwen_err *err);
-/* Never takes more than that from now on: chunks give way, and gw_judge_check refuses. */
+/* From now on takes at most budget_bytes: chunks shrink, and gw_judge_check refuses. */
 void gw_judge_hold(struct gw_judge *j, size_t budget_bytes);
 /* Since the judge was created. */
 struct gw_judge_stats gw_judge_stats(const struct gw_judge *j);

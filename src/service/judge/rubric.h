@@ -1,8 +1,9 @@
 /* rubric.h - what a judge is asked: a file of JSON
  *
  *     {"system": "You grade answers.",
- *      "template": "Question: {prompt}\nAnswer: {response}\nCriterion: {criterion}\nGrade, 1 to
- * 5:", "criteria": [{"name": "kind", "description": "Is it kind?", "weight": 1, "scale": [1, 5]}]}
+ *      "template": "Question: {prompt}\nAnswer: {response}\n{criterion}\nGrade, 1 to 5:",
+ *      "criteria": [
+ *          {"name": "kind", "description": "Is it kind?", "weight": 1, "scale": [1, 5]}]}
  *
  * "system", "description" (both empty), "weight" (1) and "scale" (which can be nothing else) may be
  * left out.  In the template {prompt} and {response} stand for the texts that are judged, and

@@ -16,7 +16,7 @@ struct gw_judge_sizes {
     struct gw_plan_options plan; /* model, threads and what the caller knows of its scorer */
     size_t budget_bytes;         /* for everything that plan counts */
     size_t context;              /* tokens of a sequence at most, those of the verdict included */
-    size_t verdict_tokens;       /* generated at most; 0: logits are looked at instead */
+    size_t verdict_tokens;       /* generated at most; 0: grades are read from logits */
     bool no_sharing;             /* every prompt runs by itself */
 };
 

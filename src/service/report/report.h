@@ -1,9 +1,8 @@
-/* report.h - what a training run came to, or several beside each other: one HTML file that needs
+/* report.h - what came of a training run, or of several beside each other: one HTML file that needs
  * nothing but itself, or lines for a terminal.
  *
- *     DIR/metrics.jsonl, DIR/rollouts --run.h--> runs --> page with charts (inline SVG) and
- *                                                                samples, or a table with
- * sparklines
+ *     DIR/metrics.jsonl, DIR/rollouts --run.h--> runs --> a page of charts (inline SVG) and samples
+ *                                                     --> a table with sparklines
  *
  * Charts follow from the names that metrics.jsonl has: what is known gets a title and a unit, what
  * is not a chart all the same.  Everything is bounded: points of a chart, samples, bytes of a text;

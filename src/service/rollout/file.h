@@ -24,7 +24,7 @@ struct gw_part_field {
 
 enum gw_part_mode {
     GW_PART_NEW,      /* a part file that is there already is an error */
-    GW_PART_RESUME,   /* go on with it if it is there; another first line is an error */
+    GW_PART_RESUME,   /* continue it if it is there; another first line is an error */
     GW_PART_OVERWRITE /* throw it away */
 };
 

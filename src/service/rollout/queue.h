@@ -10,8 +10,8 @@
 
 struct gw_queue_opts {
     size_t n_prompts, groups, prompt_tokens;
-    size_t max_new;              /* what a sample may come to */
-    size_t length_lo, length_hi; /* what it does come to: drawn uniformly */
+    size_t max_new;              /* most new tokens of a sample */
+    size_t length_lo, length_hi; /* those that it gets: drawn uniformly */
     bool lengths_known;          /* the lengths are limits: blocks are promised for them alone */
     uint64_t seed;
 };

@@ -42,8 +42,8 @@ struct gw_rollout_plan {
 
 /* Chooses the engine's sizes for `prompts` so that everything, weights included, takes at most
  * budget_bytes.  `base` has model and threads, and in engine.prefill_rows those rows (0: the
- * usual number; of more than that only as many as fit).  batch 0: as large as *speed (not looked at
- * otherwise) finds worth while; no batch is larger than the number of samples.  GWEN_ERR_NOMEM says
+ * usual number; of more than that only as many as fit).  batch 0: as large as *speed (not read
+ * otherwise) finds worthwhile; no batch is larger than the number of samples.  GWEN_ERR_NOMEM says
  * which options would lower the need. */
 enum gwen_status gw_rollout_plan(const struct gw_plan_options *base, const struct gw_speed *speed,
                                  const struct gw_prompts *prompts,
@@ -99,7 +99,7 @@ struct gw_rollout_sink {
     bool (*skip)(void *ctx, size_t prompt_id, size_t sample_id);
     /* A sample is complete; *s is valid during the call. */
     enum gwen_status (*sample)(void *ctx, const struct gw_rollout_sample *s, struct gwen_err *err);
-    /* The sample's text goes on by text[0..len). */
+    /* text[0..len) is appended to the sample's text. */
     enum gwen_status (*text)(void *ctx, size_t prompt_id, size_t sample_id, const char *text,
                              size_t len, struct gwen_err *err);
     gwen_progress_fn progress; /* of "rollout" in "samples", those skipped count as done */

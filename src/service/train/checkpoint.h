@@ -1,4 +1,4 @@
-/* checkpoint.h - a run's state on disk, from which it goes on as if it had never stopped.
+/* checkpoint.h - a run's state on disk, from which it resumes as if it had never stopped.
  *
  *     RUN/checkpoint-100/          whole and durable: made under another name, synced, renamed
  *         config.json, *.safetensors, tokenizer files ...       } written by the parts given

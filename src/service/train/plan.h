@@ -17,8 +17,8 @@ struct gw_train_cut {
 
 /* The work: `samples` of a step, of at most max_len tokens each and `tokens` together (0: all of
  * max_len); with shared prompts of at most max_prompt tokens, each of them by `group` samples of at
- * most max_len - max_prompt tokens (0: nothing is shared).  `prompts`: a step takes what it likes
- * from the groups of so many prompts, single samples too (0: whole groups). */
+ * most max_len - max_prompt tokens (0: nothing is shared).  `prompts`: a step takes any samples
+ * of the groups of so many prompts, single samples too (0: whole groups). */
 struct gw_train_work {
     size_t samples, tokens, max_len, max_prompt, group, prompts;
     size_t batch; /* per_device_train_batch_size, where `samples` goes down with it; else 0 */

@@ -1,5 +1,5 @@
-/* run.h - the folder of a training run: metrics, what is said to people, checkpoints, and
- * going on from the newest of them.
+/* run.h - the folder of a training run: metrics, the line that people see of a step, checkpoints,
+ * and resuming from the newest of them.
  *
  *     OUT/metrics.jsonl, OUT/events.out.tfevents...   a line per optimizer step
  *     OUT/rollouts/step-N.jsonl                       the samples of a step (train)
@@ -43,7 +43,7 @@ struct gw_train_run {
     const struct gw_train_config *config;
     const struct gw_train_host *host;
     struct gw_train_state state; /* where the run is */
-    struct gw_str checkpoint;    /* that it goes on from; empty: none */
+    struct gw_str checkpoint;    /* that it is resumed from; empty: none */
     struct gw_metrics metrics;   /* of the step in progress; of the last one after opening */
     struct gw_metrics_log *log;
     struct gw_checkpoint_part more; /* of checkpoints, besides the learner's; write NULL: none */
@@ -58,20 +58,20 @@ struct gw_train_run {
 };
 
 /* Finds what there is in `dir` (made if need be), and keeps other runs out of it.  resume false:
- * there must be no run and no model in it.  resume true: goes on from the newest checkpoint, the
+ * there must be no run and no model in it.  resume true: resumes the newest checkpoint, the
  * options of which must be the same, or begins where there is none, and no model either.  Fills
  * state and checkpoint; nothing is changed yet.  gw_train_run_close whatever the outcome. */
 enum gwen_status gw_train_run_find(struct gw_train_run *run, const char *dir, bool resume,
                                    const struct gw_train_config *config,
                                    const struct gw_train_host *host, struct gwen_err *err);
-/* Refuses to go on with other data or another origin, and more than fits on the disk. */
+/* Refuses to resume with other data or another origin, and more than fits on the disk. */
 enum gwen_status gw_train_run_check(const struct gw_train_run *run, const struct gw_train_job *job,
                                     struct gwen_err *err);
 /* The same; then cuts the logs back to the state's step and opens them. */
 enum gwen_status gw_train_run_open(struct gw_train_run *run, const struct gw_train_job *job,
                                    struct gwen_err *err);
-/* Logs run->metrics as those of state.step, warns of what they look like, and says the step's line
- * where it is due. */
+/* Logs run->metrics as those of state.step, warns of bad signs in them (watch.h), and hands the
+ * step's line to the host's `say` where it is due. */
 enum gwen_status gw_train_run_step(struct gw_train_run *run, struct gw_step_report *report,
                                    struct gwen_err *err);
 /* Whether a step is reported to people: the first, the last, and every logging_steps. */

@@ -22,7 +22,7 @@ struct gw_tune_opts {
     size_t budget_bytes; /* of everything, weights included */
     double seconds;      /* to spend, from start_ns on */
     uint64_t start_ns;
-    const struct gw_prompts *prompts; /* the work; rows are not looked at */
+    const struct gw_prompts *prompts; /* the work; rows are not read */
     const struct gw_rollout_opts *rollout;
     gwen_progress_fn progress;
     void *progress_user;
