@@ -23,7 +23,7 @@ enum gw_knob {
 
 /* The knob's name between marks, for messages; a static string. */
 const char *gw_knob(enum gw_knob knob);
-/* Its name; NULL for a number that is no knob. */
+/* The name of the knob with this number; NULL where there is none. */
 const char *gw_knob_name(unsigned knob);
 
 /* Takes the marks out of a line.  Where knobs stood is written to list, [most] entries, those

@@ -31,7 +31,7 @@ void gw_mem_drop(const struct gw_mem *m, size_t begin, size_t end);
  * kernel tells (/proc/self/smaps; it may show neighbours of one kind as one mapping, and then
  * counts them all); false when it does not. */
 bool gw_mem_residence(const struct gw_mem *m, size_t *resident, size_t *huge);
-/* Tells by trying whether memory that asks for huge pages gets them at present. */
+/* Tries whether memory that asks for huge pages gets them at present. */
 bool gw_mem_huge_pages_work(void);
 
 #endif

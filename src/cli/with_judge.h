@@ -47,7 +47,7 @@ enum gwen_status gw_judging_open(struct gw_judging *j, struct gw_cli *cli, struc
 enum gwen_status gw_judging_start(struct gw_judging *j, enum gw_judge_mode mode,
                                   void (*look)(void *ctx, const struct gw_judge_look *look),
                                   void *look_ctx, struct gwen_err *err);
-/* Says what it did and ends it; nothing where there is none. */
+/* Logs what the judge did and frees it; does nothing where there is none. */
 void gw_judging_stop(struct gw_judging *j);
 void gw_judging_close(struct gw_judging *j);
 

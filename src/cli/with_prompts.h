@@ -64,7 +64,7 @@ struct gw_rollout_opts gw_prompting_rollout(const struct gw_prompting *p, size_t
 /* Logs what a rollout of n_prompts groups takes, and at -v how its sizes came about. */
 void gw_prompting_log_plan(const struct gw_prompting *p, const struct gw_rollout_plan *plan,
                            size_t n_prompts, size_t groups);
-/* Says so when the plan has fewer rows of prefill than were tuned. */
+/* Logs a line when the plan has fewer rows of prefill than were tuned. */
 void gw_prompting_log_prefill(const struct gw_prompting *p, const struct gw_rollout_plan *plan);
 /* "8 samples, 1234 tokens in 5.6 s, 220.4 tok/s ..." at -v, or with `loud` always. */
 void gw_prompting_log_stats(const struct gw_prompting *p, const struct gw_rollout_stats *stats,

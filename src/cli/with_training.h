@@ -18,7 +18,7 @@ struct gw_training {
     bool has_reference; /* a frozen model has a say: that of the KL, or a judge */
     size_t show;        /* sft: rows to be printed instead of training; 0: train */
     bool only_check;    /* validate: nothing is loaded, trained or written */
-    bool made_out;      /* ... so the folder goes again */
+    bool made_out;      /* ... so the folder, which was made for it, is removed */
     /* the run */
     struct gw_prompting p;
     struct gw_train_host host;
@@ -56,7 +56,7 @@ bool gw_training_check(struct gw_training *t, struct gw_cli *cli, int *code);
 
 /* Opens the runtime and looks into --out. */
 enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err);
-/* Says what else decides the results: t->origin, to which the caller may have added, gets model,
+/* Adds what else decides the results to t->origin, to which the caller may have added: model,
  * number formats and tokenizer.  Cuts the work (train/plan.h), checks memory and disk, loads the
  * model and makes the learner, and opens the logs.  Of *job the caller gives steps, data, and bytes
  * of a checkpoint besides the learner's. */

@@ -8,7 +8,7 @@
 /* Reads the profile of this machine and model into rt->profile, if there is one (rt->is_tuned). One
  * that cannot be used is left aside with a line. */
 void gw_tuned_read(struct gw_runtime *rt);
-/* Writes it; *path is where. */
+/* Writes the profile; *path is where. */
 enum gwen_status gw_tuned_write(const struct gw_runtime *rt, const struct gw_tune_profile *profile,
                                 struct gw_str *path, struct gwen_err *err);
 

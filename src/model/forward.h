@@ -31,9 +31,9 @@ void gw_batch_clear(struct gw_batch *b);
 /* Adds n consecutive tokens of a sequence, which start at `position`; blocks are there already. */
 void gw_batch_add(struct gw_batch *b, const int32_t *tokens, size_t n, const struct gw_seq *seq,
                   size_t position);
-/* Says that the row added last is an output row. */
+/* Makes the row added last an output row. */
 void gw_batch_want_last(struct gw_batch *b);
-/* Says that the last n rows added are output rows. */
+/* Makes the last n rows added output rows. */
 void gw_batch_want(struct gw_batch *b, size_t n);
 
 /* The parts of a step, for the profile. */

@@ -17,7 +17,7 @@ struct gw_arith {
     enum gw_panel_format format;     /* of weights, keys and values */
 };
 
-/* Its name: "f32-fma" (float32 and float16 anywhere, bfloat16 without native dot products),
+/* The class's name: "f32-fma" (float32 and float16 anywhere, bfloat16 without native dot products),
  * "bf16-vdp", "bf16-bfdot". */
 const char *gw_arith_class(const struct gw_arith *arith);
 

@@ -48,7 +48,7 @@ struct gw_loss_stats {
     size_t tokens, rows;
     double kl, entropy;       /* over tokens */
     double low, high, region; /* clipped tokens, or completions with sequence_level */
-    double cispo;             /* likewise */
+    double cispo;             /* clipped by CISPO, likewise */
     double low_min, high_max; /* shares in one completion */
     bool any;                 /* low_min and high_max are those of some completion */
 };
@@ -57,7 +57,7 @@ struct gw_loss_stats {
 struct gw_loss_input {
     double weight; /* gw_loss_weight() */
     double advantage;
-    bool masked;                 /* it is left out of the mask altogether */
+    bool masked;                 /* the completion is left out of the mask altogether */
     size_t n;                    /* tokens */
     const float *lp, *old, *ref; /* [n]; ref NULL: not wanted */
     const float *entropy;        /* [n]; NULL: not known */

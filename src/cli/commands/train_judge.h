@@ -61,7 +61,7 @@ enum gwen_status gw_train_judge_plan(struct gw_train_judge *j, size_t text_token
 /* Adds what its verdicts depend on. */
 enum gwen_status gw_train_judge_origin(const struct gw_train_judge *j, struct gw_provenance *p,
                                        struct gwen_err *err);
-/* Says which frozen model there is; NULL: only the policy's own. */
+/* Gives the judge the frozen model that there is; NULL: only the policy's own. */
 void gw_train_judge_share(struct gw_train_judge *j, struct gw_model *reference);
 void gw_train_judge_close(struct gw_train_judge *j); /* after the rewards */
 

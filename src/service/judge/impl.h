@@ -32,7 +32,7 @@ struct gw_judge {
     struct gw_pool *pool;
     struct gw_scorer *scorer;   /* NULL: none is held */
     struct gw_scorer_opts held; /* what it was made with */
-    bool chunk_given;           /* it was asked for, and gives way to nothing */
+    bool chunk_given;           /* the chunk was asked for, and is never made smaller */
     size_t chunk;               /* responses at once; 0: not chosen yet */
     uint64_t frame;             /* hash of everything but the texts that a verdict depends on */
     struct gw_judge_stats stats;

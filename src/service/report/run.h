@@ -24,8 +24,7 @@ enum {
 /* One metric. */
 struct gw_report_series {
     char *name;
-    double
-        *values; /* [n points of the run]; the mean over a point's steps, NaN where it has none */
+    double *values; /* [points of the run] means over a point's steps, NaN where it has none */
     double stretch; /* sum and number of the steps that will be the next point */
     size_t in_stretch;
     /* over every step that has a value */
@@ -43,8 +42,7 @@ struct gw_report_run {
     size_t n_series;
     uint64_t *sample_steps; /* [n_sample_steps] growing */
     size_t n_sample_steps;
-    struct gw_str
-        notes; /* what is not as it should be, a line each; data is NULL when all is well */
+    struct gw_str notes; /* what is not as it should be, a line each; data NULL: all is well */
 };
 
 /* Reads the run in `dir`.  A folder without metrics.jsonl, or one of which no line can be read, is

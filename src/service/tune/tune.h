@@ -45,7 +45,7 @@ struct gw_tune_train_choice {
 /* train.h */
 struct gw_tune_train {
     size_t micro_batch;  /* chosen; 0: could not be */
-    struct gwen_err why; /* it could not be */
+    struct gwen_err why; /* why none could be chosen */
     enum gw_recompute recompute;
     size_t n;
     struct gw_tune_train_choice choices[GW_TUNE_TRAIN_CHOICES]; /* measured ones, ascending */

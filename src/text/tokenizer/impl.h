@@ -86,7 +86,7 @@ struct gw_stage {
     size_t n_types;
     const char *list, *what;
 };
-/* Tells `take` (which counts them in *n) each step of a configuration with its index in
+/* Hands `take` (which counts them in *n) each step of a configuration with its index in
  * stage->types, those of sequences one by one; more than GW_TOKEN_MAX_STEPS are refused. */
 typedef enum gwen_status gw_stage_take(void *owner, size_t type, struct gw_json_node config,
                                        struct gwen_err *err);
@@ -122,7 +122,7 @@ enum gwen_status gw_normalize(const struct gw_normalizer *n, struct gw_tok_work 
 struct gw_added_token {
     uint32_t id;
     uint32_t content; /* entry of gw_added.names */
-    /* Its normalized form in gw_added.normalized, if it has one that differs: what the normalized
+    /* The token's normalized form in gw_added.normalized, if that differs: what the normalized
      * text shows and what decoding starts from. */
     bool has_form;
     uint32_t form_start, form_len;
@@ -162,10 +162,10 @@ enum gwen_status gw_added_extract(const struct gw_added *a, const struct gw_norm
                                   const char *text, size_t len, bool no_special,
                                   struct gw_tok_work *w);
 
-/* Its beginning alone: the raw text cut at the tokens that are not normalized. */
+/* The first part of gw_added_extract: the raw text cut at the tokens that are not normalized. */
 enum gwen_status gw_added_cut(const struct gw_added *a, const char *text, size_t len,
                               bool no_special, struct gw_tok_work *w);
-/* Its rest: what is in w->now, pieces of `text`. */
+/* The other part: on what is in w->now, pieces of `text`. */
 enum gwen_status gw_added_normalize(const struct gw_added *a, const struct gw_normalizer *n,
                                     const char *text, bool no_special, struct gw_tok_work *w);
 

@@ -27,7 +27,7 @@ bool gw_string_map_reserve(struct gw_string_map *m, size_t n);
 /* The entry of s[0..len), NULL if there is none. */
 const struct gw_string_entry *gw_string_map_find(const struct gw_string_map *m, const char *s,
                                                  size_t len);
-/* Its value, GW_NO_ID if there is none. */
+/* The value of s[0..len), GW_NO_ID if it has no entry. */
 uint32_t gw_string_map_get(const struct gw_string_map *m, const char *s, size_t len);
 /* Adds the last `len` bytes of m->bytes, which the caller has just put there, with a value.  If
  * the string is known, *known is set, its bytes are taken off again and nothing is added.  False

@@ -27,7 +27,7 @@
 struct gw_grpo_order {
     size_t *rows;   /* [n] */
     size_t n;       /* of the data */
-    uint64_t epoch; /* that it is of; UINT64_MAX: none yet */
+    uint64_t epoch; /* whose order this is; UINT64_MAX: none yet */
 };
 
 /* What was drawn and measured: run->state.used updates were made with it. */
@@ -125,7 +125,7 @@ enum gwen_status gw_grpo_make_rollout(struct gw_grpo *g, struct gwen_err *err);
 
 /* A part of a checkpoint (ctx: the struct gw_grpo): writes the rollout if it is not used up. */
 enum gwen_status gw_grpo_save_rollout(void *ctx, const char *dir, struct gwen_err *err);
-/* Reads it again. */
+/* Reads that rollout back. */
 enum gwen_status gw_grpo_load_rollout(struct gw_grpo *g, const char *dir, struct gwen_err *err);
 
 /* --- eval.c --------------------------------------------------------------------------------- */

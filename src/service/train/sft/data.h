@@ -66,7 +66,8 @@ struct gw_sft_data {
 enum gwen_status gw_sft_read(const char *path, const struct gw_sft_opts *opts,
                              struct gw_sft_data *d, struct gwen_err *err);
 void gw_sft_free(struct gw_sft_data *d); /* a zeroed one is fine */
-/* Its last step: puts the rows into bins of `capacity` tokens (>= longest), 0: one in each. */
+/* The last step of gw_sft_read: puts the rows into bins of `capacity` tokens (>= longest), 0: one
+ * in each. */
 enum gwen_status gw_sft_pack(struct gw_sft_data *d, size_t capacity, struct gwen_err *err);
 /* A hash over all rows. */
 uint64_t gw_sft_hash(const struct gw_sft_data *d);

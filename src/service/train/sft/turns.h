@@ -20,8 +20,8 @@ struct gw_turn {
     size_t words; /* where the turn's own words begin, at the latest; SIZE_MAX: not known */
     size_t said;  /* behind the turn's own words; a closing token is looked for from here on */
     size_t end;   /* behind what the template writes for this turn */
-    bool
-        calls; /* tools are called behind the words: the last closing token counts, not the first */
+    /* Tools are called behind the words: the last closing token counts, not the first. */
+    bool calls;
     /* No header was seen that ends at `start`: if a special token stands from there to `words`,
      * what is there is a header. */
     bool unsure;
