@@ -140,6 +140,12 @@ check-hf: $(if $(GWEN_PYTHON),,$(HF_VENV)/.done)
 	@GWEN_PYTHON='$(or $(GWEN_PYTHON),$(HF_VENV)/bin/python)' $(MAKE) TESTS='hf/% unit/service/record/test_metrics' \
 	  LEVELS=native check
 
+## make faults         each command once for every allocation and call of the system that can fail;
+##                     EVERY=10 takes one in ten
+.PHONY: faults
+faults: all
+	@GWEN='$(GWEN)' CC='$(CC)' bash tests/faults/run.sh $(or $(EVERY),1)
+
 ## make asan           all tests with the address and undefined-behaviour sanitizers
 asan:
 	@$(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check

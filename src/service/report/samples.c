@@ -54,15 +54,15 @@ static enum gwen_status read_page(const struct gw_report_run *run, uint64_t step
     struct gw_lines *lines = NULL;
     struct gwen_err bad;
     snprintf(name, sizeof name, "rollouts/step-%" PRIu64 ".jsonl", step);
-    enum gwen_status status = gw_path_join(&path, run->dir, name, err);
-    if (status == GWEN_OK) {
-        if (gw_lines_open(path.data, GW_REPORT_LINE, &lines, &bad) != GWEN_OK ||
-            read_rows(p, lines, &bad) != GWEN_OK)
-            gw_str_puts(&p->problem, bad.message);
-        gw_lines_close(lines);
-    }
+    GW_TRY(gw_path_join(&path, run->dir, name, err));
+    enum gwen_status status = gw_lines_open(path.data, GW_REPORT_LINE, &lines, &bad);
+    if (status == GWEN_OK) status = read_rows(p, lines, &bad);
+    gw_lines_close(lines);
     gw_str_free(&path);
-    return status;
+    /* What is wrong with a row is for the page; what is wrong with the machine is no page. */
+    if (status != GWEN_OK && status != GWEN_ERR_FORMAT) return gw_err_copy(err, &bad);
+    if (status != GWEN_OK) gw_str_puts(&p->problem, bad.message);
+    return p->problem.failed ? gw_nomem(err, sizeof bad.message, "a page") : GWEN_OK;
 }
 
 static void clear_page(struct page *p) {
