@@ -129,8 +129,7 @@ struct gw_command {
 
 struct gw_cli_spec {
     const char *usage; /* what follows the command's name in the synopsis */
-    const char
-        *about; /* paragraphs for -h, which are filled; lines that begin with a blank are kept */
+    const char *about; /* paragraphs for -h, filled; lines that begin with a blank are kept */
     const struct gw_option *options; /* of this command; may replace common ones by name */
     size_t n_options;
     size_t max_args;  /* arguments that are no options */

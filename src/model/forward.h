@@ -72,8 +72,7 @@ const char *gw_op_name(enum gw_op op);
 
 struct gw_workspace {
     const struct gw_model *model;
-    const struct gw_lora
-        *lora; /* the model's adapter; may be set to another of its shape, or NULL */
+    const struct gw_lora *lora; /* the model's adapter; another of its shape or NULL may be set */
     struct gw_kv *kv;
     struct gw_pool *pool;
     size_t max_rows, max_out;

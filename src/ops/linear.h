@@ -48,8 +48,7 @@ struct gw_packed {
     size_t panel_stride;                   /* bytes of one panel */
     void *data;                            /* 64-byte aligned; not owned */
     const struct gw_linear_tuning *tuning; /* not owned; gw_packed_init sets the default */
-    const struct gw_packed
-        *then; /* the product that follows, whose beginning is read ahead; or NULL */
+    const struct gw_packed *then; /* the next product, whose beginning is read ahead; or NULL */
 };
 
 /* Rows [begin, end). */

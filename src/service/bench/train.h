@@ -13,8 +13,7 @@ struct gw_bench_train_opts {
     enum gw_recompute recompute;
     int warmup, runs;
     uint64_t seed;
-    struct gw_train_profile
-        *profile; /* NULL, or filled with the time per part of the fastest run */
+    struct gw_train_profile *profile; /* NULL, or filled: time per part of the fastest run */
 };
 
 struct gw_bench_train_result {

@@ -117,8 +117,8 @@ struct play {
     size_t n_fetched;             /* jobs so far */
     size_t live_prompts;          /* that have begun samples, and not ended all */
     size_t held;                  /* blocks */
-    size_t
-        let_go; /* of those, shared only by samples that write to their own before the next step */
+    /* Of those, shared only by samples that write to their own before the next step. */
+    size_t let_go;
 };
 
 /* Blocks of a prompt that its samples share to the end, and beside them the partial one, which each
