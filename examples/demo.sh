@@ -65,7 +65,7 @@ echo "GRPO on other sums; the reward is 1 for the right answer, else 0:"
 head -n 2 "$work/practice.jsonl"
 training=(--model "$model" --prompts "$work/practice.jsonl" --reward exact --seed "$seed"
     --num_generations 8 --per_device_train_batch_size 512
-    --max_completion_length 6 --learning_rate 1e-3 --warmup_steps 5 --adam_beta2 0.95
+    --max_completion_length 6 --set learning_rate=1e-3 --warmup_steps 5 --adam_beta2 0.95
     --verify-logprobs "$@")
 show "$gwen" train "${training[@]}" --max_steps "$steps" --out "$work/run"
 

@@ -10,8 +10,11 @@ here=$(dirname "$0")
 gwen=${GWEN:-$here/../../build/gwen-cpu}
 model=$1 out=$2
 shift 2
+# --set: the options given to this script win over these
 "$gwen" train --model "$model" --prompts "${PROMPTS:-$here/prompts.jsonl}" --out "$out" \
-    --judge "$here/rubric.json" --judge-mode logits \
-    --num_generations 8 --per_device_train_batch_size 8 --gradient_accumulation_steps 4 \
-    --max_completion_length 128 --max_steps 50 --learning_rate 1e-5 --beta 0.02 "$@"
+    --judge "$here/rubric.json" --set judge-mode=logits \
+    --set num_generations=8 --set per_device_train_batch_size=8 \
+    --set gradient_accumulation_steps=4 \
+    --set max_completion_length=128 --set max_steps=50 \
+    --set learning_rate=1e-5 --set beta=0.02 "$@"
 "$gwen" report "$out"

@@ -33,10 +33,21 @@ static bool is_early(const struct gw_cli *cli, const struct gw_option *o) {
     return o->value == &cli->help || o->value == &cli->config || o->value == &cli->sets;
 }
 
+/* A flag that says what it has said before. */
+static bool is_same_flag(const struct gw_option *o, const char *text) {
+    bool on;
+    return o->kind == GW_OPTION_FLAG && gw_parse_flag(text, &on) && on == *(const bool *)o->value;
+}
+
+/* An option of one value stands once on the line: the other would be dropped without a word. */
 static bool apply(struct gw_cli *cli, const struct walk *w, size_t slot, const char *where,
                   const char *value) {
-    if (is_early(cli, gw_option_at(cli, slot)) != w->first) return true;
-    return gw_option_set(cli, slot, where, value);
+    const struct gw_option *o = gw_option_at(cli, slot);
+    if (is_early(cli, o) != w->first) return true;
+    if (cli->given[slot] != GW_SOURCE_LINE || o->kind == GW_OPTION_WORDS || is_same_flag(o, value))
+        return gw_option_set(cli, slot, where, value);
+    gw_cli_usage(cli, "%s is given twice, but takes one value", where);
+    return false;
 }
 
 /* A word that can only be meant as the flag's value: no command takes an argument of that name. */

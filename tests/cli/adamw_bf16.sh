@@ -6,9 +6,9 @@
 for i in $(seq 1 20); do
     echo "{\"prompt\": \"What is $i plus $i? \", \"completion\": \"It is $((i + i)).\"}"
 done >"$T/data.jsonl"
-arguments=(sft -q --model "$T/model" --data "$T/data.jsonl" --learning_rate 1e-3 --max_steps 20
-    --gradient_accumulation_steps 2 --per_device_train_batch_size 4 --warmup_steps 3 --seed 7
-    --dtype bf16 --optim adamw-bf16)
+arguments=(sft -q --set model="$T/model" --set data="$T/data.jsonl" --set learning_rate=1e-3 --set max_steps=20
+    --set gradient_accumulation_steps=2 --set per_device_train_batch_size=4 --set warmup_steps=3 --set seed=7
+    --set dtype=bf16 --set optim=adamw-bf16)
 sft() { "$GWEN" "${arguments[@]}" "$@" || exit 1; }
 timeless() { sed 's|"time/.*||' "$1/metrics.jsonl"; }
 same() {

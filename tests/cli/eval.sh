@@ -59,7 +59,7 @@ while IFS= read -r prompt <&3 && IFS= read -r row <&4; do
     i=$((i + 1))
     echo "${prompt%\}}, \"answer\": $answer}"
 done 3<"$T/prompts.jsonl" 4<"$T/greedy.jsonl" >"$T/qa.jsonl"
-arguments=(eval --model $model --task qa --data "$T/qa.jsonl" -k 6 --max-tokens 2 --seed 3)
+arguments=(eval --set model=$model --set task=qa --set data="$T/qa.jsonl" --set samples=6 --set max-tokens=2 --set seed=3)
 "$GWEN" "${arguments[@]}" -q --out "$T/a.jsonl" -B 5 --threads 1 >"$T/a" || exit 1
 "$GWEN" "${arguments[@]}" -q --out "$T/b.jsonl" -B 56 >"$T/b" || exit 1
 cmp "$T/a.jsonl" "$T/b.jsonl" || exit 1
@@ -99,7 +99,7 @@ sed "s|$T/||g" "$T/err"
 # Killed twice and resumed; complete, it is not sampled again.
 "$GWEN" init -q --preset tiny --tokenizer tests/fixtures/tiny-tokenizer --seed 5 --out "$T/tiny" || exit 1
 for i in $(seq 1 24); do echo "{\"question\": \"What is $i + $i?\", \"answer\": \"#### $((i + i))\"}"; done >"$T/gsm8k.jsonl"
-sweep=(eval --model "$T/tiny" --task gsm8k --data "$T/gsm8k.jsonl" -k 4 --max-tokens 64)
+sweep=(eval --set model="$T/tiny" --set task=gsm8k --set data="$T/gsm8k.jsonl" -k 4 --set max-tokens=64)
 "$GWEN" "${sweep[@]}" -q --out "$T/whole" >"$T/whole.sum" || exit 1
 lines() { cat "$1" 2>/dev/null | wc -l; }
 for wanted in 15 60; do
@@ -118,7 +118,9 @@ cmp "$T/whole" "$T/k" && [ ! -e "$T/k.part" ] || exit 1
 is "$(sed 's/,"time.*//' "$T/k.sum")" "$(sed 's/,"time.*//' "$T/whole.sum")" "resumed summary"
 "$GWEN" "${sweep[@]}" --out "$T/k" --resume 2>"$T/err" >"$T/k.sum" && grep -q "/k: is complete$" "$T/err" || exit 1
 is "$(sed 's/,"time.*//' "$T/k.sum")" "$(sed 's/,"time.*//' "$T/whole.sum")" "summary of what is complete"
-"$GWEN" "${sweep[@]}" --out "$T/k" --resume --seed 1 2>"$T/err" >"$T/x" || exit 1
+"$GWEN" "${sweep[@]}" --out "$T/k" --resume --seed 1 2>"$T/err" >"$T/x" && exit 1
+grep -q "/k is there already" "$T/err" && cmp -s "$T/k" "$T/whole" || exit 1
+"$GWEN" "${sweep[@]}" --out "$T/k" --overwrite --seed 1 2>"$T/err" >"$T/x" || exit 1
 ! grep -q "is complete" "$T/err" && ! cmp -s "$T/k" "$T/whole" || exit 1
 
 # Texts and choices can be resumed too.

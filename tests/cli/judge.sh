@@ -21,7 +21,7 @@ for i in 1 2 3 4; do
 done >"$T/lessons"
 "$GWEN" sft -q --model "$T/init" --data "$T/lessons" --out "$T/judge" --learning_rate 3e-3 --seed 1 \
     --max_steps 25 --per_device_train_batch_size 4 >/dev/null 2>&1 || exit 1
-judge() { "$GWEN" judge --model "$T/judge" --rubric "$T/rubric.json" "$@"; }
+judge() { "$GWEN" judge --model "$T/judge" --set rubric="$T/rubric.json" "$@"; }
 
 judge <"$T/rows" 2>"$T/err" | tee "$T/generate" || exit 1
 sed 's|, [0-9.]* crit_eval/s||' "$T/err"

@@ -9,9 +9,9 @@ done >"$T/data.jsonl"
 rows() { wc -l 2>/dev/null <"$1/metrics.jsonl" || echo 0; }
 timeless() { sed 's|"time/.*||' "$1/metrics.jsonl"; }
 metric() { sed -n "$3s|.*\"$2\":\([^,}]*\).*|\1|p" "$1/metrics.jsonl"; } # DIR NAME STEP
-arguments=(sft --model "$T/model" --data "$T/data.jsonl" --use_peft --lora_target_modules all-linear
-    --learning_rate 1e-2 --max_steps 12 --per_device_train_batch_size 4
-    --gradient_accumulation_steps 2 --seed 7)
+arguments=(sft --set model="$T/model" --set data="$T/data.jsonl" --use_peft --set lora_target_modules=all-linear
+    --set learning_rate=1e-2 --set max_steps=12 --set per_device_train_batch_size=4
+    --set gradient_accumulation_steps=2 --set seed=7)
 sft() { "$GWEN" "${arguments[@]}" -q "$@" || exit 1; }
 same() { # DIR DIR STEP: adapter, optimizer and metrics
     for f in adapter_model.safetensors adapter_config.json \
@@ -87,8 +87,8 @@ sft --out "$T/d" --max_steps 1
 "$GWEN" sft -q --model "$T/model" --data "$T/data.jsonl" --adapter "$T/a" --learning_rate 1e-3 \
     --max_steps 3 --per_device_train_batch_size 8 --out "$T/e" || exit 1
 awk -v a="$(metric "$T/a" loss 1)" -v e="$(metric "$T/e" loss 1)" 'BEGIN { exit !(e < a / 1.2) }' || exit 1
-one=(sft -q --model "$T/model" --data "$T/data.jsonl" --use_peft --lora_r 1 --use_rslora
-    --lora_target_modules up_proj --layers_to_transform 1 --learning_rate 1e-2 --seed 7)
+one=(sft -q --set model="$T/model" --set data="$T/data.jsonl" --use_peft --set lora_r=1 --use_rslora
+    --set lora_target_modules=up_proj --set layers_to_transform=1 --set learning_rate=1e-2 --set seed=7)
 "$GWEN" "${one[@]}" --max_steps 2 --out "$T/one" && "$GWEN" "${one[@]}" --max_steps 4 --out "$T/two" &&
     "$GWEN" "${one[@]}" --max_steps 4 --out "$T/one" --resume || exit 1
 grep -q '"layers_to_transform": \[1\]' "$T/one/adapter_config.json" &&
@@ -98,10 +98,10 @@ score "$T/model" --adapter "$T/one" >/dev/null
 
 # GRPO: sampler and trainer agree to the last bit, the reference is the model without the adapter.
 for name in Lily Tom Mia Ben; do echo "{\"prompt\": \"Once upon a time, $name\"}"; done >"$T/names.jsonl"
-grpo=(train --model tests/fixtures/golden/stories260K-hf --prompts "$T/names.jsonl" --reward length:8
-    --stop . --max_completion_length 24 --num_generations 4 --per_device_train_batch_size 8
-    --gradient_accumulation_steps 2 --learning_rate 5e-3 --seed 3 --verify-logprobs --use_peft
-    --lora_target_modules q_proj,down_proj --beta 0.02 --max_steps 6)
+grpo=(train --set model=tests/fixtures/golden/stories260K-hf --set prompts="$T/names.jsonl" --reward length:8
+    --stop . --set max_completion_length=24 --set num_generations=4 --set per_device_train_batch_size=8
+    --set gradient_accumulation_steps=2 --set learning_rate=5e-3 --set seed=3 --verify-logprobs --use_peft
+    --set lora_target_modules=q_proj,down_proj --set beta=0.02 --set max_steps=6)
 train() { "$GWEN" "${grpo[@]}" -q "$@" || exit 1; }
 train --out "$T/g" --threads 1 -B 3 --train-micro-batch 1 --recompute layer
 [ "$(metric "$T/g" kl 1)" = 0 ] && [ "$(metric "$T/g" kl 2)" != 0 ] &&

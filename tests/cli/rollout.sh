@@ -10,7 +10,7 @@ rollout() { "$GWEN" rollout --model "$T/model" --prompts "$T/prompts.jsonl" "$@"
     echo '{"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 40}'
     for i in 1 2 3 4 5 6; do echo "{\"prompt\": \"Number $i of several prompts\", \"n\": $i}"; done
 } >"$T/prompts.jsonl"
-options='--groups 3 --max-tokens 24 --seed 9 --temp 0.9 --stop e --stop ou --stop <|im_start|>'
+options='--set groups=3 --set max-tokens=24 --set seed=9 --set temp=0.9 --stop e --stop ou --stop <|im_start|>'
 
 # shellcheck disable=SC2086  # options are words
 {
@@ -22,7 +22,7 @@ options='--groups 3 --max-tokens 24 --seed 9 --temp 0.9 --stop e --stop ou --sto
     rollout $options -B 4 --out /dev/null 2>&1 |
         grep -q '^30 samples, .* % of 4 slots busy while samples waited$' || exit 1
     for other in '-B 1 --threads 1' '-B 3' '-B 32 --threads 2' '--memory 40M' '-B 30 --threads 3'; do
-        rollout $options $other -q --out "$T/other" || exit 1
+        rollout $options $other -q --out "$T/other" --overwrite || exit 1
         cmp "$T/first" "$T/other" || { echo "$other"; exit 1; }
     done
     rollout $options -q | cmp - "$T/first" || exit 1
@@ -57,7 +57,7 @@ longest() { sed -n "$1" "$T/first" | sed 's/.*"ids":\[\([^]]*\)\],"logprobs".*/\
 # The same log-probabilities, to the last bit, with every type of weights.
 logprobs() { sed 's/.*"logprobs":\(\[[^]]*\]\).*/\1/'; }
 for dtype in bf16 fp16 fp32; do
-    rollout -q --dtype $dtype --groups 2 --max-tokens 12 --temp 0.7 --out "$T/rows" || exit 1
+    rollout -q --dtype $dtype --groups 2 --max-tokens 12 --temp 0.7 --overwrite --out "$T/rows" || exit 1
     logprobs <"$T/rows" >"$T/sampled"
     for threads in 1 2; do
         "$GWEN" score --model "$T/model" --dtype $dtype --threads $threads --temp 0.7 <"$T/rows" |
@@ -79,5 +79,5 @@ prompt() { sed 's/.*"prompt_ids":\[\([^]]*\)\].*/\1/' "$1"; }
     [ "$(paste -d' ' <(prompt "$T/system") <(prompt "$T/chat") | awk '$1 == $2' | wc -l)" -eq 1 ] || exit 1
 
 # Limits drawn from the seed.
-rollout -q --groups 6 --max-tokens 50 --lengths uniform:5-9 --out "$T/first" || exit 1
+rollout -q --groups 6 --max-tokens 50 --lengths uniform:5-9 --overwrite --out "$T/first" || exit 1
 [ "$(longest '1,$p')" -eq 9 ] || exit 1

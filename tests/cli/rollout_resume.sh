@@ -4,8 +4,8 @@
 "$GWEN" init -q --preset tiny --tokenizer tests/fixtures/tiny-tokenizer --seed 5 --out "$T/model" ||
     exit 1
 for i in $(seq 1 24); do echo "{\"prompt\": \"Prompt number $i\", \"i\": $i}"; done >"$T/prompts.jsonl"
-arguments=(rollout --model "$T/model" --prompts "$T/prompts.jsonl" --groups 8 --max-tokens 120
-    --seed 2 --lengths uniform:20-120)
+arguments=(rollout --set model="$T/model" --prompts "$T/prompts.jsonl" --set groups=8 --set max-tokens=120
+    --set seed=2 --lengths uniform:20-120)
 rollout() { "$GWEN" "${arguments[@]}" -q "$@"; }
 rollout --out "$T/whole" || exit 1
 lines() { cat "$1" 2>/dev/null | wc -l; }

@@ -6,7 +6,7 @@
 for i in 1 2 3 4; do
     echo "{\"prompt\": \"What is $i plus $i? \", \"completion\": \"It is $((i + i)).\"}"
 done >"$T/data.jsonl"
-sft=(sft -q --model "$T/model" --data "$T/data.jsonl" --per_device_train_batch_size 2 --save_steps 1)
+sft=(sft -q --set model="$T/model" --set data="$T/data.jsonl" --set per_device_train_batch_size=2 --set save_steps=1)
 refused() {
     "$GWEN" "$@" >"$T/out1" 2>"$T/err" && { echo "not refused: $*"; exit 1; }
     status=$?
@@ -50,10 +50,10 @@ hashless() { sed -E 's/[0-9a-f]{16}/HASH/g; s/checkpoint-1: tokenizer: .*/checkp
 refused "${sft[@]}" --max_steps 3 --out "$T/adapter" --resume --use_peft --model "$T/model2" | hashless
 refused "${sft[@]}" --max_steps 3 --out "$T/adapter" --resume --use_peft --dtype fp32 | hashless
 mv "$T/other"/adapter_* "$T/adapter" || exit 1
-grpo=(train -q --model "$T/model" --prompts "$T/data.jsonl" --num_generations 2 --per_device_train_batch_size 4
-    --max_completion_length 4 --max_steps 1 --resume)
+grpo=(train -q --set model="$T/model" --set prompts="$T/data.jsonl" --set num_generations=2 --set per_device_train_batch_size=4
+    --set max_completion_length=4 --set max_steps=1 --resume)
 echo '{"template": "{prompt}{response} Was it {criterion}? 1 to 5: ", "criteria": [{"name": "short"}]}' >"$T/rubric.json"
-args=(--beta 0.1 --adapter "$T/adapter" --reward length:2 --stop x --judge "$T/rubric.json" --judge-mode logits)
+args=(--set beta=0.1 --set adapter="$T/adapter" --reward length:2 --stop x --set judge="$T/rubric.json" --set judge-mode=logits)
 "$GWEN" "${grpo[@]}" --out "$T/g" "${args[@]}" || exit 1
 again() { refused "${grpo[@]}" --max_steps 2 --out "$T/g" "$@" | hashless; }
 again "${args[@]}" --model "$T/model2"

@@ -6,8 +6,8 @@ for i in $(seq 1 20); do
     echo "{\"prompt\": \"What is $i plus $i? \", \"completion\": \"It is $((i + i)).\"}"
 done >"$T/data.jsonl"
 rows() { wc -l 2>/dev/null <"$1/metrics.jsonl" || echo 0; }
-arguments=(sft --model "$T/model" --data "$T/data.jsonl" --learning_rate 1e-3 --max_steps 20
-    --gradient_accumulation_steps 2 --per_device_train_batch_size 4 --warmup_steps 3 --seed 7)
+arguments=(sft --set model="$T/model" --set data="$T/data.jsonl" --set learning_rate=1e-3 --set max_steps=20
+    --set gradient_accumulation_steps=2 --set per_device_train_batch_size=4 --set warmup_steps=3 --set seed=7)
 sft() { "$GWEN" "${arguments[@]}" -q "$@" || exit 1; }
 # Metrics without times.
 timeless() { sed 's|"time/.*||' "$1/metrics.jsonl"; }
@@ -34,7 +34,7 @@ sft --out "$T/c" --train-micro-batch 8 --threads 2 --recompute layer --recompute
 same "$T/a" "$T/c"
 
 # Killed at several moments, the last time while a checkpoint is being written (perhaps).
-run=("$GWEN" "${arguments[@]}" -q --out "$T/k" --save_steps 3 --save_total_limit 2)
+run=("$GWEN" "${arguments[@]}" -q --set out="$T/k" --set save_steps=3 --set save_total_limit=2)
 for step in 2 5 9 14; do
     "${run[@]}" --resume &
     pid=$!
@@ -76,7 +76,7 @@ refused() {
     [ "$(grep -c . "$T/err")" -eq 1 ] || { cat "$T/err"; exit 1; }
     echo "$status $(sed "s|$T/||g" "$T/err")"
 }
-new=(sft -q --model "$T/model" --data "$T/data.jsonl" --out "$T/new")
+new=(sft -q --set model="$T/model" --set data="$T/data.jsonl" --set out="$T/new")
 refused "${new[@]}" --learning_rat 1
 refused "${new[@]}" --set learnin_rate=1
 refused "${new[@]}" --learning_rate fast

@@ -5,7 +5,7 @@ for name in Lily Tom Mia Ben Sue Max Anna Jack Kim; do
     echo "{\"prompt\": \"Once upon a time, $name\", \"completion\": \" was a cat.\"}"
     echo "{\"text\": \"$name and a dog\"}"
 done >"$T/data.jsonl"
-arguments=(sft --model $model --data "$T/data.jsonl" --learning_rate 1e-3 --seed 7)
+arguments=(sft --set model=$model --set data="$T/data.jsonl" --set learning_rate=1e-3 --set seed=7)
 sft() { "$GWEN" "${arguments[@]}" "$@" || exit 1; }
 metric() { sed -n "$3s|.*\"$2\":\([^,}]*\).*|\1|p" "$1/metrics.jsonl"; } # DIR NAME STEP
 timeless() { sed 's|"time/.*||' "$1/metrics.jsonl"; }

@@ -4,9 +4,9 @@ for name in Lily Tom Mia Ben Sue Max Anna Jack; do
     echo "{\"prompt\": \"Once upon a time, $name\", \"answer\": \"$name\"}"
 done >"$T/prompts.jsonl"
 model=tests/fixtures/golden/stories260K-hf
-arguments=(train --model $model --prompts "$T/prompts.jsonl" --reward length:8 --stop .
-    --max_completion_length 24 --num_generations 4 --per_device_train_batch_size 8
-    --gradient_accumulation_steps 2 --learning_rate 5e-4 --seed 3 --verify-logprobs)
+arguments=(train --set model=$model --set prompts="$T/prompts.jsonl" --reward length:8 --stop .
+    --set max_completion_length=24 --set num_generations=4 --set per_device_train_batch_size=8
+    --set gradient_accumulation_steps=2 --set learning_rate=5e-4 --set seed=3 --verify-logprobs)
 train() { "$GWEN" "${arguments[@]}" -q "$@" || exit 1; }
 rows() { wc -l 2>/dev/null <"$1/metrics.jsonl" || echo 0; }
 timeless() { sed 's|"time/.*||' "$1/metrics.jsonl"; }
@@ -99,7 +99,7 @@ refused() {
     # What was sampled depends on the numeric class.
     echo "$status $(sed -E "s|$T/||g; s|\"completion\":.*\],|\"completion\":SAMPLED,|" "$T/err")"
 }
-new=("${arguments[@]}" -q --out "$T/new" --max_steps 2)
+new=("${arguments[@]}" -q --set out="$T/new" --set max_steps=2)
 # A program that dies: its words and the row; what was trained before is kept.
 refused "${new[@]}" --reward-cmd "bash $T/reward.sh 20"
 [ -e "$T/new/checkpoint-1/state.json" ] || { ls "$T/new"; exit 1; }

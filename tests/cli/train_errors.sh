@@ -4,9 +4,9 @@ model=tests/fixtures/golden/stories260K-hf
 for name in Lily Tom Mia Ben; do
     echo "{\"prompt\": \"Once upon a time, $name\", \"answer\": \"$name\"}"
 done >"$T/prompts.jsonl"
-train=(train -q --num_generations 4 --max_completion_length 16 --per_device_train_batch_size 8
-    --max_steps 3 --save_steps 1 --out "$T/out")
-ok=(--model $model --prompts "$T/prompts.jsonl")
+train=(train -q --set num_generations=4 --set max_completion_length=16 --set per_device_train_batch_size=8
+    --set max_steps=3 --set save_steps=1 --set out="$T/out")
+ok=(--set model=$model --set prompts="$T/prompts.jsonl")
 refused() { # begins anew unless told to go on
     [[ $* == *--resume* ]] || rm -rf "$T/out" "$T/sft"
     "$GWEN" "${train[@]}" "$@" >"$T/out1" 2>"$T/err" && { echo "not refused: $*"; exit 1; }
@@ -77,5 +77,5 @@ printf '\000\000\300\177' | dd of="$T/nan/model.safetensors" bs=1 seek=$at conv=
 rm -rf "$T/out"
 refused --model "$T/nan" --prompts "$T/prompts.jsonl" --reward length:8
 echo '{"prompt": "Once", "completion": " upon"}' >"$T/rows.jsonl"
-train=(sft -q --max_steps 5 --out "$T/sft")
+train=(sft -q --set max_steps=5 --set out="$T/sft")
 refused --model "$T/nan" --data "$T/rows.jsonl"

@@ -7,11 +7,11 @@ done >"$T/prompts.jsonl"
 for name in Anna Jack Spot; do
     echo "{\"prompt\": \"One day, $name\", \"answer\": \"went\"}"
 done >"$T/eval.jsonl"
-arguments=(train --model $model --prompts "$T/prompts.jsonl" --reward exact --reward length:6
-    --max_completion_length 8 --num_generations 4 --per_device_train_batch_size 8 --max_steps 6
-    --learning_rate 1e-3 --seed 3 --dtype fp32)
+arguments=(train --set model=$model --set prompts="$T/prompts.jsonl" --reward exact --reward length:6
+    --set max_completion_length=8 --set num_generations=4 --set per_device_train_batch_size=8 --set max_steps=6
+    --set learning_rate=1e-3 --set seed=3 --set dtype=fp32)
 train() { "$GWEN" "${arguments[@]}" -q "$@" || exit 1; }
-evaluated=(--eval-prompts "$T/eval.jsonl" --eval-every 2 --eval-full-sweep)
+evaluated=(--set eval-prompts="$T/eval.jsonl" --set eval-every=2 --eval-full-sweep)
 rows() { cat "$1/metrics.jsonl" 2>/dev/null | wc -l; }
 metrics() { sed 's/,"time[^,}]*//g' "$1/metrics.jsonl"; }
 metric() { sed -n "$3s|.*\"$2\":\([^,}]*\).*|\1|p" "$1/metrics.jsonl"; } # DIR NAME ROW

@@ -5,14 +5,14 @@ for name in Lily Tom Mia Ben Sue Max Anna Jack; do
 done >"$T/prompts.jsonl"
 model=tests/fixtures/golden/stories260K-hf
 train() {
-    "$GWEN" train --model $model --prompts "$T/prompts.jsonl" --stop . --max_completion_length 24 \
-        --num_generations 4 --per_device_train_batch_size 8 --gradient_accumulation_steps 2 \
-        --learning_rate 5e-4 --seed 3 --verify-logprobs --max_steps 8 "$@"
+    "$GWEN" train --model $model --set prompts="$T/prompts.jsonl" --stop . --set max_completion_length=24 \
+        --set num_generations=4 --set per_device_train_batch_size=8 --set gradient_accumulation_steps=2 \
+        --set learning_rate=5e-4 --set seed=3 --verify-logprobs --set max_steps=8 "$@"
 }
 timeless() { sed 's|"time/.*||' "$1/metrics.jsonl"; }
 metric() { sed -n "$3s|.*\"$2\":\([^,}]*\).*|\1|p" "$1/metrics.jsonl"; } # DIR NAME STEP
 
-reuse=(-q --reward length:8 --beta 0.02 --num_iterations 2 --steps_per_generation 4 --save_steps 1
+reuse=(-q --reward length:8 --set beta=0.02 --set num_iterations=2 --set steps_per_generation=4 --set save_steps=1
     --dynamic_sampling --filter_zero_std)
 train --out "$T/a" "${reuse[@]}" || exit 1
 [ "$(cd "$T/a/rollouts" && echo *)" = "step-1.jsonl step-5.jsonl" ] || { ls "$T/a/rollouts"; exit 1; }

@@ -1,6 +1,7 @@
 /* evaluate.c - see evaluate.h. */
 #include "cli/commands/evaluate.h"
 
+#include "cli/output.h"
 #include "service/eval/eval.h"
 #include "service/record/provenance.h"
 
@@ -30,6 +31,7 @@ static enum gwen_status open_rows(struct gw_evaluate *e, struct gw_provenance *f
     *complete = e->resume && gw_eval_result_complete(e->out_path, e->settings, &e->result);
     if (*complete) gw_log(&e->p.rt.cli->log, GWEN_LOG_INFO, "%s: is complete", e->out_path);
     if (*complete) return GWEN_OK;
+    GW_TRY(gw_output_check_part(e->p.rt.cli, "out", e->out_path, e->resume, e->overwrite, err));
     return gw_provenance_open(from, e->out_path, mode, n, k + 1, &e->p.rt.cli->log, &e->file, err);
 }
 

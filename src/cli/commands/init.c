@@ -1,5 +1,5 @@
 /* init.c - gwen-cpu init: a model directory with random weights. */
-#include "cli/cli.h"
+#include "cli/output.h"
 
 #include "base/file.h"
 #include "checkpoint/hub.h"
@@ -12,6 +12,7 @@ enum { CONFIG_MAX_BYTES = 1 << 20 };
 
 struct init {
     const char *config, *preset, *tokenizer, *out;
+    bool overwrite;
 };
 
 static enum gwen_status read_config(const char *path, struct gw_config *c, struct gwen_err *err) {
@@ -70,6 +71,7 @@ static enum gwen_status init(struct gw_cli *cli, const struct init *o, struct gw
         GW_TRY(match_tokenizer(&c, o, tokenizer->data, err));
         opts.tokenizer_dir = tokenizer->data;
     }
+    GW_TRY(gw_output_check(cli, "out", o->out, o->overwrite, err));
     GW_TRY(gw_weights_init(&c, &opts, o->out, err));
     gw_log(&cli->log, GWEN_LOG_INFO, "%s: %s with %zu random parameters", o->out,
            gw_arch_name(c.arch), gw_config_n_params(&c));
@@ -85,6 +87,7 @@ int gw_cmd_init(struct gw_cli *cli, int argc, char **argv) {
         GW_OPT_STRING("tokenizer", 0, &o.tokenizer, "DIR",
                       "copy the tokenizer of this directory (or hub id)"),
         GW_OPT_STRING("out", 'o', &o.out, "DIR", "directory to write"),
+        GW_OPT_OVERWRITE(&o.overwrite),
     };
     const struct gw_cli_spec spec = {
         "--config FILE | --preset NAME  --out DIR [options]",

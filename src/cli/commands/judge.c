@@ -1,4 +1,5 @@
 /* judge.c - gwen-cpu judge: grades of responses by the criteria of a rubric. */
+#include "cli/output.h"
 #include "cli/with_judge.h"
 
 #include "base/file.h"
@@ -17,7 +18,7 @@ struct row {
 struct judge {
     struct gw_judging j;
     const char *in, *verdicts_path;
-    bool compare;
+    bool overwrite, compare;
     struct gw_lines *lines;
     struct row *rows;
     struct gw_judge_item *items;
@@ -231,6 +232,7 @@ static enum gwen_status answer_all(struct judge *s, struct gw_cli *cli, struct g
 }
 
 static enum gwen_status judge(struct judge *s, struct gw_cli *cli, struct gwen_err *err) {
+    GW_TRY(gw_output_check(cli, "verdicts", s->verdicts_path, s->overwrite, err));
     GW_TRY(gw_judging_open(&s->j, cli, err));
     GW_TRY(s->in != NULL && strcmp(s->in, "-") != 0
                ? gw_lines_open(s->in, GW_ROW_MAX_BYTES, &s->lines, err)
@@ -265,6 +267,7 @@ int gw_cmd_judge(struct gw_cli *cli, int argc, char **argv) {
         GW_OPT_FLAG("compare", 0, &s.compare, "grade in both modes and report how well they agree"),
         GW_OPT_STRING("verdicts", 0, &s.verdicts_path, "FILE",
                       "write the tokens and logits of each verdict"),
+        GW_OPT_OVERWRITE(&s.overwrite),
         GW_OPT_FLAG("no-prefix-tree", 0, &s.j.no_sharing,
                     "compute each prompt by itself instead of sharing prefixes"),
     };

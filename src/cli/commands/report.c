@@ -1,5 +1,5 @@
 /* report.c - gwen-cpu report: training runs as a page of HTML or as text for a terminal. */
-#include "cli/cli.h"
+#include "cli/output.h"
 
 #include "base/file.h"
 #include "service/report/report.h"
@@ -16,7 +16,7 @@ struct report {
     struct gw_cli *cli;
     struct gw_report_opts opts;
     const char *out;
-    bool text, tui;
+    bool text, tui, overwrite;
     struct gw_report_run *runs; /* [cli->n_args] */
     size_t n_runs;
 };
@@ -72,6 +72,7 @@ static enum gwen_status show_again(struct report *r, struct gwen_err *err) {
 
 static enum gwen_status write_page(struct report *r, struct gwen_err *err) {
     struct gw_str path = {0};
+    GW_TRY(gw_output_check(r->cli, "out", r->out, r->overwrite, err));
     enum gwen_status status = read_runs(r, err);
     for (size_t i = 0; i < r->n_runs; i++)
         if (status == GWEN_OK && r->runs[i].notes.len > 0)
@@ -103,6 +104,7 @@ int gw_cmd_report(struct gw_cli *cli, int argc, char **argv) {
     const struct gw_option options[] = {
         GW_OPT_STRING("out", 'o', &r.out, "FILE",
                       "the page to write (default: report.html in the first RUN_DIR)"),
+        GW_OPT_OVERWRITE(&r.overwrite),
         GW_OPT_COUNT("samples", 0, &r.opts.samples, 1, 4096, "completions shown of a step"),
         GW_OPT_COUNT("sample-steps", 0, &r.opts.sample_steps, 0, 100000,
                      "steps of a run whose completions are shown"),

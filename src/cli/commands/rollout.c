@@ -1,4 +1,5 @@
 /* rollout.c - gwen-cpu rollout: a group of samples for each prompt of a file. */
+#include "cli/output.h"
 #include "cli/with_prompts.h"
 
 #include "base/file.h"
@@ -183,7 +184,8 @@ int gw_cmd_rollout(struct gw_cli *cli, int argc, char **argv) {
         GW_OPT_STRING("out", 'o', &r.out_path, "FILE",
                       "write the samples to this JSONL file (default: standard output)"),
         GW_OPT_FLAG("resume", 0, &r.resume, "continue an interrupted rollout from FILE.part"),
-        GW_OPT_FLAG("overwrite", 0, &r.overwrite, "discard FILE.part and start again"),
+        GW_OPT_FLAG("overwrite", 0, &r.overwrite,
+                    "replace FILE, discard FILE.part and start again"),
         GW_OPT_COUNT("groups", 'n', &r.groups, 1, 1 << 20, "samples of each prompt"),
         GW_OPT_COUNT("max-tokens", 0, &r.max_tokens, 1, 1 << 24,
                      "most tokens of a sample, where the row has no max_tokens"),
@@ -211,7 +213,9 @@ int gw_cmd_rollout(struct gw_cli *cli, int argc, char **argv) {
         return gw_cli_usage(cli, "--lengths %s: expected uniform:LO-HI", r.lengths);
     if (!gw_prompting_check(&r.p, cli, &code)) return code;
     struct gwen_err err;
-    enum gwen_status status = rollout(&r, &err);
+    enum gwen_status status =
+        gw_output_check_part(cli, "out", r.out_path, r.resume, r.overwrite, &err);
+    if (status == GWEN_OK) status = rollout(&r, &err);
     close_rollout(&r);
     return gw_cli_end(cli, status, &err);
 }

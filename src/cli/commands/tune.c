@@ -1,5 +1,6 @@
 /* tune.c - gwen-cpu tune: measures what is fastest on this machine with this model, in the
  * memory there is, and keeps it for the other commands. */
+#include "cli/output.h"
 #include "cli/with_prompts.h"
 #include "cli/with_tuned.h"
 
@@ -18,6 +19,7 @@ struct tune {
     struct gw_prompting p;
     size_t prompt_tokens, max_tokens, groups, n_prompts;
     const char *prompts_path, *lengths, *budget_text, *plot_path;
+    bool overwrite;
     double seconds;
     struct gw_counts try;
     uint64_t start_ns;
@@ -357,6 +359,7 @@ int gw_cmd_tune(struct gw_cli *cli, int argc, char **argv) {
         GW_OPT_STRING("budget", 0, &t.budget_text, "TIME", "time limit, such as 60s or 2m"),
         GW_OPT_STRING("plot", 0, &t.plot_path, "FILE.svg",
                       "draw throughput and memory by batch size"),
+        GW_OPT_OVERWRITE(&t.overwrite),
         GW_OPT_COUNTS("try", 0, &t.try, 1, 65536,
                       "only measure these batch sizes, each with a whole rollout"),
         GW_OPT_FLAG("chat", 0, &t.p.as_chat, "prompts are user messages"),
@@ -374,7 +377,8 @@ int gw_cmd_tune(struct gw_cli *cli, int argc, char **argv) {
     /* What is measured must not depend on what was found before; --try runs as it says. */
     if (t.try.n == 0) cli->common.no_tune = true;
     struct gwen_err err;
-    enum gwen_status status = tune(&t, &err);
+    enum gwen_status status = gw_output_check(cli, "plot", t.plot_path, t.overwrite, &err);
+    if (status == GWEN_OK) status = tune(&t, &err);
     if (t.prompts_path != NULL) gw_prompts_free(&t.prompts);
     gw_prompting_close(&t.p);
     return gw_cli_end(cli, status, &err);
