@@ -1,6 +1,10 @@
 /* child.c - see child.h.
  *
- * posix_spawn, not fork: this process may hold many gigabytes and other threads. */
+ * posix_spawn, not fork: this process may hold many gigabytes and other threads.
+ *
+ * The guard is a shell that reads from a pipe into which nobody writes: it comes to the end of it
+ * when we are gone, however that happened (SIGKILL too).  PR_SET_PDEATHSIG would reach the child
+ * alone, not what it has started. */
 #include "service/reward/child.h"
 
 #include "base/clock.h"
@@ -38,8 +42,11 @@ static bool set_nonblocking(int fd) {
     return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
-/* A group of its own, no signal blocked, SIGPIPE and friends as a program expects them. */
-static int set_attributes(posix_spawnattr_t *attributes) {
+static const char GUARD[] = "read -r nothing; kill -KILL 0";
+
+/* A group of its own or (the guard) that of `group`, no signal blocked, SIGPIPE and friends as a
+ * program expects them. */
+static int set_attributes(posix_spawnattr_t *attributes, pid_t group) {
     sigset_t none, defaults;
     sigemptyset(&none);
     sigemptyset(&defaults);
@@ -48,14 +55,14 @@ static int set_attributes(posix_spawnattr_t *attributes) {
     sigaddset(&defaults, SIGTERM);
     int number = posix_spawnattr_setflags(
         attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    if (number == 0) number = posix_spawnattr_setpgroup(attributes, 0);
+    if (number == 0) number = posix_spawnattr_setpgroup(attributes, group);
     if (number == 0) number = posix_spawnattr_setsigmask(attributes, &none);
     if (number == 0) number = posix_spawnattr_setsigdefault(attributes, &defaults);
     return number;
 }
 
 /* Returns an errno, 0: running. */
-static int spawn(const char *command, const int fds[3], pid_t *pid) {
+static int spawn(const char *command, const int fds[3], pid_t group, pid_t *pid) {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     char *argv[] = {(char[]){"sh"}, (char[]){"-c"}, (char *)(uintptr_t)command, NULL};
@@ -65,11 +72,29 @@ static int spawn(const char *command, const int fds[3], pid_t *pid) {
     if (number == 0) {
         for (int i = 0; i < 3 && number == 0; i++)
             number = posix_spawn_file_actions_adddup2(&actions, fds[i], i);
-        if (number == 0) number = set_attributes(&attributes);
+        if (number == 0) number = set_attributes(&attributes, group);
         if (number == 0) number = posix_spawn(pid, "/bin/sh", &actions, &attributes, argv, environ);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);
+    return number;
+}
+
+/* Into the child's group, which is there as long as the child has not been reaped.  Returns an
+ * errno, 0: running. */
+static int spawn_guard(struct gw_child *c) {
+    int alive[2] = {-1, -1}, nowhere = -1, number = 0;
+    pid_t pid = 0;
+    if (!make_pipe(alive)) number = errno;
+    if (number == 0) nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (number == 0 && nowhere < 0) number = errno;
+    if (number == 0)
+        number = spawn(GUARD, (const int[3]){alive[0], nowhere, nowhere}, c->pid, &pid);
+    close_fd(&alive[0]);
+    close_fd(&nowhere);
+    if (number != 0) close_fd(&alive[1]);
+    c->guard = number == 0 ? pid : 0;
+    c->alive = alive[1];
     return number;
 }
 
@@ -79,14 +104,16 @@ enum gwen_status gw_child_start(struct gw_child *c, const char *command, struct 
     if (!make_pipe(in) || !make_pipe(out) || !make_pipe(log) || !set_nonblocking(in[1]) ||
         !set_nonblocking(out[0]) || !set_nonblocking(log[0]))
         number = errno;
-    if (number == 0) number = spawn(command, (const int[3]){in[0], out[1], log[1]}, &pid);
+    if (number == 0) number = spawn(command, (const int[3]){in[0], out[1], log[1]}, 0, &pid);
     close_fd(&in[0]);
     close_fd(&out[1]);
     close_fd(&log[1]);
     gw_str_clear(&c->tail);
-    *c = (struct gw_child){.pid = pid, .in = in[1], .out = out[0], .log = log[0], .tail = c->tail};
+    *c = (struct gw_child){
+        .pid = pid, .alive = -1, .in = in[1], .out = out[0], .log = log[0], .tail = c->tail};
+    if (number == 0) number = spawn_guard(c);
     if (number == 0) return GWEN_OK;
-    c->pid = 0;
+    gw_child_stop(c, 0);
     close_fd(&c->in);
     close_fd(&c->out);
     close_fd(&c->log);
@@ -218,7 +245,9 @@ void gw_child_stop(struct gw_child *c, int grace_ms) {
     kill(-c->pid, SIGKILL); /* its own children too */
     c->status = 0;
     while (waitpid(c->pid, &c->status, 0) < 0 && errno == EINTR) continue;
-    c->pid = 0;
+    while (c->guard > 0 && waitpid(c->guard, NULL, 0) < 0 && errno == EINTR) continue;
+    c->pid = c->guard = 0;
+    close_fd(&c->alive);
     read_log(c);
     close_fd(&c->out);
     close_fd(&c->log);

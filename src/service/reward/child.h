@@ -6,7 +6,9 @@
  * All our ends are non-blocking and waited for together, so that neither side can wait for the
  * other for ever: what the child writes is read while it is being written to.  The child runs in
  * a process group of its own, which is killed as a whole; a signal of the terminal (Ctrl-C) does
- * not reach it.  Writing to a child that has gone is an error, never SIGPIPE. */
+ * not reach it.  A guard in that group waits for our end, of whatever kind, and then kills the
+ * group: nothing of a command lives longer than we do.  Writing to a child that has gone is an
+ * error, never SIGPIPE. */
 #ifndef GW_SERVICE_REWARD_CHILD_H
 #define GW_SERVICE_REWARD_CHILD_H
 
@@ -19,6 +21,8 @@ enum { GW_CHILD_TAIL = 8192 };
 
 struct gw_child {
     pid_t pid;          /* of the child and its group; 0: none is running */
+    pid_t guard;        /* of the one that waits for our end */
+    int alive;          /* our end of the pipe that it waits at; -1: closed */
     int in, out, log;   /* our ends; -1: closed */
     int status;         /* as waitpid gives it, once the child has ended */
     bool killed;        /* by us, as it did not end by itself */

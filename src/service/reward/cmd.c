@@ -187,6 +187,7 @@ static enum gwen_status take_reply(struct batch *b, const char *line, size_t len
     if (b->answered[row]) return bad_reply(b, row, "answered twice", line, len, err);
     b->answered[row] = true;
     b->n_answered++;
+    b->heard_ns = gw_now_ns(); /* blank lines and parts of a line are no sign of life */
     b->out[row * b->stride] = reply.reward;
     return GWEN_OK;
 }
@@ -197,7 +198,6 @@ static enum gwen_status read_replies(struct batch *b, bool *ended, struct gwen_e
     size_t scanned = s->len, begin = 0;
     *ended = !gw_child_read(&b->cmd->child, s, GW_REWARD_CMD_MAX_LINE);
     if (s->failed) return gw_nomem(err, s->len, "a reward command's answers");
-    if (s->len > scanned) b->heard_ns = gw_now_ns();
     while (s->len > scanned) {
         const char *end = memchr(s->data + scanned, '\n', s->len - scanned);
         if (end == NULL) break;

@@ -214,6 +214,9 @@ static void hanging_children_are_started_again(void **state) {
     fails(command("echo stuck >&2; read x; read x; echo '{\"id\":1,\"reward\":1}'; sleep 1000", 0.3,
                   0),
           "gave no answer", "at row {\"id\":0");
+    /* Blank lines and parts of a line are no answers. */
+    fails(command("yes ''", 0.3, 1), "gave no answer within 0.3 s at row {\"id\":0", "stderr");
+    fails(command("while :; do printf ' '; sleep 0.05; done", 0.3, 0), "gave no answer", "stderr");
     /* The first one hangs, the second works: the rows are sent again. */
     char text[600];
     snprintf(text, sizeof text,
