@@ -16,7 +16,7 @@
  *     return gw_cli_end(cli, do_it(cli, ..., &err), &err);
  *
  * Data goes to standard output (gw_cli_write), everything else to standard error.  Exit status:
- * 0 ok, 1 failed, 2 wrong usage, 130 or 143 interrupted. */
+ * 0 ok, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted. */
 #ifndef GW_CLI_H
 #define GW_CLI_H
 
@@ -223,9 +223,13 @@ bool gw_cli_progress(void *cli, const struct gwen_progress *progress);
 
 /* --- signals -------------------------------------------------------------------------------- */
 
-/* From now on the first SIGINT or SIGTERM is remembered, the second ends the program at once;
- * writing to a closed pipe is an error instead of a signal. */
+/* From now on the first SIGINT, SIGTERM or SIGHUP is remembered and told on standard error; one
+ * that comes within 2 s (SIGINT: 0.5 s) is taken for the same, a later one ends the program at
+ * once. Those that were ignored before stay so.  Writing to a closed pipe is an error instead of a
+ * signal. */
 void gw_interrupt_install(void);
+/* What is said when a signal comes: a line with its newline, which must live for ever. */
+void gw_interrupt_tell(const char *text);
 /* The signal that came, 0: none. */
 int gw_interrupt_signal(void);
 /* For callbacks that say whether to go on; ctx is not used. */

@@ -89,7 +89,7 @@ void gw_help_program(const struct gw_cli *cli) {
            "Reinforcement learning on language models on CPUs.\n\nCommands\n");
     print_names(cli->commands, cli->n_commands);
     printf("\nData goes to standard output, everything else to standard error.\n"
-           "Exit status: 0 ok, 1 failed, 2 wrong usage, 130 or 143 interrupted.\n\n"
+           "Exit status: 0 ok, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted.\n\n"
            "Environment: GWEN_DTYPE (default of --dtype), GWEN_ISA (highest instruction set to\n"
            "use), HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME (where hub ids are looked up)\n");
 }

@@ -26,10 +26,7 @@ int gw_cli_end(struct gw_cli *cli, enum gwen_status status, const struct gwen_er
     gw_bar_clear(&cli->bar);
     if (status == GWEN_OK) return GW_EXIT_OK;
     int number = gw_interrupt_signal();
-    if (status == GWEN_ERR_CANCELLED && number != 0) {
-        fprintf(stderr, "gwen-cpu: interrupted\n");
-        return 128 + number;
-    }
+    if (status == GWEN_ERR_CANCELLED && number != 0) return 128 + number; /* told as it came */
     if (!cli->pipe_closed) fprintf(stderr, "gwen-cpu: %s\n", gw_cli_message(cli, err));
     return GW_EXIT_FAILED;
 }

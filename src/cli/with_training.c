@@ -198,7 +198,7 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
         return t->out != NULL ? gw_train_run_check(&t->run, job, err) : GWEN_OK;
     }
     log_plan(t, plan);
-    const struct gw_learner_opts opts = {
+    struct gw_learner_opts opts = {
         .config = &t->config,
         .total_steps = job->total_steps,
         .trainer = plan->trainer,
@@ -208,9 +208,14 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
         .skipped = t->run.state.skipped,
         .log = &rt->cli->log,
     };
+    opts.trainer.go_on = gw_interrupt_none;
     GW_TRY(load_model(t, plan, err));
     GW_TRY(gw_learner_create(rt->model, rt->pool, &opts, &t->learner, err));
-    return open_run(t, plan, job, err);
+    GW_TRY(open_run(t, plan, job, err));
+    gw_interrupt_tell(
+        "gwen-cpu: interrupted: the unfinished step is dropped, the last finished one is "
+        "saved; a further signal ends it at once\n");
+    return GWEN_OK;
 }
 
 /* --- validate ------------------------------------------------------------------------------- */

@@ -150,6 +150,7 @@ enum gwen_status gw_workspace_create(const struct gw_model *model, struct gw_kv 
 
 void gw_workspace_free(struct gw_workspace *ws) {
     if (ws == NULL) return;
+    free(ws->stop.asked);
     gw_rope_table_free(&ws->rope);
     gw_mem_unmap(&ws->memory);
     free(ws);
@@ -432,6 +433,36 @@ static void trace(const struct gw_workspace *ws, size_t layer, int thread) {
     gw_pool_barrier(ws->pool);
 }
 
+enum gwen_status gw_workspace_may_stop(struct gw_workspace *ws, bool (*go_on)(void *ctx), void *ctx,
+                                       struct gwen_err *err) {
+    const size_t n = (size_t)gw_pool_threads(ws->pool);
+    ws->stop.asked = calloc(n, sizeof *ws->stop.asked);
+    if (ws->stop.asked == NULL) return gw_nomem(err, n * sizeof *ws->stop.asked, "a workspace");
+    ws->stop.go_on = go_on;
+    ws->stop.ctx = ctx;
+    ws->stop.at = SIZE_MAX;
+    return GWEN_OK;
+}
+
+void gw_workspace_ask_anew(struct gw_workspace *ws) {
+    if (ws->stop.go_on == NULL) return;
+    memset(ws->stop.asked, 0, (size_t)gw_pool_threads(ws->pool) * sizeof *ws->stop.asked);
+    ws->stop.at = SIZE_MAX;
+}
+
+bool gw_workspace_stops(struct gw_workspace *ws, int thread) {
+    struct gw_stop *s = &ws->stop;
+    if (s->go_on == NULL) return false;
+    const size_t number = s->asked[thread]++;
+    for (size_t unit; gw_pool_next(ws->pool, thread, 1, &unit);)
+        if (s->at == SIZE_MAX && !s->go_on(s->ctx)) s->at = number;
+    return s->at <= number;
+}
+
+bool gw_workspace_stopped(const struct gw_workspace *ws) {
+    return ws->stop.go_on != NULL && ws->stop.at != SIZE_MAX;
+}
+
 void gw_forward(struct gw_workspace *ws, int thread, int n_threads) {
     const struct gw_model *m = ws->model;
     if (thread == 0 && ws->profile != NULL) ws->profile->last_ns = gw_now_ns();
@@ -443,6 +474,7 @@ void gw_forward(struct gw_workspace *ws, int thread, int n_threads) {
     embed(ws, thread);
     trace(ws, 0, thread);
     for (size_t i = 0; i < m->cfg.n_layers; i++) {
+        if (gw_workspace_stops(ws, thread)) return;
         gw_forward_layer(ws, i, ws->saves != NULL ? &ws->saves[i] : NULL, thread);
         trace(ws, i + 1, thread);
     }

@@ -70,6 +70,15 @@ size_t gw_gate_up_cols(const struct gw_config *cfg);
 
 const char *gw_op_name(enum gw_op op);
 
+/* Whether to go on.  Threads that come late ask again what others have asked long before: they are
+ * told the same, as a thread knows how often it has asked. */
+struct gw_stop {
+    bool (*go_on)(void *ctx); /* NULL: it is not asked */
+    void *ctx;
+    _Atomic size_t at; /* number of the question that was answered with no; SIZE_MAX: none */
+    size_t *asked;     /* [threads] */
+};
+
 struct gw_workspace {
     const struct gw_model *model;
     const struct gw_lora *lora; /* the model's adapter; another of its shape or NULL may be set */
@@ -94,6 +103,7 @@ struct gw_workspace {
     struct gw_profile *profile;   /* NULL: not measured */
     const struct gw_saves *saves; /* [n_layers] for training; NULL: nothing is kept */
     float *keep_out; /* [max_out][hidden] for training: what the final norm gets; or NULL */
+    struct gw_stop stop;
     struct gw_mem memory;
 };
 
@@ -111,9 +121,20 @@ size_t gw_workspace_bytes(const struct gw_config *cfg, enum gw_panel_format form
  */
 void gw_profile_mark(const struct gw_workspace *ws, enum gw_op op, int thread);
 
+/* From now on `go_on` is asked, by one thread at a time, before each layer and wherever else
+ * gw_workspace_stops is called. */
+enum gwen_status gw_workspace_may_stop(struct gw_workspace *ws, bool (*go_on)(void *ctx), void *ctx,
+                                       struct gwen_err *err);
+/* Before a run: nothing has been asked. */
+void gw_workspace_ask_anew(struct gw_workspace *ws);
+/* Whether to stop here, which is the same for all threads, and stays so once it is true.  An
+ * operation as gw_pool_next has them, no barrier. */
+bool gw_workspace_stops(struct gw_workspace *ws, int thread);
+/* Between barriers: whether that has been true. */
+bool gw_workspace_stopped(const struct gw_workspace *ws);
 /* Runs ws->batch through the layers; stores keys and values; leaves head_x.  SPMD.  When it
  * returns all of that is done, but threads that came late may still have to pass through: the batch
- * may be changed after a barrier. */
+ * may be changed after a barrier.  Where it was stopped nothing it leaves means anything. */
 void gw_forward(struct gw_workspace *ws, int thread, int n_threads);
 /* One layer over ws->h, keeping what saves asks for (NULL: nothing); done when it returns.  Running
  * it again over the same rows gives the same bits. */

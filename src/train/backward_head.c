@@ -93,8 +93,10 @@ static void chunk_backward(struct gw_trainer *t, size_t v0, int thread, int n_th
 void gw_backward_head(struct gw_trainer *t, int thread, int n_threads) {
     const struct gw_model *m = t->model;
     const size_t hidden = m->cfg.hidden;
-    for (size_t v0 = 0; t->out.n > 0 && v0 < m->cfg.vocab_size; v0 += t->back.vocab_chunk)
+    for (size_t v0 = 0; t->out.n > 0 && v0 < m->cfg.vocab_size; v0 += t->back.vocab_chunk) {
+        if (gw_workspace_stops(t->ws, thread)) return;
         chunk_backward(t, v0, thread, n_threads);
+    }
     size_t begin, end;
     gw_share(t->pass.n_rows, thread, n_threads, &begin, &end);
     memset(t->back.dh + begin * hidden, 0, (end - begin) * hidden * sizeof *t->back.dh);

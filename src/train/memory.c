@@ -213,6 +213,7 @@ static enum gwen_status create_parts(struct gw_trainer *t, struct gwen_err *err)
     GW_TRY(gw_kv_create(&layout, n_blocks(o), max_blocks(o), &t->kv, err));
     GW_TRY(gw_workspace_create(t->model, t->kv, t->pool, o->max_rows, o->max_rows, o->max_len,
                                &t->ws, err));
+    if (o->go_on != NULL) GW_TRY(gw_workspace_may_stop(t->ws, o->go_on, o->go_on_ctx, err));
     return gw_head_create(t->model, t->pool, head_rows(o), false, &t->head, err);
 }
 

@@ -78,6 +78,7 @@ static void take_rows(struct gw_trainer *t, size_t first, size_t n) {
 static void run_head(struct gw_trainer *t, int thread) {
     const size_t x_stride = gw_packed_x_stride(t->model->arith.format, t->model->cfg.hidden);
     for (size_t i = 0, n; i < t->out.n; i += n) {
+        if (gw_workspace_stops(t->ws, thread)) return;
         n = GW_MIN(t->head->max_rows, t->out.n - i);
         if (thread == 0) set_targets(t, i, n);
         gw_pool_barrier(t->pool);
@@ -105,6 +106,12 @@ static void run_loss(struct gw_trainer *t) {
     }
 }
 
+/* What go_on said becomes the call's outcome; thread 0, between barriers. */
+static void take_stop(struct gw_trainer *t) {
+    if (gw_workspace_stopped(t->ws) && t->call.status == GWEN_OK)
+        t->call.status = gw_fail(t->call.err, GWEN_ERR_CANCELLED, "training: cancelled");
+}
+
 static void forward_pass(struct gw_trainer *t, int thread, int n_threads) {
     if (thread == 0) {
         t->ws->profile = t->profile != NULL ? &t->profile->forward : NULL;
@@ -116,6 +123,7 @@ static void forward_pass(struct gw_trainer *t, int thread, int n_threads) {
     gw_pool_barrier(t->pool);
     if (prompts) gw_forward(t->ws, thread, n_threads);
     gw_pool_barrier(t->pool);
+    if (thread == 0) take_stop(t);
     if (thread == 0 && t->call.status == GWEN_OK) {
         gw_train_batch_samples(t);
         keep_from(t, t->pass.n_prefix_rows);
@@ -140,7 +148,10 @@ static void keep_embed_rows(struct gw_trainer *t) {
 static void backward_pass(struct gw_trainer *t, int thread, int n_threads) {
     if (t->profile != NULL && thread == 0) t->profile->last_ns = gw_now_ns();
     gw_backward_head(t, thread, n_threads);
-    for (size_t i = t->model->cfg.n_layers; i-- > 0;) gw_backward_layer(t, i, thread, n_threads);
+    for (size_t i = t->model->cfg.n_layers; i-- > 0;) {
+        if (gw_workspace_stops(t->ws, thread)) return;
+        gw_backward_layer(t, i, thread, n_threads);
+    }
     if (thread == 0 && t->model->lora == NULL) keep_embed_rows(t);
 }
 
@@ -153,6 +164,7 @@ static void region(void *ctx, int thread, int n_threads) {
         forward_pass(t, thread, n_threads);
         if (t->call.backward) {
             gw_pool_barrier(t->pool);
+            if (thread == 0) take_stop(t);
             if (thread == 0 && t->call.status == GWEN_OK) {
                 run_loss(t);
                 gw_train_batch_all(t);
@@ -162,7 +174,10 @@ static void region(void *ctx, int thread, int n_threads) {
             if (t->call.status == GWEN_OK) backward_pass(t, thread, n_threads);
         }
         gw_pool_barrier(t->pool);
-        if (thread == 0) gw_train_end_pass(t);
+        if (thread == 0) {
+            take_stop(t);
+            gw_train_end_pass(t);
+        }
         gw_pool_barrier(t->pool);
     }
 }
@@ -175,6 +190,7 @@ static enum gwen_status run(struct gw_trainer *t, struct gw_train_group *groups,
     t->call.next_group = t->call.next_sample = 0;
     t->call.err = err;
     t->call.status = gw_train_check(t, err);
+    gw_workspace_ask_anew(t->ws);
     if (t->call.status == GWEN_OK) gw_pool_run(t->pool, region, t);
     gw_kv_copies_done(t->kv);
     return t->call.status;

@@ -56,6 +56,10 @@ struct gw_trainer_opts {
     size_t recompute_stride; /* only by every so many-th layer, the others keep all; 0, 1: by all */
     bool share_prompts;
     double temperature; /* > 0 */
+    /* Asked often, by one thread: false ends the call with GWEN_ERR_CANCELLED.  NULL: it runs to
+     * its end. */
+    bool (*go_on)(void *ctx);
+    void *go_on_ctx;
 };
 
 struct gw_trainer;
@@ -90,7 +94,7 @@ typedef void gw_train_loss(void *ctx, size_t group, size_t sample, const struct 
 
 /* Forward, loss and backward of n groups; adds to the gradients.  Calling it once for several
  * groups or once for each gives the same bits.  GWEN_ERR_NUMERIC when a log-probability is not
- * finite (gradients are then undefined: gw_trainer_zero). */
+ * finite, GWEN_ERR_CANCELLED when go_on said so (gradients are then undefined: gw_trainer_zero). */
 enum gwen_status gw_trainer_accumulate(struct gw_trainer *t, struct gw_train_group *groups,
                                        size_t n, gw_train_loss *loss, void *ctx,
                                        struct gwen_err *err);

@@ -54,7 +54,7 @@ start "$T/c" 15 -B 4
 kill -TERM $pid
 wait $pid
 [ $? -eq 143 ] && [ ! -e "$T/c" ] || exit 1
-[ "$(cat "$T/err")" = 'gwen-cpu: interrupted' ] || { cat "$T/err"; exit 1; }
+[ "$(cat "$T/err")" = 'gwen-cpu: interrupted; a further signal ends it at once' ] || { cat "$T/err"; exit 1; }
 
 # A part file is never thrown away by accident, and never mixed with other options.
 refused() {

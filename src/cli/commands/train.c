@@ -121,6 +121,7 @@ static void set_scorer(struct train *s, const struct gw_train_work *work,
     plan->scorer.n_blocks = gw_kv_blocks_for(work->max_len) + 1;
     plan->scorer.temperature = s->t.config.temperature;
     plan->scorer.frozen = s->t.config.use_peft;
+    plan->scorer.progress = gw_interrupt_none;
 }
 
 /* Refuses when a trainer does not fit with an engine of one sample at a time: what is advised has

@@ -6,11 +6,11 @@
  * other members are ignored, so are empty lines.  What it has to say to people goes to stderr,
  * the end of which is kept for messages.
  *
- * A child that answers nothing for `timeout_s` while rows are waiting is killed and started again,
- * at most `restarts` times; the rows without an answer are sent again.  One that dies, closes its
- * output or answers nonsense (no JSON, an id that was not asked or is answered already, a reward
- * that is no finite number or null, an endless line) is the end: the error names the row and
- * quotes its stderr.  One that ends with status 0 between two calls is started again, which counts
+ * A child that answers nothing for `timeout_s` while rows are waiting is killed and restarted,
+ * at most `restarts` times; the rows without an answer are sent once more.  One that dies, closes
+ * its output or answers nonsense (no JSON, an id that was not asked or is answered already, a
+ * reward that is no finite number or null, an endless line) is the end: the error names the row and
+ * quotes its stderr.  One that ends with status 0 between two calls is restarted, which counts
  * as a restart. */
 #ifndef GW_SERVICE_REWARD_CMD_H
 #define GW_SERVICE_REWARD_CMD_H

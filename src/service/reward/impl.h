@@ -19,7 +19,7 @@ struct gw_reward_impl {
     struct gw_reward_kind kind;
     enum gwen_status (*open)(const char *argument, void **state, struct gwen_err *err);
     void (*close)(void *state);
-    /* NaN: null; GW_SCORE_NOMEM: there was no memory to tell.  meta is an object. */
+    /* NaN: null; GW_SCORE_NOMEM: there was no memory to compute it.  meta is an object. */
     double (*score)(void *state, const json_t *meta, const struct gw_reward_input *in);
 };
 

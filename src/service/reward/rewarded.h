@@ -3,9 +3,9 @@
  *     prompts --rollout--> sample --built-in rewards--> taken
  *                            '--kept, a window of prompts--> any other rewards --> taken
  *
- * A judge needs the threads that sample, and a command takes as long as it likes with them waiting:
- * such rewards get the samples of a window together once it is through.  Built-in ones are had at
- * once. */
+ * A judge needs the threads that sample, and a command may take any time while they wait:
+ * such rewards get the samples of a window together once it is sampled.  Built-in ones are computed
+ * at once. */
 #ifndef GW_SERVICE_REWARD_REWARDED_H
 #define GW_SERVICE_REWARD_REWARDED_H
 

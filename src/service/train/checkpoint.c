@@ -26,6 +26,7 @@ void gw_train_state_free(struct gw_train_state *s) {
     gw_str_free(&s->origin);
     gw_str_free(&s->profile);
     gw_str_free(&s->files);
+    gw_str_free(&s->held);
     *s = (struct gw_train_state){0};
 }
 
@@ -53,6 +54,7 @@ void gw_train_state_put(const struct gw_train_state *s, struct gw_str *out) {
     put_object(out, "config", &s->config);
     put_object(out, "origin", &s->origin);
     put_object(out, "profile", &s->profile);
+    if (s->held.len > 0) put_object(out, "held", &s->held);
     gw_str_puts(out, "}\n");
 }
 
@@ -106,7 +108,9 @@ static enum gwen_status take_state(const struct gw_row *row, struct gw_train_sta
     }
     GW_TRY(take_object(row, "config", &s->config, err));
     GW_TRY(take_object(row, "origin", &s->origin, err));
-    return take_object(row, "profile", &s->profile, err);
+    GW_TRY(take_object(row, "profile", &s->profile, err));
+    if (json_object_get(row->obj, "held") == NULL) return GWEN_OK;
+    return take_object(row, "held", &s->held, err);
 }
 
 enum gwen_status gw_train_state_parse(const char *text, size_t len, const char *name,

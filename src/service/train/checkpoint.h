@@ -30,7 +30,9 @@ struct gw_train_state {
     struct gw_str profile; /* how the machine was used, a JSON object; changes no result */
     struct gw_str files;   /* {name: {"bytes", "sum"}} of the checkpoint's; gw_checkpoint_write
                             * fills it in */
-    bool unsummed;         /* read from one of an older version, which has no checksums */
+    struct gw_str
+        held;      /* the row of `step` (run.h: gw_train_run_hold), a JSON object; else empty */
+    bool unsummed; /* read from one of an older version, which has no checksums */
 };
 void gw_train_state_free(struct gw_train_state *s);
 /* Appends the state as JSON, and reads it back: `name` is for messages. */

@@ -104,22 +104,31 @@ void gw_train_run_close(struct gw_train_run *run) {
     *run = (struct gw_train_run){0};
 }
 
+/* Those of a row. */
+static void take_metrics(json_t *row, struct gw_metrics *m) {
+    const char *name;
+    json_t *value;
+    gw_metrics_clear(m);
+    json_object_foreach(row, name, value) {
+        if (strcmp(name, "step") != 0)
+            gw_metrics_put(m, name, json_is_number(value) ? json_number_value(value) : (double)NAN);
+    }
+}
+
+/* The step of the last row there is: that of a step that is held is not. */
+static uint64_t logged_step(const struct gw_train_run *run) {
+    return run->state.step - (run->state.held.len > 0);
+}
+
 /* The watch and run->metrics are as they were after the rows that are kept. */
 static enum gwen_status replay_row(void *ctx, const struct gw_row *row, struct gwen_err *err) {
     struct gw_train_run *run = ctx;
     struct gw_str unheard = {0};
     int64_t step;
-    const char *name;
-    json_t *value;
     GW_TRY(gw_row_i64(row, "step", GW_JSON_REQUIRED, 0, INT64_MAX, &step, err));
     run->added = json_object_get(row->obj, "loss") == NULL; /* which every step's own row has */
     if (run->added) return GWEN_OK;
-    gw_metrics_clear(&run->metrics);
-    json_object_foreach(row->obj, name, value) {
-        if (strcmp(name, "step") != 0)
-            gw_metrics_put(&run->metrics, name,
-                           json_is_number(value) ? json_number_value(value) : (double)NAN);
-    }
+    take_metrics(row->obj, &run->metrics);
     gw_watch_step(&run->watch, (uint64_t)step, &run->metrics, &unheard);
     gw_str_free(&unheard);
     return run->metrics.failed ? gw_nomem(err, 0, "metrics") : GWEN_OK;
@@ -128,7 +137,7 @@ static enum gwen_status replay_row(void *ctx, const struct gw_row *row, struct g
 static enum gwen_status replay(struct gw_train_run *run, struct gwen_err *err) {
     struct gw_str path = {0};
     uint64_t bytes, sum;
-    if (run->state.step == 0) return GWEN_OK;
+    if (logged_step(run) == 0) return GWEN_OK;
     GW_TRY(gw_metrics_log_sum(run->log, &bytes, &sum, err));
     if (bytes == 0) return GWEN_OK; /* lost, which was said */
     enum gwen_status status = gw_path_join(&path, run->dir, "metrics.jsonl", err);
@@ -165,19 +174,19 @@ enum gwen_status gw_train_run_open(struct gw_train_run *run, const struct gw_tra
     GW_TRY(gw_train_run_check(run, job, err));
     run->state.data = fingerprint(job);
     run->total_steps = job->total_steps;
-    run->saved = run->state.step;
+    run->saved = logged_step(run); /* a checkpoint that holds a step is no whole one of it */
     gw_str_clear(&run->state.config);
     gw_train_config_put_json(run->config, &run->state.config);
     gw_str_clear(&run->state.origin);
     gw_provenance_put_json(job->origin, &run->state.origin);
     gw_str_clear(&run->state.profile);
     gw_str_put(&run->state.profile, job->profile->data, job->profile->len);
-    const struct gw_metrics_was was = {.keep = run->state.step,
+    const struct gw_metrics_was was = {.keep = logged_step(run),
                                        .known = resumed && !run->state.unsummed,
                                        .bytes = run->state.metrics_bytes,
                                        .sum = run->state.metrics_sum};
     GW_TRY(gw_metrics_mend(run->dir, &was, run->host->log, err));
-    GW_TRY(gw_metrics_log_open(run->dir, true, run->state.step, &run->log, err));
+    GW_TRY(gw_metrics_log_open(run->dir, true, logged_step(run), &run->log, err));
     return resumed ? replay(run, err) : GWEN_OK;
 }
 
@@ -232,8 +241,42 @@ enum gwen_status gw_train_run_step(struct gw_train_run *run, struct gw_step_repo
     report->n_steps = run->total_steps;
     put_times(run, report->seconds);
     GW_TRY(gw_metrics_log_write(run->log, run->state.step, (double)time(NULL), &run->metrics, err));
+    gw_str_clear(&run->state.held);
     warn(run);
     return say(run, report, err);
+}
+
+/* What the report has and no metric. */
+static const char HELD_SECONDS[] = "held_seconds";
+
+enum gwen_status gw_train_run_hold(struct gw_train_run *run, const struct gw_step_report *report,
+                                   struct gwen_err *err) {
+    struct gw_str *held = &run->state.held;
+    gw_metrics_put(&run->metrics, HELD_SECONDS, report->seconds);
+    gw_str_clear(held);
+    gw_metrics_put_json(&run->metrics, run->state.step, held);
+    if (run->metrics.failed || held->failed) return gw_nomem(err, held->len, "metrics");
+    return GWEN_OK;
+}
+
+enum gwen_status gw_train_run_take_held(struct gw_train_run *run, struct gw_step_report *report,
+                                        bool *held, struct gwen_err *err) {
+    const struct gw_str *text = &run->state.held;
+    struct gw_metrics *m = &run->metrics;
+    json_t *row;
+    *held = text->len > 0;
+    if (!*held) return GWEN_OK;
+    GW_TRY(gw_row_parse(text->data, text->len, run->checkpoint.data, 1, &row, err));
+    const json_t *seconds = json_object_get(row, HELD_SECONDS);
+    *report = (struct gw_step_report){.seconds = json_number_value(seconds)};
+    json_object_del(row, HELD_SECONDS);
+    take_metrics(row, m);
+    json_decref(row);
+    report->loss = gw_metrics_get(m, "loss");
+    report->reward = gw_metrics_get(m, "reward");
+    report->rollout_tok_s = gw_metrics_get(m, "time/train/rollout_tokens_per_s");
+    report->train_tok_s = gw_metrics_get(m, "time/train/tokens_per_s");
+    return m->failed ? gw_nomem(err, text->len, "metrics") : GWEN_OK;
 }
 
 enum gwen_status gw_train_run_add(struct gw_train_run *run, const struct gw_metrics *m,
@@ -266,6 +309,13 @@ enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *
                                err));
     run->saved = step;
     return GWEN_OK;
+}
+
+void gw_train_run_rescue(struct gw_train_run *run, struct gw_learner *learner) {
+    struct gwen_err err;
+    if (gw_train_run_save(run, learner, true, &err) == GWEN_OK) return;
+    gw_log(run->host->log, GWEN_LOG_ERROR, "step %" PRIu64 " cannot be saved: %s", run->state.step,
+           err.message);
 }
 
 enum gwen_status gw_train_run_more(struct gw_train_run *run, struct gw_learner *learner, bool *more,

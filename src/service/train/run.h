@@ -21,7 +21,9 @@ struct gw_train_host {
     bool json; /* a step's line is its metrics, as a JSON object */
     /* Takes a step's line, newline included. */
     enum gwen_status (*say)(void *ctx, const char *text, size_t len, struct gwen_err *err);
-    bool (*keep_going)(void *ctx); /* asked between steps; NULL: to the end */
+    bool (*keep_going)(
+        void *ctx); /* asked between steps (within them the learner's go_on, the
+                     * rewards' and the progress of sampling are); NULL: to the end */
     void *ctx;
 };
 
@@ -76,6 +78,14 @@ enum gwen_status gw_train_run_step(struct gw_train_run *run, struct gw_step_repo
                                    struct gwen_err *err);
 /* Whether a step is reported to people: the first, the last, and every logging_steps. */
 bool gw_train_run_is_told(const struct gw_train_run *run, uint64_t step);
+/* The step has been made, but what belongs to it (its evaluation) was cut short: run->metrics and
+ * the report are kept in the state, instead of being logged, until gw_train_run_step. */
+enum gwen_status gw_train_run_hold(struct gw_train_run *run, const struct gw_step_report *report,
+                                   struct gwen_err *err);
+/* What was held by the checkpoint that the run goes on from, after gw_train_run_open: run->metrics
+ * and *report as they were.  *held false: nothing. */
+enum gwen_status gw_train_run_take_held(struct gw_train_run *run, struct gw_step_report *report,
+                                        bool *held, struct gwen_err *err);
 /* Adds a row to the logs, after that of the last step and with its number. */
 enum gwen_status gw_train_run_add(struct gw_train_run *run, const struct gw_metrics *m,
                                   struct gwen_err *err);
@@ -86,6 +96,9 @@ bool gw_train_run_collapsed(const struct gw_train_run *run);
  * due is made up for after the next good step. */
 enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *learner, bool now,
                                    struct gwen_err *err);
+/* After a step that failed, if the last finished one is as good as before: saves that.  A failure
+ * of this too is logged. */
+void gw_train_run_rescue(struct gw_train_run *run, struct gw_learner *learner);
 /* Whether the run is over: done, or asked to stop (then it saves and is GWEN_ERR_CANCELLED). */
 enum gwen_status gw_train_run_more(struct gw_train_run *run, struct gw_learner *learner, bool *more,
                                    struct gwen_err *err);

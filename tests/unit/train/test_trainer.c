@@ -195,6 +195,70 @@ static double difference(const struct result *a, const struct result *b) {
     return worst / largest;
 }
 
+/* --- stopping ------------------------------------------------------------------------------- */
+
+/* Says yes `left` times, then no. */
+static bool go_on(void *ctx) {
+    size_t *left = ctx;
+    if (*left == 0) return false;
+    --*left;
+    return true;
+}
+
+/* Wherever a call is stopped, forward or backward, the next one is as if that had not been. */
+static void test_stopped(void **state) {
+    (void)state;
+    static struct data d;
+    static float logprobs[N_SAMPLES][MAX_NEW], dlogprobs[N_SAMPLES][MAX_NEW];
+    struct gw_pool *pool = new_pool(2);
+    struct gw_model *model = load(MODELS[0], GW_DTYPE_F32, pool);
+    struct gw_trainer *t;
+    struct gwen_err err;
+    struct gw_train_group groups[N_GROUPS];
+    struct gw_train_sample samples[N_SAMPLES];
+    size_t left = SIZE_MAX, stops = 0;
+    const struct gw_trainer_opts opts = {.micro_batch = 4,
+                                         .max_rows = 4 * MAX_LEN,
+                                         .max_len = MAX_LEN,
+                                         .max_prompt = PROMPT,
+                                         .max_step_tokens = N_SAMPLES * MAX_LEN,
+                                         .share_prompts = true,
+                                         .temperature = 0.75,
+                                         .go_on = go_on,
+                                         .go_on_ctx = &left};
+    sample(model, pool, &d);
+    for (size_t i = 0; i < N_SAMPLES; i++)
+        samples[i] = (struct gw_train_sample){
+            .ids = d.ids[i], .n = d.n[i], .logprobs = logprobs[i], .dlogprobs = dlogprobs[i]};
+    for (size_t g = 0; g < N_GROUPS; g++)
+        groups[g] =
+            (struct gw_train_group){d.prompts[g], PROMPT_LENGTHS[g], &samples[g * GROUP], GROUP};
+    check(gw_trainer_create(model, pool, &opts, &t, &err), &err);
+    check(gw_trainer_accumulate(t, groups, N_GROUPS, loss, NULL, &err), &err);
+    gw_trainer_finish(t);
+    const size_t n = gw_trainer_params(t)->n_floats;
+    float *grads = malloc(n * sizeof *grads);
+    memcpy(grads, gw_trainer_grads(t), n * sizeof *grads);
+    for (;; stops++) {
+        gw_trainer_zero(t);
+        left = stops;
+        enum gwen_status status = gw_trainer_accumulate(t, groups, N_GROUPS, loss, NULL, &err);
+        if (status == GWEN_OK) break;
+        assert_int_equal(status, GWEN_ERR_CANCELLED);
+        left = stops / 2;
+        assert_int_equal(gw_trainer_forward(t, groups, N_GROUPS, &err), GWEN_ERR_CANCELLED);
+    }
+    gw_trainer_finish(t);
+    assert_true(stops > 3 * 3 * model->cfg.n_layers); /* passes; prompts, samples, backward */
+    assert_memory_equal(grads, gw_trainer_grads(t), n * sizeof *grads);
+    free(grads);
+    gw_trainer_free(t);
+    gw_model_free(model);
+    gw_pool_free(pool);
+}
+
+/* --- cutting -------------------------------------------------------------------------------- */
+
 /* Ways of cutting that must all give the bits of the first. */
 static const struct way WAYS[] = {
     {1, MAX_LEN, GW_RECOMPUTE_NONE, true, 1, false, 0},
@@ -289,11 +353,9 @@ static void test_16_bit_gradients_are_near(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_float32),
-        cmocka_unit_test(test_bfloat16),
-        cmocka_unit_test(test_float16),
-        cmocka_unit_test(test_adapters),
-        cmocka_unit_test(test_16_bit_gradients_are_near),
+        cmocka_unit_test(test_float32), cmocka_unit_test(test_bfloat16),
+        cmocka_unit_test(test_float16), cmocka_unit_test(test_adapters),
+        cmocka_unit_test(test_stopped), cmocka_unit_test(test_16_bit_gradients_are_near),
     };
     return cmocka_run_group_tests_name("trainer", tests, NULL, NULL);
 }

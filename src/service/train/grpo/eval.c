@@ -4,8 +4,9 @@
  * with eval_full_sweep, all prompts are swept as by `eval` (eval.h), into OUT/eval.jsonl.  Draws
  * come from a stream of their own, so training goes as it would without.
  *
- * What eval_steps ask for belongs to the step and stands in its row of metrics.jsonl.  The sweep
- * may take long: it begins once everything else is saved, can be resumed, and has a row of its own.
+ * What eval_steps ask for belongs to the step and stands in its row of metrics.jsonl; cut short,
+ * the step waits in a checkpoint until it has been evaluated.  The sweep may take long: it begins
+ * once everything else is saved, can be resumed, and has a row of its own.
  */
 #include "service/train/grpo/impl.h"
 
@@ -51,13 +52,6 @@ static enum gwen_status take_sample(void *ctx, const struct gw_rewarded *s, stru
     return GWEN_OK;
 }
 
-/* It is a part of the step, which the first signal lets come to its end. */
-static bool show_progress(void *ctx, const struct gwen_progress *progress) {
-    const struct gw_grpo *g = ctx;
-    g->opts->progress(g->opts->progress_user, progress);
-    return true;
-}
-
 static void put_metrics(struct evaluation *e, double seconds) {
     struct gw_metrics *m = &e->grpo->eval;
     const struct gw_rewards *rewards = e->grpo->opts->rewards;
@@ -86,9 +80,8 @@ static enum gwen_status run(struct evaluation *e, struct gwen_err *err) {
                                               .numeric_class = g->opts->numeric_class,
                                               .ctx = e,
                                               .take = take_sample,
-                                              .progress =
-                                                  g->opts->progress != NULL ? show_progress : NULL,
-                                              .progress_user = g};
+                                              .progress = g->opts->progress,
+                                              .progress_user = g->opts->progress_user};
     double score_s;
     struct gw_rollout_opts opts = g->opts->rollout;
     opts.stream = GW_STREAM_EVAL;

@@ -184,22 +184,25 @@ static enum gwen_status open(struct gw_grpo *g, struct gwen_err *err) {
     return gw_grpo_cut_rollouts(g, err);
 }
 
+/* What follows a step, or half of one that was held. */
+static enum gwen_status after_step(struct gw_grpo *g, enum gwen_status status,
+                                   struct gwen_err *err) {
+    /* Stopped, or a reward that failed: nothing is lost but this step. */
+    if (status != GWEN_OK && g->step_saves) gw_train_run_rescue(g->run, g->learner);
+    GW_TRY(status);
+    GW_TRY(gw_learner_check_bad(g->learner, err));
+    GW_TRY(gw_train_run_save(g->run, g->learner, false, err));
+    return check_collapse(g, err);
+}
+
 static enum gwen_status train(struct gw_grpo *g, struct gwen_err *err) {
     bool more;
     GW_TRY(open(g, err));
+    if (g->run->state.held.len > 0) GW_TRY(after_step(g, gw_grpo_end_held_step(g, err), err));
     for (;;) {
         GW_TRY(gw_train_run_more(g->run, g->learner, &more, err));
         if (!more) break;
-        enum gwen_status status = gw_grpo_step(g, err);
-        if (status != GWEN_OK && g->step_saves) {
-            /* Stopped while sampling, or a reward that failed: nothing is lost but this step. */
-            struct gwen_err ignored;
-            gw_train_run_save(g->run, g->learner, true, &ignored);
-        }
-        GW_TRY(status);
-        GW_TRY(gw_learner_check_bad(g->learner, err));
-        GW_TRY(gw_train_run_save(g->run, g->learner, false, err));
-        GW_TRY(check_collapse(g, err));
+        GW_TRY(after_step(g, gw_grpo_step(g, err), err));
     }
     GW_TRY(gw_train_run_finish(g->run, g->learner, err));
     return gw_grpo_sweep(g, err);

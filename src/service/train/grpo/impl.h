@@ -138,17 +138,22 @@ enum gwen_status gw_grpo_sweep(struct gw_grpo *g, struct gwen_err *err);
 
 /* --- log.c ---------------------------------------------------------------------------------- */
 
-/* Writes the samples of a new rollout and the step's metrics; the times of *line are there
- * already. */
+/* Writes the samples of a new rollout, and fills in *line, whose seconds are there already, and the
+ * step's metrics; then the row of these and of g->eval. */
 enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line,
                                   const struct gw_learner_report *report, struct gwen_err *err);
+enum gwen_status gw_grpo_log_row(struct gw_grpo *g, struct gw_step_report *line,
+                                 struct gwen_err *err);
 /* Makes OUT/rollouts, and removes the samples of steps after the one the run goes on from. */
 enum gwen_status gw_grpo_cut_rollouts(const struct gw_grpo *g, struct gwen_err *err);
 
 /* --- step.c --------------------------------------------------------------------------------- */
 
-/* One optimizer step: a rollout if need be, gradients, AdamW, logs.  After a failure the state is
- * that before it, and step_saves says whether it may be saved. */
+/* One optimizer step: a rollout if need be, gradients, AdamW, evaluation, logs.  After a failure
+ * the state is that before it, or one that holds it (gw_train_run_hold), and step_saves says
+ * whether that may be saved. */
 enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err);
+/* The evaluation and the row of a step that the checkpoint holds, if it does; fails like a step. */
+enum gwen_status gw_grpo_end_held_step(struct gw_grpo *g, struct gwen_err *err);
 
 #endif

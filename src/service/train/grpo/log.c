@@ -228,6 +228,12 @@ enum gwen_status gw_grpo_log_step(struct gw_grpo *g, struct gw_step_report *line
     gw_metrics_put(m, "time/train/repack_s", report->repack_s);
     gw_metrics_put(m, "time/train/rollout_tokens_per_s", line->rollout_tok_s);
     gw_metrics_put(m, "time/train/tokens_per_s", line->train_tok_s);
+    return GWEN_OK;
+}
+
+enum gwen_status gw_grpo_log_row(struct gw_grpo *g, struct gw_step_report *line,
+                                 struct gwen_err *err) {
+    struct gw_metrics *m = &g->run->metrics;
     for (size_t i = 0; i < g->eval.n; i++)
         gw_metrics_put(m, g->eval.items[i].name, g->eval.items[i].value);
     m->failed |= g->eval.failed;

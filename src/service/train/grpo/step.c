@@ -8,7 +8,7 @@ static enum gwen_status make_gradients(struct gw_grpo *g, struct gwen_err *err) 
     return gw_grpo_accumulate(g, err);
 }
 
-/* Gradients, new weights, what they are worth; a step without its evaluation is not one. */
+/* Gradients, new weights. */
 static enum gwen_status make_step(struct gw_grpo *g, struct gw_step_report *line,
                                   struct gw_learner_report *report, struct gwen_err *err) {
     const uint64_t start = gw_now_ns();
@@ -19,7 +19,25 @@ static enum gwen_status make_step(struct gw_grpo *g, struct gw_step_report *line
     GW_TRY(status);
     GW_TRY(gw_learner_step(g->learner, report, err));
     line->seconds = gw_seconds_since(start);
-    return gw_grpo_evaluate(g, err);
+    return GWEN_OK;
+}
+
+/* Its evaluation may take longer than all that was before. */
+static enum gwen_status end_step(struct gw_grpo *g, struct gw_step_report *line,
+                                 struct gwen_err *err) {
+    struct gwen_err ignored;
+    enum gwen_status status = gw_grpo_evaluate(g, err);
+    if (status == GWEN_OK) return gw_grpo_log_row(g, line, err);
+    g->step_saves =
+        status != GWEN_ERR_NUMERIC && gw_train_run_hold(g->run, line, &ignored) == GWEN_OK;
+    return status;
+}
+
+enum gwen_status gw_grpo_end_held_step(struct gw_grpo *g, struct gwen_err *err) {
+    struct gw_step_report line;
+    bool held;
+    GW_TRY(gw_train_run_take_held(g->run, &line, &held, err));
+    return held ? end_step(g, &line, err) : GWEN_OK;
 }
 
 enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err) {
@@ -38,5 +56,6 @@ enum gwen_status gw_grpo_step(struct gw_grpo *g, struct gwen_err *err) {
     }
     at->step = g->learner->step;
     at->used = (g->pass.update + 1) % g->size.updates;
-    return gw_grpo_log_step(g, &line, &report, err);
+    GW_TRY(gw_grpo_log_step(g, &line, &report, err));
+    return end_step(g, &line, err);
 }

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Sums over the tokens that count of one of TRL's batches. */
 struct tally {
@@ -34,6 +35,7 @@ struct sft {
     size_t *order; /* [data->n_bins] of the epoch */
     uint64_t epoch;
     struct batch batch;
+    bool step_saves; /* see step() */
 };
 
 /* --- sizes ---------------------------------------------------------------------------------- */
@@ -243,15 +245,23 @@ static enum gwen_status evaluate(struct sft *s, struct gw_str *line, struct gwen
 
 /* --- the run -------------------------------------------------------------------------------- */
 
-static enum gwen_status log_step(struct sft *s, struct gw_step_report *line, double passes,
-                                 const struct gw_learner_report *report, struct gwen_err *err) {
-    struct gw_metrics *m = &s->run->metrics;
+static void put_all(struct gw_metrics *to, const struct gw_metrics *from) {
+    for (size_t i = 0; i < from->n; i++)
+        gw_metrics_put(to, from->items[i].name, from->items[i].value);
+    to->failed |= from->failed;
+}
+
+/* What is left of a step once its weights are there: its evaluation, and then its row, to which
+ * `times` are added.  Cut short, the step is held with all but the evaluation. */
+static enum gwen_status log_step(struct sft *s, struct gw_step_report *line,
+                                 const struct gw_metrics *times, struct gwen_err *err) {
     struct gw_str eval = {0};
+    struct gwen_err ignored;
     enum gwen_status status = is_due(s) ? evaluate(s, &eval, err) : GWEN_OK;
-    gw_metrics_put(m, "time/train/forward_backward_s", passes);
-    gw_metrics_put(m, "time/train/optimizer_s", report->optimizer_s);
-    gw_metrics_put(m, "time/train/repack_s", report->repack_s);
-    gw_metrics_put(m, "time/train/tokens_per_s", line->train_tok_s);
+    put_all(&s->run->metrics, times);
+    if (status != GWEN_OK)
+        s->step_saves =
+            status == GWEN_ERR_CANCELLED && gw_train_run_hold(s->run, line, &ignored) == GWEN_OK;
     if (status == GWEN_OK) status = gw_train_run_step(s->run, line, err);
     if (status == GWEN_OK && eval.len > 0)
         status = s->run->host->say(s->run->host->ctx, eval.data, eval.len, err);
@@ -259,12 +269,43 @@ static enum gwen_status log_step(struct sft *s, struct gw_step_report *line, dou
     return status;
 }
 
+/* Goes on with a step that was held. */
+static enum gwen_status end_held_step(struct sft *s, struct gwen_err *err) {
+    struct gw_metrics row, times = {0}, *m = &s->run->metrics;
+    struct gw_step_report line;
+    bool held;
+    GW_TRY(gw_train_run_take_held(s->run, &line, &held, err));
+    if (!held) return GWEN_OK;
+    row = *m;
+    *m = (struct gw_metrics){0};
+    for (size_t i = 0; i < row.n; i++)
+        gw_metrics_put(strncmp(row.items[i].name, "time/", 5) == 0 ? &times : m, row.items[i].name,
+                       row.items[i].value);
+    enum gwen_status status = log_step(s, &line, &times, err);
+    gw_metrics_free(&row);
+    gw_metrics_free(&times);
+    return status;
+}
+
+/* After a failure step_saves says whether the state, that before the step or one that holds it, may
+ * be saved. */
 static enum gwen_status step(struct sft *s, struct gwen_err *err) {
     const uint64_t start = gw_now_ns();
+    struct gw_train_state *at = &s->run->state;
+    const uint64_t epoch = at->epoch, row = at->row;
     struct gw_learner_report report;
+    struct gw_metrics times = {0};
+    s->step_saves = false;
     take_bins(s);
     const double tokens = (double)s->batch.tokens;
-    GW_TRY(gw_learner_accumulate(s->learner, s->batch.groups, s->batch.n, row_loss, s, err));
+    enum gwen_status status =
+        gw_learner_accumulate(s->learner, s->batch.groups, s->batch.n, row_loss, s, err);
+    if (status != GWEN_OK) { /* it has not begun */
+        at->epoch = epoch;
+        at->row = row;
+        s->step_saves = status == GWEN_ERR_CANCELLED;
+        return status;
+    }
     const double passes = gw_seconds_since(start);
     GW_TRY(gw_learner_step(s->learner, &report, err));
     const double seconds = gw_seconds_since(start);
@@ -275,18 +316,31 @@ static enum gwen_status step(struct sft *s, struct gwen_err *err) {
                                   .seconds = seconds,
                                   .rollout_tok_s = NAN,
                                   .train_tok_s = tokens / seconds};
-    return log_step(s, &line, passes, &report, err);
+    gw_metrics_put(&times, "time/train/forward_backward_s", passes);
+    gw_metrics_put(&times, "time/train/optimizer_s", report.optimizer_s);
+    gw_metrics_put(&times, "time/train/repack_s", report.repack_s);
+    gw_metrics_put(&times, "time/train/tokens_per_s", line.train_tok_s);
+    status = log_step(s, &line, &times, err);
+    gw_metrics_free(&times);
+    return status;
+}
+
+/* What follows a step, or half of one that was held. */
+static enum gwen_status after_step(struct sft *s, enum gwen_status status, struct gwen_err *err) {
+    if (status != GWEN_OK && s->step_saves) gw_train_run_rescue(s->run, s->learner);
+    GW_TRY(status);
+    GW_TRY(gw_learner_check_bad(s->learner, err));
+    return gw_train_run_save(s->run, s->learner, false, err);
 }
 
 static enum gwen_status train(struct sft *s, struct gwen_err *err) {
     bool more;
     GW_TRY(allocate(s, err));
+    if (s->run->state.held.len > 0) GW_TRY(after_step(s, end_held_step(s, err), err));
     for (;;) {
         GW_TRY(gw_train_run_more(s->run, s->learner, &more, err));
         if (!more) return gw_train_run_finish(s->run, s->learner, err);
-        GW_TRY(step(s, err));
-        GW_TRY(gw_learner_check_bad(s->learner, err));
-        GW_TRY(gw_train_run_save(s->run, s->learner, false, err));
+        GW_TRY(after_step(s, step(s, err), err));
     }
 }
 

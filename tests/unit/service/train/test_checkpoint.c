@@ -63,6 +63,7 @@ static enum gwen_status save(const char *dir, uint64_t step, size_t size, size_t
     struct gw_train_state s = {
         .step = step, .generation = 3 * step, .used = 2, .data = 11, .epoch = 1, .row = 7};
     gw_str_puts(&s.config, "{\"seed\":9007199254740993}");
+    if (step % 2 == 1) gw_str_puts(&s.held, "{\"step\":1,\"loss\":0.25,\"a\":null}\n");
     enum gwen_status status = gw_checkpoint_write(dir, &s, &part, 1, keep, err);
     gw_train_state_free(&s);
     return status;
@@ -91,6 +92,8 @@ static uint64_t check_newest(const char *dir, size_t size) {
                 s.row == 7 && s.skipped == 0);
     assert_string_equal(s.config.data, "{\"seed\":9007199254740993}");
     assert_string_equal(s.profile.data, "{}");
+    assert_string_equal(s.held.len > 0 ? s.held.data : "",
+                        s.step % 2 == 1 ? "{\"step\":1,\"loss\":0.25,\"a\":null}" : "");
     uint64_t step = s.step;
     gw_train_state_free(&s);
     gw_str_free(&name);
