@@ -8,16 +8,36 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/shown.h"
+
 /* --- messages ------------------------------------------------------------------------------- */
 
+/* Without memory for better: what is not plain ASCII as a question mark. */
+static void put_plain(const char *text) {
+    for (; *text != '\0'; text++) fputc(*text >= 0x20 && *text < 0x7F ? *text : '?', stderr);
+    fputc('\n', stderr);
+}
+
+void gw_cli_line(struct gw_cli *cli, const char *head, const char *text) {
+    struct gw_str line = {0};
+    gw_str_puts(&line, head);
+    gw_str_put_shown(&line, text, strlen(text), GW_SHOWN_LINE);
+    gw_bar_clear(&cli->bar);
+    if (line.failed)
+        put_plain(text);
+    else
+        fprintf(stderr, "%s\n", line.data);
+    gw_str_free(&line);
+}
+
 int gw_cli_usage(struct gw_cli *cli, const char *fmt, ...) {
-    char message[1024];
+    char message[1024], line[2048];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
-    gw_bar_clear(&cli->bar);
-    fprintf(stderr, "gwen-cpu: %s: %s; see gwen-cpu %s -h\n", cli->command, message, cli->command);
+    snprintf(line, sizeof line, "%s: %s; see gwen-cpu %s -h", cli->command, message, cli->command);
+    gw_cli_line(cli, "gwen-cpu: ", line);
     return GW_EXIT_USAGE;
 }
 
@@ -57,8 +77,8 @@ void gw_cli_free(struct gw_cli *cli) {
 
 /* Not through stdio: its write gives up, and loses track of what was written, when a signal
  * comes. */
-enum gwen_status gw_cli_write(struct gw_cli *cli, const void *bytes, size_t len,
-                              struct gwen_err *err) {
+enum gwen_status gw_cli_write_raw(struct gw_cli *cli, const void *bytes, size_t len,
+                                  struct gwen_err *err) {
     const char *at = bytes;
     if (len > 0) gw_bar_clear(&cli->bar);
     while (len > 0) {
@@ -73,6 +93,17 @@ enum gwen_status gw_cli_write(struct gw_cli *cli, const void *bytes, size_t len,
         len -= (size_t)n;
     }
     return GWEN_OK;
+}
+
+enum gwen_status gw_cli_write(struct gw_cli *cli, const void *bytes, size_t len,
+                              struct gwen_err *err) {
+    if (!cli->to_terminal) return gw_cli_write_raw(cli, bytes, len, err);
+    struct gw_str shown = {0};
+    gw_str_put_shown(&shown, bytes, len, GW_SHOWN_LINES);
+    enum gwen_status status = shown.failed ? gw_nomem(err, len, "output") : GWEN_OK;
+    if (status == GWEN_OK) status = gw_cli_write_raw(cli, shown.data, shown.len, err);
+    gw_str_free(&shown);
+    return status;
 }
 
 enum gwen_status gw_cli_put(struct gw_cli *cli, struct gw_str *s, struct gwen_err *err) {

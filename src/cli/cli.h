@@ -152,6 +152,7 @@ struct gw_cli {
     size_t n_args;
     struct gw_log log;
     struct gw_bar bar;
+    bool to_terminal; /* standard output is one */
     bool pipe_closed; /* standard output was closed by its reader: nothing to complain about */
     /* what parsing needs */
     const struct gw_cli_spec *spec;
@@ -204,6 +205,9 @@ int gw_cli_close(struct gw_cli *cli, int code);
 
 /* --- ends and output ------------------------------------------------------------------------ */
 
+/* Prints `head` and `text` as one line on standard error, whatever characters `text` has: the way
+ * of every message that names anything. */
+void gw_cli_line(struct gw_cli *cli, const char *head, const char *text);
 /* The exit status of a command that came to `status`; prints *err as one line. */
 int gw_cli_end(struct gw_cli *cli, enum gwen_status status, const struct gwen_err *err);
 /* The error's message with the options of the command in progress for what it says is to be turned
@@ -211,10 +215,14 @@ int gw_cli_end(struct gw_cli *cli, enum gwen_status status, const struct gwen_er
 const char *gw_cli_message(struct gw_cli *cli, const struct gwen_err *err);
 /* A gw_knob_spelling (user: the cli): the option; NULL for what is none. */
 const char *gw_cli_knob(void *cli, unsigned knob);
-/* Writes to standard output, at once (so that a program at the other end of a pipe can answer). */
+/* Writes to standard output, at once (so that a program at the other end of a pipe can answer): as
+ * it is, and to a terminal with what it would obey made visible (base/shown.h). */
 enum gwen_status gw_cli_write(struct gw_cli *cli, const void *bytes, size_t len,
                               struct gwen_err *err);
-/* The same for a string, which is emptied; a string that failed is an error. */
+/* The same for what this program itself tells a terminal to do: never text of others. */
+enum gwen_status gw_cli_write_raw(struct gw_cli *cli, const void *bytes, size_t len,
+                                  struct gwen_err *err);
+/* The same as gw_cli_write for a string, which is emptied; a string that failed is an error. */
 enum gwen_status gw_cli_put(struct gw_cli *cli, struct gw_str *s, struct gwen_err *err);
 /* From now on the program ends with a message when Jansson gets no memory (json_memory.c). */
 void gw_cli_guard_json(void);

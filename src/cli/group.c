@@ -25,7 +25,10 @@ int gw_cli_run(struct gw_cli *cli, const struct gw_command *commands, size_t n, 
     const struct gw_command *command = find(commands, n, argv[1]);
     if (command == NULL) {
         const char *hint = gw_command_hint(cli, commands, n, argv[1]);
-        fprintf(stderr, "gwen-cpu: unknown command \"%s\"%s; see gwen-cpu -h\n", argv[1], hint);
+        const size_t bytes = strlen(argv[1]) + strlen(hint) + 64;
+        char *line = gw_cli_alloc(cli, bytes);
+        snprintf(line, bytes, "unknown command \"%s\"%s; see gwen-cpu -h", argv[1], hint);
+        gw_cli_line(cli, "gwen-cpu: ", line);
         return GW_EXIT_USAGE;
     }
     cli->command = full_name(cli, command->name);

@@ -3,28 +3,7 @@
 
 #include <inttypes.h>
 
-/* What a terminal obeys instead of showing it, or shows as nothing. */
-static bool is_hidden(uint32_t c) {
-    if (c == '\n' || c == '\t') return false;
-    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0xAD || c == 0x061C || c == 0xFEFF ||
-           (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
-           (c >= 0x2060 && c <= 0x206F) || (c >= 0xFFF9 && c <= 0xFFFB) ||
-           (c >= 0xE0000 && c <= 0xE0FFF);
-}
-
-static void put_shown(struct gw_str *out, const char *s, size_t len) {
-    for (size_t i = 0, n; i < len; i += n) {
-        uint32_t c;
-        bool valid;
-        n = gw_utf8_next(s + i, len - i, &c, &valid);
-        for (size_t k = 0; k < n && !valid; k++)
-            gw_str_printf(out, "\\x%02x", (unsigned)(unsigned char)s[i + k]);
-        if (valid && is_hidden(c))
-            gw_str_printf(out, c < 0x80 ? "\\x%02x" : "\\u{%04x}", (unsigned)c);
-        else if (valid)
-            gw_str_put(out, s + i, n);
-    }
-}
+#include "base/shown.h"
 
 /* Tokens that are all learnt or all not: characters may be cut between tokens, not between these.
  */
@@ -39,7 +18,8 @@ static enum gwen_status put_run(const struct gw_tokenizer *tokenizer, const int3
             status = gw_tokenizer_token_bytes(tokenizer, ids[i], &text, err);
     }
     if (status == GWEN_OK && text.failed) status = gw_nomem(err, text.len, "a row");
-    if (status == GWEN_OK) put_shown(out, text.data, text.len);
+    if (status == GWEN_OK)
+        gw_str_put_shown(out, text.data, text.len, GW_SHOWN_LINES | GW_SHOWN_INVISIBLE);
     gw_str_free(&text);
     return status;
 }

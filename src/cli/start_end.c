@@ -4,21 +4,22 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static void on_log(void *user, enum gwen_log_level level, const char *message) {
     struct gw_cli *cli = user;
-    gw_bar_clear(&cli->bar);
-    fprintf(stderr, "%s%s\n",
-            level == GWEN_LOG_ERROR     ? "gwen-cpu: "
-            : level == GWEN_LOG_WARNING ? "gwen-cpu: warning: "
-                                        : "",
-            message);
+    gw_cli_line(cli,
+                level == GWEN_LOG_ERROR     ? "gwen-cpu: "
+                : level == GWEN_LOG_WARNING ? "gwen-cpu: warning: "
+                                            : "",
+                message);
 }
 
 void gw_cli_init(struct gw_cli *cli, const struct gw_command *commands, size_t n_commands) {
     *cli = (struct gw_cli){
         .commands = commands,
         .n_commands = n_commands,
+        .to_terminal = isatty(STDOUT_FILENO) != 0,
         .log = {.fn = on_log, .user = cli, .level = GWEN_LOG_INFO, .spelling = gw_cli_knob}};
 }
 
@@ -27,7 +28,7 @@ int gw_cli_end(struct gw_cli *cli, enum gwen_status status, const struct gwen_er
     if (status == GWEN_OK) return GW_EXIT_OK;
     int number = gw_interrupt_signal();
     if (status == GWEN_ERR_CANCELLED && number != 0) return 128 + number; /* told as it came */
-    if (!cli->pipe_closed) fprintf(stderr, "gwen-cpu: %s\n", gw_cli_message(cli, err));
+    if (!cli->pipe_closed) gw_cli_line(cli, "gwen-cpu: ", gw_cli_message(cli, err));
     return GW_EXIT_FAILED;
 }
 

@@ -2,6 +2,7 @@
 #include "cli/with_training.h"
 
 #include "base/file.h"
+#include "base/shown.h"
 
 #include "checkpoint/dtype.h"
 #include "service/record/fingerprint.h"
@@ -62,7 +63,11 @@ static enum gwen_status say(void *ctx, const char *text, size_t len, struct gwen
     struct gw_training *t = ctx;
     gw_bar_clear(&t->p.rt.cli->bar);
     if (t->p.rt.cli->common.quiet) return GWEN_OK;
-    return gw_cli_write(t->p.rt.cli, text, len, err);
+    struct gw_str shown = {0}; /* for people, wherever it goes; completions may be in it */
+    gw_str_put_shown(&shown, text, len, GW_SHOWN_LINES);
+    enum gwen_status status = gw_cli_put(t->p.rt.cli, &shown, err);
+    gw_str_free(&shown);
+    return status;
 }
 
 static bool keep_going(void *ctx) { return gw_interrupt_none(ctx); }

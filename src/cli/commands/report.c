@@ -12,6 +12,8 @@
 
 enum { COLUMNS = 100, REFRESH_S = 2 };
 
+static const char CLEAR[] = "\033[H\033[J";
+
 struct report {
     struct gw_cli *cli;
     struct gw_report_opts opts;
@@ -50,7 +52,8 @@ static enum gwen_status show(struct report *r, bool fill_screen, struct gwen_err
     struct winsize size = {0};
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) size.ws_col = COLUMNS;
     enum gwen_status status = read_runs(r, err);
-    if (status == GWEN_OK && fill_screen) gw_str_puts(&text, "\033[H\033[J");
+    if (status == GWEN_OK && fill_screen)
+        status = gw_cli_write_raw(r->cli, CLEAR, strlen(CLEAR), err);
     if (status == GWEN_OK) status = gw_report_text(r->runs, r->n_runs, size.ws_col, &text, err);
     if (status == GWEN_OK && fill_screen && size.ws_row > 1) keep_lines(&text, size.ws_row - 1u);
     if (status == GWEN_OK) status = gw_cli_put(r->cli, &text, err);

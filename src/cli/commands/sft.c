@@ -58,7 +58,8 @@ static enum gwen_status show(const struct sft *s, struct gwen_err *err) {
     for (size_t i = 0; i < GW_MIN(s->t.show, s->data.n) && status == GWEN_OK; i++) {
         status =
             gw_show_row(s->t.p.rt.tokenizer, &s->data.rows[i], isatty(STDOUT_FILENO), &text, err);
-        if (status == GWEN_OK) status = gw_cli_put(cli, &text, err);
+        if (status == GWEN_OK) status = gw_cli_write_raw(cli, text.data, text.len, err);
+        gw_str_clear(&text); /* its colours are ours, the rest is shown */
     }
     gw_str_free(&text);
     return status;

@@ -15,6 +15,7 @@
 #include "base/knob.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/shown.h"
 #include "base/str.h"
 
 static void version(void **state) {
@@ -135,6 +136,42 @@ static void strings(void **state) {
     assert_false(gw_str_reserve(&s, SIZE_MAX));
     assert_true(s.failed);
     gw_str_free(&s);
+}
+
+static void shown_as(const char *bytes, size_t len, unsigned how, const char *want) {
+    struct gw_str s = {0};
+    gw_str_put_shown(&s, bytes, len, how);
+    assert_false(s.failed);
+    assert_string_equal(s.data != NULL ? s.data : "", want);
+    gw_str_free(&s);
+}
+
+/* Nothing that a terminal obeys gets through, however the text is cut. */
+static void shown(void **state) {
+    (void)state;
+    static const char text[] =
+        "a\x1b]0;t\a\xc2\x9b\x35m\xe2\x80\xae\xe2\x81\xa6\xd8\x9c\xe2\x80\xa8"
+        "\xe2\x80\x8f\x7f\r\n\t\xc3\xa9\xe2\x80\x8d";
+    shown_as(text, sizeof text - 1, GW_SHOWN_LINE,
+             "a\\u001b]0;t\\u0007\\u009b5m\\u202e\\u2066\\u061c\\u2028\\u200f\\u007f\\u000d\\n\\t"
+             "\xc3\xa9\xe2\x80\x8d");
+    shown_as("a\n\tb\xe2\x80\x8d", 7, GW_SHOWN_LINES | GW_SHOWN_INVISIBLE, "a\n\tb\\u200d");
+    shown_as("\xf3\xa0\x80\x81", 4, GW_SHOWN_INVISIBLE, "\\U000e0001");
+    shown_as("\0x", 2, GW_SHOWN_LINES, "\\u0000x");
+    shown_as("\x9b", 1, GW_SHOWN_LINES, "\\x9b");
+    for (size_t cut = 0; cut < sizeof text; cut++) {
+        struct gw_str s = {0};
+        gw_str_put_shown(&s, text, cut, GW_SHOWN_LINE);
+        gw_str_put_shown(&s, text + cut, sizeof text - 1 - cut, GW_SHOWN_LINE);
+        assert_true(gw_utf8_is_valid(s.data, s.len));
+        for (size_t i = 0, n; i < s.len; i += n) {
+            uint32_t c;
+            bool valid;
+            n = gw_utf8_next(s.data + i, s.len - i, &c, &valid);
+            assert_true((c >= 0x20 && c < 0x7F) || c == 0xE9 || c == 0x200D);
+        }
+        gw_str_free(&s);
+    }
 }
 
 static void utf8(void **state) {
@@ -299,12 +336,12 @@ static void progress_lines(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(version),        cmocka_unit_test(errors),
-        cmocka_unit_test(knobs),          cmocka_unit_test(checked_sizes),
-        cmocka_unit_test(strings),        cmocka_unit_test(utf8),
-        cmocka_unit_test(logging),        cmocka_unit_test(clock_goes_on),
-        cmocka_unit_test(progress),       cmocka_unit_test(eta),
-        cmocka_unit_test(progress_lines),
+        cmocka_unit_test(version),       cmocka_unit_test(errors),
+        cmocka_unit_test(knobs),         cmocka_unit_test(checked_sizes),
+        cmocka_unit_test(strings),       cmocka_unit_test(utf8),
+        cmocka_unit_test(shown),         cmocka_unit_test(logging),
+        cmocka_unit_test(clock_goes_on), cmocka_unit_test(progress),
+        cmocka_unit_test(eta),           cmocka_unit_test(progress_lines),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
