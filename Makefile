@@ -60,7 +60,7 @@ SAN_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
   -fno-omit-frame-pointer)
 COMPILE = $(CC) $(GW_CPPFLAGS) $(CPPFLAGS) $(GW_CFLAGS) $(CFLAGS) $(EXACT) $(SAN_FLAGS)
 LINK = $(CC) $(POOL_FLAGS) $(SAN_FLAGS) $(LDFLAGS)
-LIBS := -lsqlite3 -lcjson -ljansson -lpcre2-8 -lutf8proc -lhwloc -lnuma -lm
+LIBS := -lz -lsqlite3 -lcjson -ljansson -lpcre2-8 -lutf8proc -lhwloc -lnuma -lm
 
 # Kernels alone are compiled for more than the baseline, each file for its own instruction set, and
 # at -O3: below, gcc 12 leaves their arrays of registers in memory.

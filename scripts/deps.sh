@@ -26,6 +26,7 @@ jansson.h libjansson-dev
 pcre2.h libpcre2-dev
 utf8proc.h libutf8proc-dev
 sqlite3.h libsqlite3-dev
+zlib.h zlib1g-dev
 cmocka.h libcmocka-dev'
 
 # cmocka.h wants these before it; pcre2.h wants a width.

@@ -113,6 +113,17 @@ enum gwen_status gw_lines_next(struct gw_lines *r, struct gw_line *line, bool *m
                                struct gwen_err *err);
 /* The name given at opening, for messages. */
 const char *gw_lines_name(const struct gw_lines *r);
+/* How many lines have begun and ended before the next byte. */
+uint64_t gw_lines_number(const struct gw_lines *r);
+/* Between lines, a reader may be used byte by byte: the next one, -1 at the end (errors as of
+ * gw_lines_next), and a step over it. */
+enum gwen_status gw_lines_peek(struct gw_lines *r, int *c, struct gwen_err *err);
+void gw_lines_skip(struct gw_lines *r);
+/* Steps over a byte order mark, if one comes next. */
+enum gwen_status gw_lines_skip_mark(struct gw_lines *r, struct gwen_err *err);
+/* Before anything is read: input that is gzip's is decompressed, member
+ * after member; damaged or cut off gzip is GWEN_ERR_FORMAT. */
+enum gwen_status gw_lines_unzip(struct gw_lines *r, struct gwen_err *err);
 void gw_lines_close(struct gw_lines *r); /* NULL is fine */
 
 #endif

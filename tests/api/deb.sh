@@ -17,7 +17,7 @@ for file in bin/gwen-cpu include/gwen/gwen.h share/man/man1/gwen-cpu-train.1.gz 
     [ -s "$tmp/root/usr/$file" ] || { echo "$deb has no $file"; exit 1; }
 done
 depends=$(dpkg-deb -f "$deb" Depends)
-for library in libc6 libhwloc15 libnuma1 libjansson4 libsqlite3-0; do
+for library in libc6 libhwloc15 libnuma1 libjansson4 libsqlite3-0 zlib1g; do
     echo "$depends" | grep -q "$library" || { echo "Depends has no $library: $depends"; exit 1; }
 done
 (cd "$tmp/root" && dpkg-deb --info "$OLDPWD/$deb" md5sums >"$tmp/sums" && md5sum --quiet -c "$tmp/sums")

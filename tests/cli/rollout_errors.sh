@@ -29,7 +29,6 @@ run --model model --prompts p --top-p 0
 run --model model --prompts missing
 run --model model --prompts .
 rows ''
-rows '{"prompt":"a"}\n\n{"prompt":"b"}\n'
 rows '{"prompt":"a"}\n{"prompt":"b"\n'
 rows '{"prompt":"a"}\n{"text":"b"}\n'
 rows '{"prompt":"a","ids":[1]}\n'

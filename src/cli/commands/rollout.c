@@ -179,7 +179,7 @@ int gw_cmd_rollout(struct gw_cli *cli, int argc, char **argv) {
                         .batch = 0};
     const struct gw_option options[] = {
         GW_OPT_STRING("prompts", 'p', &r.prompts_path, "FILE",
-                      "prompts, a JSONL file; -: standard input"),
+                      "prompts: JSONL, JSON array or CSV, also gzipped; -: standard input"),
         GW_OPT_ADAPTER(cli),
         GW_OPT_STRING("out", 'o', &r.out_path, "FILE",
                       "write the samples to this JSONL file (default: standard output)"),

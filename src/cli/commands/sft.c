@@ -115,7 +115,7 @@ int gw_cmd_sft(struct gw_cli *cli, int argc, char **argv) {
     gw_train_config_init(&s.t.config, GW_TRAIN_SFT);
     const struct gw_option own[] = {
         GW_OPT_STRING("data", 'd', &s.data_path, "FILE",
-                      "training rows, a JSONL file; -: standard input"),
+                      "training rows: JSONL, JSON array or CSV, also gzipped; -: standard input"),
         GW_OPT_STRING("eval-data", 0, &s.eval_path, "FILE", "validation rows, a JSONL file"),
         GW_OPT_COUNT("show", 0, &s.t.show, 0, 1e9,
                      "print N rows with [[ ]] around what is learnt, and train nothing"),

@@ -1,47 +1,25 @@
 /* rows.c - see rows.h. */
 #include "service/rollout/rows.h"
 
-#include "base/file.h"
 #include "base/kind.h"
 #include "base/rng.h"
 #include "checkpoint/hub.h"
+#include "service/rollout/records.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
-static bool is_blank(const struct gw_line *line) {
-    for (size_t i = 0; i < line->len; i++)
-        if (strchr(" \t\r", line->text[i]) == NULL || line->text[i] == 0) return false;
-    return true;
-}
-
-static enum gwen_status take_line(const struct gw_line *line, const char *file, gw_rows_take *take,
-                                  void *ctx, struct gwen_err *err) {
-    struct gw_row row = {.file = file, .line = line->number};
-    GW_TRY(gw_row_parse(line->text, line->len, file, line->number, &row.obj, err));
-    enum gwen_status status = take(ctx, &row, err);
-    json_decref(row.obj);
-    return status;
-}
-
-static enum gwen_status read_lines(struct gw_lines *lines, const char *what, gw_rows_take *take,
-                                   void *ctx, struct gwen_err *err) {
-    const char *file = gw_lines_name(lines);
-    struct gw_line line;
-    bool more;
+static enum gwen_status read_rows(struct gw_records *records, const char *file, const char *what,
+                                  gw_rows_take *take, void *ctx, struct gwen_err *err) {
     for (size_t n = 0;; n++) {
-        GW_TRY(gw_lines_next(lines, &line, &more, err));
-        if (more && is_blank(&line)) {
-            uint64_t number = line.number;
-            GW_TRY(gw_lines_next(lines, &line, &more, err));
-            if (more)
-                return gw_fail(err, GWEN_ERR_FORMAT, "%s:%" PRIu64 ": an empty line is no %s", file,
-                               number, what);
-        }
+        struct gw_row row;
+        bool more;
+        GW_TRY(gw_records_next(records, &row, &more, err));
         if (!more && n == 0) return gw_fail(err, GWEN_ERR_FORMAT, "%s: holds no %ss", file, what);
         if (!more) return GWEN_OK;
-        GW_TRY(take_line(&line, file, take, ctx, err));
+        enum gwen_status status = take(ctx, &row, err);
+        json_decref(row.obj);
+        if (status != GWEN_OK) return status;
     }
 }
 
@@ -75,14 +53,16 @@ static enum gwen_status refuse_foreign(const char *path, struct gwen_err *err) {
 
 enum gwen_status gw_rows_read(const char *path, size_t max_line, const char *what,
                               gw_rows_take *take, void *ctx, struct gwen_err *err) {
-    struct gw_lines *lines;
-    if (strcmp(path, "-") != 0) GW_TRY(refuse_foreign(path, err));
-    if (strcmp(path, "-") == 0)
-        GW_TRY(gw_lines_open_fd(STDIN_FILENO, GW_ROWS_STDIN, max_line, &lines, err));
+    struct gw_records *records;
+    const bool is_stdin = strcmp(path, "-") == 0;
+    if (!is_stdin) GW_TRY(refuse_foreign(path, err));
+    if (is_stdin)
+        GW_TRY(gw_records_open_fd(STDIN_FILENO, GW_ROWS_STDIN, max_line, &records, err));
     else
-        GW_TRY(gw_lines_open(path, max_line, &lines, err));
-    enum gwen_status status = read_lines(lines, what, take, ctx, err);
-    gw_lines_close(lines);
+        GW_TRY(gw_records_open(path, max_line, &records, err));
+    enum gwen_status status =
+        read_rows(records, is_stdin ? GW_ROWS_STDIN : path, what, take, ctx, err);
+    gw_records_close(records);
     return status;
 }
 

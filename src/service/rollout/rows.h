@@ -1,4 +1,4 @@
-/* rows.h - reading a JSONL file row by row. */
+/* rows.h - reading a file of data row by row. */
 #ifndef GW_SERVICE_ROLLOUT_ROWS_H
 #define GW_SERVICE_ROLLOUT_ROWS_H
 
@@ -10,8 +10,8 @@
 typedef enum gwen_status gw_rows_take(void *ctx, const struct gw_row *row, struct gwen_err *err);
 
 /* Calls take for every row of a file ("-": standard input).  `what` is how messages call a row.
- * Errors begin with FILE:LINE.  An empty line is an error unless it is the last one; so is a file
- * without rows. */
+ * JSONL, a JSON array or CSV, gzipped or not (service/rollout/records.h).  Errors begin with
+ * FILE:LINE.  A file without rows is an error. */
 enum gwen_status gw_rows_read(const char *path, size_t max_line, const char *what,
                               gw_rows_take *take, void *ctx, struct gwen_err *err);
 

@@ -159,11 +159,8 @@ static void what_is_refused(void **state) {
     } cases[] = {
         {"", ":", "no prompts"},
         {"\n", ":", "no prompts"},
-        {"\n{\"ids\":[1]}\n", ":1:", "empty line"},
-        {"{\"ids\":[1]}\n \t\n{\"ids\":[1]}\n", ":2:", "empty line"},
-        {"{\"ids\":[1]}\n\n\n", ":2:", "empty line"},
         {"{\"ids\":[1]}\n{\"ids\":[1]\n", ":2:", ""},
-        {"[1]\n", ":1:", "object"},
+        {"[1]\n", ":1:", "expected"},
         {"{\"ids\":[1]}\n{}\n", ":2:", "needed"},
         {"{\"prompt\":null}\n", ":1:", "needed"},
         {"{\"prompt\":\"a\",\"ids\":[1]}\n", ":1:", "both"},

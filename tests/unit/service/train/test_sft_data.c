@@ -208,7 +208,6 @@ static void what_is_refused(void **state) {
         const char *text, *what;
     } cases[] = {
         {"", "sft.jsonl: holds no training rows"},
-        {"{\"ids\":[1,2]}\n\n{\"ids\":[1,2]}", "sft.jsonl:2: an empty line is no training row"},
         {"{\"ids\":[1,2]}\n{}", "sft.jsonl:2: expected one of \"prompt\" and \"completion\""},
         {"{\"text\":\"a\",\"ids\":[1]}", "sft.jsonl:1: expected one of"},
         {"{\"prompt\":\"a\"}", "sft.jsonl:1: \"completion\" is missing"},
