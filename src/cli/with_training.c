@@ -117,6 +117,10 @@ static enum gwen_status load_model(struct gw_training *t, const struct gw_plan_o
     GW_TRY(gw_runtime_load(rt, plan, err));
     if (t->fresh) GW_TRY(gw_adapter_create(&t->config, rt->model, err));
     if (!t->config.use_peft) return GWEN_OK;
+    if (rt->model->lora->opts.own_ranks)
+        return gw_fail(err, GWEN_ERR_UNSUPPORTED,
+                       "adapter %s: training with rank_pattern or alpha_pattern is not supported",
+                       rt->adapter);
     if (rt->model->lora->opts.dropout != 0)
         return gw_fail(err, GWEN_ERR_UNSUPPORTED,
                        "adapter %s: training with lora_dropout %g is not supported: only 0 is",

@@ -26,6 +26,27 @@ static const struct {
 
 /* --- layout --------------------------------------------------------------------------------- */
 
+void gw_lora_full_name(const struct gw_config *cfg, size_t layer, enum gw_lora_module module,
+                       char name[GW_TENSOR_NAME_MAX]) {
+    struct gw_tensor_spec spec;
+    gw_config_tensor(cfg, modules[module].kind, layer, &spec);
+    snprintf(name, GW_TENSOR_NAME_MAX, "%.*s", (int)(strlen(spec.name) - strlen(".weight")),
+             spec.name);
+}
+
+float gw_lora_choice_scale(const struct gw_lora_opts *opts, const struct gw_lora_choice *choice) {
+    const double r = (double)choice->r;
+    return (float)(choice->alpha / (opts->rslora ? sqrt(r) : r));
+}
+
+/* What the options say of one module of one layer. */
+static struct gw_lora_choice choice_of(const struct gw_lora_opts *o, size_t layer, int module) {
+    if (o->choices != NULL) return o->choices[layer * GW_LORA_MODULES + (size_t)module];
+    if (!o->modules[module] || (o->layers != NULL && !o->layers[layer]))
+        return (struct gw_lora_choice){0};
+    return (struct gw_lora_choice){o->r, o->alpha};
+}
+
 /* Rows and columns of a packed matrix of the base model. */
 static void site_shape(const struct gw_config *cfg, enum gw_site site, size_t *n, size_t *k) {
     struct gw_tensor_spec spec;
@@ -76,7 +97,7 @@ static void lay_out_site(struct gw_layout *l, struct draft *d, size_t layer, enu
         struct gw_tensor_spec spec;
         if (modules[i].site != index) continue;
         gw_config_tensor(d->cfg, modules[i].kind, layer, &spec);
-        if (d->opts->modules[i]) {
+        if (choice_of(d->opts, layer, i).r > 0) {
             site->parts[site->n_parts++] =
                 (struct gw_lora_part){.module = (enum gw_lora_module)i,
                                       .row0 = index == GW_SITE_GATE_UP ? 0 : row0,
@@ -117,7 +138,6 @@ static void lay_out(struct gw_layout *l, struct draft *d, struct gw_lora_site (*
     struct gw_lora_site unused;
     d->width = d->params->n = d->params->n_floats = 0;
     for (size_t i = 0; i < d->cfg->n_layers; i++) {
-        if (d->opts->layers != NULL && !d->opts->layers[i]) continue;
         for (int s = 0; s < GW_SITES; s++)
             lay_out_site(l, d, i, (enum gw_site)s, sites != NULL ? &sites[i][s] : &unused);
     }
@@ -160,16 +180,19 @@ enum gwen_status gw_lora_allocate(const struct gw_config *cfg, enum gw_panel_for
     if (l == NULL) return gw_nomem(err, sizeof *l, "an adapter");
     l->opts = *opts;
     l->n_layers = n_layers;
-    l->scale = (float)(opts->alpha / (opts->rslora ? sqrt((double)opts->r) : (double)opts->r));
     l->sites = calloc(n_layers, sizeof *l->sites);
-    l->layers = calloc(n_layers, sizeof *l->layers);
-    enum gwen_status status = l->sites != NULL && l->layers != NULL
+    l->choices = calloc(n_layers * GW_LORA_MODULES, sizeof *l->choices);
+    enum gwen_status status = l->sites != NULL && l->choices != NULL
                                   ? GWEN_OK
                                   : gw_nomem(err, n_layers * sizeof *l->sites, "an adapter");
     if (status == GWEN_OK) {
-        for (size_t i = 0; i < n_layers; i++)
-            l->layers[i] = opts->layers == NULL || opts->layers[i];
-        l->opts.layers = l->layers;
+        for (size_t i = 0; i < n_layers * GW_LORA_MODULES; i++) {
+            l->choices[i] = choice_of(opts, i / GW_LORA_MODULES, (int)(i % GW_LORA_MODULES));
+            if (l->choices[i].r > 0)
+                l->scale = GW_MAX(l->scale, gw_lora_choice_scale(opts, &l->choices[i]));
+        }
+        l->opts.choices = l->choices;
+        l->opts.layers = NULL;
         status = take_memory(cfg, format, l, err);
     }
     if (status != GWEN_OK) {
@@ -185,7 +208,7 @@ void gw_lora_free(struct gw_lora *l) {
     gw_mem_unmap(&l->memory);
     gw_params_free(&l->params);
     free(l->sites);
-    free(l->layers);
+    free(l->choices);
     free(l->base_model);
     free(l);
 }

@@ -45,30 +45,44 @@ struct gw_lora_site {
     struct gw_packed a, b;
 };
 
-struct gw_lora_opts {
+/* The adapter of one module of one layer; r 0: none. */
+struct gw_lora_choice {
     size_t r;
+    double alpha;
+};
+
+struct gw_lora_opts {
+    size_t r; /* the largest; smaller ones have zeros behind them */
     double alpha;
     bool rslora;
     bool modules[GW_LORA_MODULES];
     const bool *layers; /* [n_layers] those with adapters; NULL: all */
-    double dropout;     /* of a file: none is ever applied, so that it cannot be trained further */
+    /* [n_layers][GW_LORA_MODULES] instead of modules and layers, or NULL */
+    const struct gw_lora_choice *choices;
+    bool own_ranks; /* of a file: r or alpha differ, so that it cannot be trained further */
+    double dropout; /* of a file: none is ever applied, so that it cannot be trained further */
 };
 
 struct gw_lora {
-    struct gw_lora_opts opts; /* layers points into this */
+    struct gw_lora_opts opts; /* choices points into this */
     float scale;
     size_t n_layers;
     struct gw_lora_site (*sites)[GW_SITES]; /* [n_layers] */
     struct gw_params params;                /* of the flat arrays; names are PEFT's */
     float *values;                          /* [params.n_floats] what is packed */
     char *buffer;                           /* for packing */
-    bool *layers;
-    char *base_model; /* base_model_name_or_path, or NULL */
+    struct gw_lora_choice *choices;         /* [n_layers][GW_LORA_MODULES] */
+    char *base_model;                       /* base_model_name_or_path, or NULL */
     struct gw_mem memory;
 };
 
 /* "q_proj" ... "down_proj". */
 const char *gw_lora_module_name(enum gw_lora_module module);
+/* "model.layers.0.self_attn.q_proj". */
+void gw_lora_full_name(const struct gw_config *cfg, size_t layer, enum gw_lora_module module,
+                       char name[GW_TENSOR_NAME_MAX]);
+/* alpha / r of a module, or alpha / sqrt(r). */
+float gw_lora_choice_scale(const struct gw_lora_opts *opts, const struct gw_lora_choice *choice);
 /* Fills cfg->lora_*: what such an adapter takes, for plans made before there is one. */
 void gw_lora_plan(struct gw_config *cfg, enum gw_panel_format format,
                   const struct gw_lora_opts *opts);
@@ -85,9 +99,11 @@ enum gwen_status gw_lora_read(const struct gw_config *cfg, const struct gw_arith
                               const char *dir, struct gw_lora **out, struct gwen_err *err);
 /* Reads DIR and puts it on the model, which has none yet. */
 enum gwen_status gw_lora_load(struct gw_model *model, const char *dir, struct gwen_err *err);
-/* Reads an adapter_config.json; layers[cfg->n_layers] is what opts->layers will point to. */
+/* Reads an adapter_config.json; choices[cfg->n_layers * GW_LORA_MODULES] is what opts->choices will
+ * point to. */
 enum gwen_status gw_lora_parse(const struct gw_json_doc *doc, const struct gw_config *cfg,
-                               bool *layers, struct gw_lora_opts *opts, struct gwen_err *err);
+                               struct gw_lora_choice *choices, struct gw_lora_opts *opts,
+                               struct gwen_err *err);
 /* Writes DIR (made if need be): what PeftModel.from_pretrained reads. */
 enum gwen_status gw_lora_save(const struct gw_lora *lora, const char *dir, struct gwen_err *err);
 void gw_lora_free(struct gw_lora *lora); /* NULL is fine */

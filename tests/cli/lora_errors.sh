@@ -47,6 +47,19 @@ config 's/"init_lora_weights": false/"init_lora_weights": "pissa"/'
 config 's/"layers_to_transform": null/"layers_to_transform": [0, 9]/'
 config 's/"layers_to_transform": null/"layers_to_transform": []/'
 config 's/"use_qalora": false/"use_something_new": 3/'
+config 's/"modules_to_save": null/"modules_to_save": ["lm_head"]/'
+config 's/"exclude_modules": null/"exclude_modules": "(.*"/'
+config 's/"exclude_modules": null/"exclude_modules": "(((.*)*)*)*[xz]!?[XZ]"/'
+config 's/"exclude_modules": null/"exclude_modules": ".*proj"/'
+config 's/"layers_pattern": null/"layers_pattern": "blocks"/'
+config 's/"alpha_pattern": {}/"alpha_pattern": {"q_proj": "4"}/'
+config 's/"down_proj"/"mlp"/'
+# Scales of their own do not matter but to training.
+adapter
+sed -i 's/"alpha_pattern": {}/"alpha_pattern": {"q_proj": 1}/' "$T/bad/adapter_config.json"
+"$GWEN" generate -q --model $model --prompts "$T/prompts.jsonl" --json --max-tokens 1 \
+    --adapter "$T/bad" >/dev/null || exit 1
+refused sft -q --model $model --data "$T/data.jsonl" --out "$T/new" --adapter "$T/bad"
 # Dropout does not matter but to training.
 adapter
 sed -i 's/"lora_dropout": 0.0/"lora_dropout": 0.1/' "$T/bad/adapter_config.json"

@@ -19,13 +19,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                             .n_kv_heads = 2,
                             .head_dim = 8,
                             .ffn = 48};
-    bool layers[N_LAYERS];
+    struct gw_lora_choice choices[N_LAYERS * GW_LORA_MODULES];
     struct gw_lora_opts opts;
     struct gw_json_doc doc = {0};
     struct gwen_err err = {0};
     enum gwen_status status =
         gw_json_parse((const char *)data, size, "adapter_config.json", &doc, &err);
-    if (status == GWEN_OK) status = gw_lora_parse(&doc, &cfg, layers, &opts, &err);
+    if (status == GWEN_OK) status = gw_lora_parse(&doc, &cfg, choices, &opts, &err);
     if (status == GWEN_OK) {
         gw_lora_plan(&cfg, GW_PANEL_F32, &opts);
         if (cfg.lora_width == 0 || cfg.lora_width > 3 * opts.r || cfg.lora_floats == 0) abort();
