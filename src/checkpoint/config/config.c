@@ -109,6 +109,7 @@ static enum gwen_status parse_dtype(struct gw_json_node root, struct gw_config *
     GW_TRY(gw_json_get_string(root, key, GW_JSON_OPTIONAL, &name, err));
     c->dtype = GW_DTYPE_NONE;
     if (name == NULL || gw_dtype_parse(name, &c->dtype)) return GWEN_OK;
+    if (strcmp(name, "auto") == 0) return GWEN_OK; /* as the tensors are, as if not given */
     struct gw_json_node node;
     gw_json_find(root, key, &node);
     return gw_config_refuse(node, "float32, float16 and bfloat16 are", err);
@@ -136,7 +137,9 @@ static enum gwen_status parse_config(struct gw_json_node root, struct gw_config 
     c->qk_norm = gw_arch_defaults[c->arch].qk_norm;
     c->rms_eps = 1e-6;
     c->initializer_range = 0.02;
-    GW_TRY(gw_json_get_double(root, "rms_norm_eps", GW_JSON_OPTIONAL, 0, 1, &c->rms_eps, err));
+    struct gw_json_node v;
+    if (gw_json_find(root, "rms_norm_eps", &v)) /* absent is the default, null is no number */
+        GW_TRY(gw_json_get_double(root, "rms_norm_eps", GW_JSON_REQUIRED, 0, 1, &c->rms_eps, err));
     GW_TRY(gw_json_get_double(root, "initializer_range", GW_JSON_OPTIONAL, 0, 1,
                               &c->initializer_range, err));
     GW_TRY(gw_json_get_bool(root, "tie_word_embeddings", GW_JSON_OPTIONAL, &c->tie_word_embeddings,

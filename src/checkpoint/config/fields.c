@@ -3,7 +3,8 @@
  *
  * Other forks of these architectures add switches under the same model_type, and transformers
  * drops what it does not know; computing something else than the author meant is worse than
- * refusing, so the table also lists fields of related families. */
+ * refusing, so the table also lists fields of related families.  Not in it: pretraining_tp, which
+ * cut products in pieces; the sums are the same, and transformers no longer reads it. */
 #include "checkpoint/config/impl.h"
 
 #include <string.h>
@@ -90,7 +91,6 @@ static const struct field {
     {"dim_model_base", MUST_BE_NULL},
     {"use_scaled_embedding", MUST_BE_FALSE},
     /* linear layers */
-    {"pretraining_tp", MUST_BE_ONE},
     {"use_bias", MUST_BE_FALSE},
     {"lm_head_bias", MUST_BE_FALSE},
     {"add_bias_linear", MUST_BE_FALSE},

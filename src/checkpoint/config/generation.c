@@ -82,7 +82,9 @@ static enum gwen_status parse_root(struct gw_json_node root, struct gw_generatio
                                   reals[i].out, err));
         *reals[i].has = gw_json_has(root, reals[i].key);
     }
-    GW_TRY(gw_json_get_size(root, "top_k", GW_JSON_OPTIONAL, 0, INT32_MAX, &g->top_k, err));
+    int64_t top_k = 0; /* 0 and less, often -1: off */
+    GW_TRY(gw_json_get_i64(root, "top_k", GW_JSON_OPTIONAL, INT32_MIN, INT32_MAX, &top_k, err));
+    g->top_k = top_k > 0 ? (size_t)top_k : 0;
     g->has_top_k = gw_json_has(root, "top_k");
     GW_TRY(gw_json_get_size(root, "max_new_tokens", GW_JSON_OPTIONAL, 1, INT32_MAX,
                             &g->max_new_tokens, err));

@@ -12,9 +12,14 @@ static bool ends_with(const char *s, const char *tail) {
 /* The tensor must be there, in shape, and in a dtype that weights may have. */
 static enum gwen_status check_expected(const struct gw_safetensors *st, const struct gw_config *c,
                                        const struct gw_tensor_spec *spec, struct gwen_err *err) {
-    const struct gw_st_ref *ref = gw_st_lookup(st, spec->name);
+    const struct gw_st_ref *ref = gw_st_resolve(st, spec->name);
     const struct gw_tensor *t;
     if (ref == NULL && spec->kind == GW_TENSOR_LM_HEAD)
+        return gw_fail(err, GWEN_ERR_FORMAT,
+                       "%s: tensor %s is missing, and tie_word_embeddings is false", st->path,
+                       spec->name);
+    if (ref != NULL && spec->kind == GW_TENSOR_EMBED && !c->tie_word_embeddings &&
+        strcmp(ref->tensor->name, "lm_head.weight") == 0)
         return gw_fail(err, GWEN_ERR_FORMAT,
                        "%s: tensor %s is missing, and tie_word_embeddings is false", st->path,
                        spec->name);
@@ -60,7 +65,7 @@ enum gwen_status gw_safetensors_check(const struct gw_safetensors *st, const str
         struct gw_tensor_spec spec;
         gw_config_tensor_at(c, i, &spec);
         status = check_expected(st, c, &spec, err);
-        if (status == GWEN_OK) expected[gw_st_lookup(st, spec.name) - st->by_name] = true;
+        if (status == GWEN_OK) expected[gw_st_resolve(st, spec.name) - st->by_name] = true;
     }
     for (size_t i = 0; i < st->n_tensors && status == GWEN_OK; i++)
         if (!expected[i]) status = check_extra(st, c, &st->by_name[i], err);

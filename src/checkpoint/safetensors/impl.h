@@ -57,5 +57,8 @@ void gw_st_file_free(struct gw_st_file *f);
 
 /* The place of a name in st->by_name, NULL when there is no such tensor. */
 const struct gw_st_ref *gw_st_lookup(const struct gw_safetensors *st, const char *name);
+/* The same for a name of the state dict, in whichever of its forms the files have it (see
+ * gw_safetensors_find). */
+const struct gw_st_ref *gw_st_resolve(const struct gw_safetensors *st, const char *name);
 
 #endif

@@ -259,8 +259,32 @@ const struct gw_st_ref *gw_st_lookup(const struct gw_safetensors *st, const char
     return NULL;
 }
 
-const struct gw_tensor *gw_safetensors_find(const struct gw_safetensors *st, const char *name) {
+/* Whether a tensor's name begins with "model.". */
+static bool has_prefix(const struct gw_safetensors *st) {
+    size_t lo = 0, hi = st->n_tensors;
+    while (lo < hi) {
+        const size_t mid = lo + (hi - lo) / 2;
+        const int order = strncmp("model.", st->by_name[mid].tensor->name, 6);
+        if (order == 0) return true;
+        if (order < 0)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return false;
+}
+
+const struct gw_st_ref *gw_st_resolve(const struct gw_safetensors *st, const char *name) {
     const struct gw_st_ref *ref = gw_st_lookup(st, name);
+    if (ref != NULL) return ref;
+    if (strncmp(name, "model.", 6) == 0 && !has_prefix(st)) ref = gw_st_lookup(st, name + 6);
+    if (ref == NULL && strcmp(name, "model.embed_tokens.weight") == 0)
+        ref = gw_st_lookup(st, "lm_head.weight");
+    return ref;
+}
+
+const struct gw_tensor *gw_safetensors_find(const struct gw_safetensors *st, const char *name) {
+    const struct gw_st_ref *ref = gw_st_resolve(st, name);
     return ref != NULL ? ref->tensor : NULL;
 }
 
@@ -270,7 +294,7 @@ enum gwen_status gw_safetensors_get(const struct gw_safetensors *st, const char 
     char want[128], have[128];
     *out = NULL;
     gw_st_show_shape(rank, shape, want, sizeof want);
-    const struct gw_st_ref *ref = gw_st_lookup(st, name);
+    const struct gw_st_ref *ref = gw_st_resolve(st, name);
     if (ref == NULL)
         return gw_fail(err, GWEN_ERR_FORMAT, "%s: tensor %s %s is missing", st->path, name, want);
     const struct gw_tensor *t = ref->tensor;

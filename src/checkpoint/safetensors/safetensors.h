@@ -40,7 +40,9 @@ void gw_safetensors_close(struct gw_safetensors *st); /* NULL is fine */
 size_t gw_safetensors_count(const struct gw_safetensors *st);
 /* Tensor i, in file order; valid until close. */
 const struct gw_tensor *gw_safetensors_at(const struct gw_safetensors *st, size_t i);
-/* By name, NULL when there is none; logarithmic time. */
+/* By name, NULL when there is none; logarithmic time.  Files saved from the model without its head
+ * have no "model." in front: where no tensor has it, the names are found without.  Where there is
+ * no embedding table, lm_head.weight is it: gw_safetensors_check refuses that unless tied. */
 const struct gw_tensor *gw_safetensors_find(const struct gw_safetensors *st, const char *name);
 /* By name with this rank and shape and, unless NONE, dtype; otherwise an error that says what was
  * wanted and what is there. */

@@ -227,6 +227,7 @@ static void norm_and_init(void **state) {
     assert_true(accept_with(GW_ARCH_LLAMA, "\"initializer_range\":0.1").initializer_range == 0.1);
     malformed(GW_ARCH_LLAMA, "\"rms_norm_eps\":\"1e-5\"",
               "rms_norm_eps: expected a number, not \"1e-5\"");
+    malformed(GW_ARCH_LLAMA, "\"rms_norm_eps\":null", "rms_norm_eps: is null, but needed");
     malformed(GW_ARCH_LLAMA, "\"rms_norm_eps\":-1", "rms_norm_eps: -1 is outside 0..1");
 }
 
@@ -278,6 +279,7 @@ static void dtypes(void **state) {
     assert_int_equal(
         accept_with(GW_ARCH_QWEN3, "\"torch_dtype\":\"float16\",\"dtype\":\"float32\"").dtype,
         GW_DTYPE_F32);
+    assert_int_equal(accept_with(GW_ARCH_QWEN3, "\"torch_dtype\":\"auto\"").dtype, GW_DTYPE_NONE);
     unsupported(GW_ARCH_QWEN3, "\"torch_dtype\":\"float8_e4m3fn\"",
                 "torch_dtype: \"float8_e4m3fn\" is not supported (float32, float16 and bfloat16 "
                 "are)");
@@ -543,7 +545,6 @@ static void neutral_fields(void **state) {
         {"scale_depth", "null", "1.4"},
         {"dim_model_base", "null", "256"},
         {"use_scaled_embedding", "false", "true"},
-        {"pretraining_tp", "1", "2"},
         {"use_bias", "false", "true"},
         {"lm_head_bias", "false", "true"},
         {"add_bias_linear", "false", "true"},
@@ -569,6 +570,7 @@ static void neutral_fields(void **state) {
     accept_with(GW_ARCH_LLAMA, "\"qk_norm\":false");
     unsupported(GW_ARCH_LLAMA, "\"qk_norm\":true", "qk_norm: true is not supported");
     /* what has no effect */
+    accept_with(GW_ARCH_LLAMA, "\"pretraining_tp\":2");
     accept_with(GW_ARCH_LLAMA, "\"attention_dropout\":0.1,\"use_cache\":false,"
                                "\"_name_or_path\":\"x\",\"chunk_size_feed_forward\":0");
 }
@@ -759,6 +761,10 @@ static void generation_fields(void **state) {
                  g.has_min_p || g.has_repetition_penalty || g.has_max_new_tokens);
     assert_int_equal(g.n_eos, 0);
     assert_int_equal(g.bos_id, -1);
+    assert_int_equal(generation("{\"temperature\":0.0,\"top_k\":-1,\"top_p\":1}", &g, &err),
+                     GWEN_OK);
+    assert_true(g.has_temperature && g.temperature == 0 && g.has_top_k && g.top_k == 0 &&
+                g.has_top_p && g.top_p == 1);
     assert_int_equal(gw_generation_config_load(scratch_path("nowhere"), &g, &err), GWEN_OK);
     assert_int_equal(g.pad_id, -1);
 }

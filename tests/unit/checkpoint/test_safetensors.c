@@ -450,6 +450,31 @@ static void check_accepts(void **state) {
     gw_safetensors_close(st);
 }
 
+/* Saved without the head's wrapper, and with the tied table under the head's name. */
+static void check_accepts_other_names(void **state) {
+    (void)state;
+    make_model(NULL);
+    struct gw_safetensors *st;
+    struct gwen_err err;
+    model_tensors[0].name = "lm_head.weight";
+    check_model(model_n, NULL);
+    model_config.tie_word_embeddings = false;
+    check_model(model_n, "tensor model.embed_tokens.weight is missing, and tie_word_embeddings is "
+                         "false");
+    make_model(NULL);
+    for (size_t i = 0; i < model_n; i++) model_tensors[i].name += strlen("model.");
+    check_model(model_n, NULL);
+    assert_int_equal(gw_safetensors_open(scratch_path("m.safetensors"), &st, &err), GWEN_OK);
+    assert_int_equal(gw_safetensors_dtype(st), GW_DTYPE_F32);
+    assert_ptr_equal(gw_safetensors_find(st, "model.norm.weight"),
+                     gw_safetensors_find(st, "norm.weight"));
+    gw_safetensors_close(st);
+    make_model(NULL);
+    model_tensors[1].name += strlen("model."); /* only one: no such form */
+    check_model(model_n, "tensor model.layers.0.input_layernorm.weight [8] is missing");
+    make_model(NULL);
+}
+
 static void check_refuses(void **state) {
     (void)state;
     check_model(model_n - 1, "tensor model.norm.weight [8] is missing");
@@ -649,6 +674,7 @@ int main(void) {
         cmocka_unit_test(refuses_shards),
         cmocka_unit_test(no_weights),
         cmocka_unit_test_setup(check_accepts, make_model),
+        cmocka_unit_test_setup(check_accepts_other_names, make_model),
         cmocka_unit_test_setup(check_refuses, make_model),
         cmocka_unit_test(writes_as_the_reference),
         cmocka_unit_test(writes_streams),
