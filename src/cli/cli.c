@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/shown.h"
@@ -18,6 +19,26 @@ static void put_plain(const char *text) {
     fputc('\n', stderr);
 }
 
+void gw_cli_log_line(struct gw_cli *cli, const char *head, const char *text, size_t len) {
+    if (cli->log_file == NULL) return;
+    struct gw_str line = {0};
+    char when[32] = "";
+    struct tm tm;
+    const time_t now = time(NULL);
+    if (localtime_r(&now, &tm) != NULL) strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S%z", &tm);
+    while (len > 0 && text[len - 1] == '\n') len--;
+    gw_str_puts(&line, head);
+    gw_str_put_shown(&line, text, len, GW_SHOWN_LINE);
+    bool failed = line.failed || fprintf(cli->log_file, "%s %s\n", when, line.data) < 0;
+    if (fflush(cli->log_file) != 0 || failed) {
+        fclose(cli->log_file);
+        cli->log_file = NULL; /* the message below is not for it */
+        gw_cli_line(cli,
+                    "gwen-cpu: warning: ", "--log-file cannot be written, and is left at that");
+    }
+    gw_str_free(&line);
+}
+
 void gw_cli_line(struct gw_cli *cli, const char *head, const char *text) {
     struct gw_str line = {0};
     gw_str_puts(&line, head);
@@ -28,6 +49,7 @@ void gw_cli_line(struct gw_cli *cli, const char *head, const char *text) {
     else
         fprintf(stderr, "%s\n", line.data);
     gw_str_free(&line);
+    gw_cli_log_line(cli, head, text, strlen(text));
 }
 
 int gw_cli_usage(struct gw_cli *cli, const char *fmt, ...) {
@@ -66,6 +88,8 @@ void *gw_cli_alloc(struct gw_cli *cli, size_t bytes) {
 }
 
 void gw_cli_free(struct gw_cli *cli) {
+    if (cli->log_file != NULL) fclose(cli->log_file);
+    cli->log_file = NULL;
     while (cli->owned != NULL) {
         struct gw_owned *next = cli->owned->next;
         free(cli->owned);

@@ -136,7 +136,7 @@ struct gw_cli_spec {
     bool needs_model; /* wrong usage without --model */
 };
 
-enum { GW_CLI_N_COMMON = 13 };
+enum { GW_CLI_N_COMMON = 14 };
 
 /* The program while one command runs. */
 struct gw_cli {
@@ -161,6 +161,8 @@ struct gw_cli {
     struct gw_option common_options[GW_CLI_N_COMMON];
     struct gw_words sets;
     const char *dtype_text, *config;
+    const char *log_path; /* every message is added to this file; NULL: to none */
+    FILE *log_file;
     bool help;
     unsigned char source;   /* what is being read: an enum gw_source */
     unsigned char *given;   /* where each option's value came from last, by slot */
@@ -208,6 +210,8 @@ int gw_cli_close(struct gw_cli *cli, int code);
 /* Prints `head` and `text` as one line on standard error, whatever characters `text` has: the way
  * of every message that names anything. */
 void gw_cli_line(struct gw_cli *cli, const char *head, const char *text);
+/* Adds a line to --log-file, if there is one, after the time of day; text[0..len) is shown. */
+void gw_cli_log_line(struct gw_cli *cli, const char *head, const char *text, size_t len);
 /* The exit status of a command that came to `status`; prints *err as one line. */
 int gw_cli_end(struct gw_cli *cli, enum gwen_status status, const struct gwen_err *err);
 /* The error's message with the options of the command in progress for what it says is to be turned

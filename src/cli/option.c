@@ -108,6 +108,8 @@ void gw_option_add_common(struct gw_cli *cli) {
         GW_OPT_FLAG("json", 0, &c->json, "print JSON for programs instead of text"),
         GW_OPT_FLAG("quiet", 'q', &c->quiet, "print errors and warnings only"),
         GW_OPT_FLAG("verbose", 'v', &c->verbose, "print more: which settings were chosen, and why"),
+        GW_OPT_STRING("log-file", 0, &cli->log_path, "FILE",
+                      "add every message to this file too, with its time"),
         GW_OPT_FLAG("help", 'h', &cli->help, "print this text"),
     };
     cli->dtype_text = "auto";

@@ -7,6 +7,7 @@
 
 #include "base/parse.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,6 +231,15 @@ static bool resolve_dtype(struct gw_cli *cli) {
 
 /* --- all together --------------------------------------------------------------------------- */
 
+static bool open_log(struct gw_cli *cli, int *code) {
+    if (cli->log_path == NULL) return true;
+    cli->log_file = fopen(cli->log_path, "ae");
+    if (cli->log_file != NULL) return true;
+    gw_cli_usage(cli, "--log-file %s: %s", cli->log_path, strerror(errno));
+    *code = GW_EXIT_FAILED;
+    return false;
+}
+
 static bool parse(struct gw_cli *cli, int argc, char **argv, int *code) {
     *code = GW_EXIT_USAGE;
     if (!walk_line(cli, argc, argv, true)) return false;
@@ -248,7 +258,7 @@ static bool parse(struct gw_cli *cli, int argc, char **argv, int *code) {
         gw_cli_usage(cli, "--model is needed: a model directory or a hub id");
         return false;
     }
-    return true;
+    return open_log(cli, code);
 }
 
 bool gw_cli_parse(struct gw_cli *cli, const struct gw_cli_spec *spec, int argc, char **argv,

@@ -33,7 +33,10 @@ bool gw_bar_report(void *user, const struct gwen_progress *p) {
     bool last = p->total > 0 && p->done >= p->total;
     if (bar->shown && !new_phase && !last && now - bar->drawn_ns < REDRAW_NS) return true;
     char line[512];
-    gw_progress_line(line, sizeof line, columns(bar->out), p, left);
+    if (bar->steps.total > 0)
+        gw_progress_step_line(line, sizeof line, columns(bar->out), p, &bar->steps, now);
+    else
+        gw_progress_line(line, sizeof line, columns(bar->out), p, left);
     fprintf(bar->out, "\r%s\033[K", line);
     fflush(bar->out);
     bar->shown = true;

@@ -1,6 +1,7 @@
 /* with_training.c - see with_training.h. */
 #include "cli/with_training.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/shown.h"
 
@@ -62,12 +63,27 @@ bool gw_training_check(struct gw_training *t, struct gw_cli *cli, int *code) {
 static enum gwen_status say(void *ctx, const char *text, size_t len, struct gwen_err *err) {
     struct gw_training *t = ctx;
     gw_bar_clear(&t->p.rt.cli->bar);
+    gw_cli_log_line(t->p.rt.cli, "", text, len);
     if (t->p.rt.cli->common.quiet) return GWEN_OK;
     struct gw_str shown = {0}; /* for people, wherever it goes; completions may be in it */
     gw_str_put_shown(&shown, text, len, GW_SHOWN_LINES);
     enum gwen_status status = gw_cli_put(t->p.rt.cli, &shown, err);
     gw_str_free(&shown);
     return status;
+}
+
+/* What is reported is a phase of the step in progress: that after the last one. */
+static bool report(void *ctx, const struct gwen_progress *progress) {
+    struct gw_training *t = ctx;
+    gw_training_at(t);
+    return gw_cli_progress(t->p.rt.cli, progress);
+}
+
+void gw_training_at(struct gw_training *t) {
+    struct gw_bar *bar = &t->p.rt.cli->bar;
+    if (t->run.total_steps == 0) return;
+    gw_steps_at(&bar->steps, gw_now_ns(), GW_MIN(t->run.state.step + 1, t->run.total_steps),
+                t->run.total_steps);
 }
 
 static bool keep_going(void *ctx) { return gw_interrupt_none(ctx); }
@@ -83,7 +99,7 @@ static enum gwen_status find_adapter(struct gw_training *t, struct gwen_err *err
 
 enum gwen_status gw_training_open(struct gw_training *t, struct gw_cli *cli, struct gwen_err *err) {
     GW_TRY(gw_prompting_open(&t->p, cli, err));
-    t->host = (struct gw_train_host){&cli->log, cli->common.json, say, keep_going, t};
+    t->host = (struct gw_train_host){&cli->log, cli->common.json, say, keep_going, t, report};
     t->made_out = t->only_check && t->out != NULL && !gw_dir_exists(t->out);
     if (t->out != NULL && t->show == 0)
         GW_TRY(gw_train_run_find(&t->run, t->out, t->resume, &t->config, &t->host, err));

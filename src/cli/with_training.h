@@ -66,6 +66,8 @@ enum gwen_status gw_training_load(struct gw_training *t, struct gw_plan_options 
 /* validate's last word: that the run could begin, with its memory plan. */
 enum gwen_status gw_training_tell(const struct gw_training *t, const struct gw_plan_options *plan,
                                   const struct gw_train_job *job, struct gwen_err *err);
+/* A gwen_progress_fn may call it first: the bar then says which step of the run is in progress. */
+void gw_training_at(struct gw_training *t);
 void gw_training_close(struct gw_training *t);
 
 #endif

@@ -276,8 +276,8 @@ static enum gwen_status train(struct train *s, struct gw_cli *cli, struct gwen_e
                                           .eval_full_sweep = s->eval_full_sweep,
                                           .verify = s->verify,
                                           .stop_on_collapse = s->stop_on_collapse,
-                                          .progress = gw_cli_progress,
-                                          .progress_user = cli};
+                                          .progress = t->host.progress,
+                                          .progress_user = t->host.ctx};
     return gw_grpo_run(&t->run, t->learner, &opts, err);
 }
 

@@ -192,6 +192,18 @@ enum gwen_status gw_train_run_open(struct gw_train_run *run, const struct gw_tra
 
 /* --- a step --------------------------------------------------------------------------------- */
 
+void gw_train_run_phase(struct gw_train_run *run, const char *what, const char *unit,
+                        uint64_t total) {
+    gw_progress_init(&run->phase, run->host->progress, run->host->ctx, what, unit, total);
+    gw_train_run_done(run, 0);
+}
+
+void gw_train_run_done(struct gw_train_run *run, uint64_t done) {
+    struct gwen_err ignored;
+    if (gw_progress_update(&run->phase, done, &ignored) != GWEN_OK)
+        return; /* who says stop is heard elsewhere */
+}
+
 static void put_times(struct gw_train_run *run, double seconds) {
     double sum = 0;
     run->last_seconds[run->n_seconds++ % GW_TRAIN_LAST] = seconds;
@@ -303,6 +315,7 @@ enum gwen_status gw_train_run_save(struct gw_train_run *run, struct gw_learner *
     const size_t every = run->config->save_steps;
     if (!now && step != run->total_steps && step / every == run->saved / every) return GWEN_OK;
     run->state.skipped = learner->optimizer->skipped;
+    gw_train_run_phase(run, "save", "", 0);
     GW_TRY(gw_metrics_log_sync(run->log, err));
     GW_TRY(gw_metrics_log_sum(run->log, &run->state.metrics_bytes, &run->state.metrics_sum, err));
     GW_TRY(gw_checkpoint_write(run->dir, &run->state, parts, n_parts, run->config->save_total_limit,

@@ -9,6 +9,7 @@
 #ifndef GW_SERVICE_TRAIN_RUN_H
 #define GW_SERVICE_TRAIN_RUN_H
 
+#include "base/progress.h"
 #include "service/record/metrics.h"
 #include "service/record/provenance.h"
 #include "service/train/checkpoint.h"
@@ -25,6 +26,7 @@ struct gw_train_host {
         void *ctx); /* asked between steps (within them the learner's go_on, the
                      * rewards' and the progress of sampling are); NULL: to the end */
     void *ctx;
+    gwen_progress_fn progress; /* of the phases of a step; user: ctx; may be NULL */
 };
 
 /* What a run is about to do. */
@@ -56,7 +58,8 @@ struct gw_train_run {
     uint64_t saved; /* step of the newest checkpoint */
     int lock;       /* of the folder, with has_lock */
     bool has_lock;
-    bool added; /* the last step has a row that was added to it (gw_train_run_add) */
+    struct gw_progress phase; /* of the step in progress */
+    bool added;               /* the last step has a row that was added to it (gw_train_run_add) */
 };
 
 /* Finds what there is in `dir` (made if need be), and keeps other runs out of it.  resume false:
@@ -105,6 +108,12 @@ enum gwen_status gw_train_run_more(struct gw_train_run *run, struct gw_learner *
 /* Writes the model into the run's folder, and logs how the reward (or the loss) went. */
 enum gwen_status gw_train_run_finish(struct gw_train_run *run, const struct gw_learner *learner,
                                      struct gwen_err *err);
+/* Begins a phase of a step of `total` units (0 and "": nothing to count), which is told at once;
+ * cancellation is not heard here (the learner's go_on). */
+void gw_train_run_phase(struct gw_train_run *run, const char *what, const char *unit,
+                        uint64_t total);
+/* `done` units of it are done. */
+void gw_train_run_done(struct gw_train_run *run, uint64_t done);
 void gw_train_run_close(struct gw_train_run *run);
 
 #endif

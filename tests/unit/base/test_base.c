@@ -334,6 +334,27 @@ static void progress_lines(void **state) {
         }
 }
 
+static void step_lines(void **state) {
+    (void)state;
+    const uint64_t s = 1000000000;
+    struct gw_steps steps = {0};
+    const struct gwen_progress p = {.what = "train", .unit = "tokens", .done = 1, .total = 4};
+    const struct gwen_progress phase = {.what = "optimizer", .unit = ""};
+    char out[256];
+    gw_steps_at(&steps, 100 * s, 3, 5); /* a run that was resumed at its third step */
+    gw_progress_step_line(out, sizeof out, 60, &p, &steps, 101 * s);
+    assert_string_equal(out, "step 3/5  train   25 % 1/4 tokens  step 0:01  run 0:01");
+    gw_steps_at(&steps, 110 * s, 4, 5);
+    gw_steps_at(&steps, 114 * s, 4, 5); /* the same one goes on */
+    gw_progress_step_line(out, sizeof out, 200, &phase, &steps, 114 * s);
+    assert_string_equal(out, "step 4/5  optimizer  step 0:04  run 0:14  0:16 left");
+    /* a step that takes longer than the others: those after it are left */
+    assert_true(gw_steps_left(&steps, 150 * s) == 10);
+    for (int width = 0; width < 120; width++)
+        assert_true(gw_progress_step_line(out, sizeof out, width, &p, &steps, 114 * s) <=
+                    (size_t)width);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(version),       cmocka_unit_test(errors),
@@ -342,6 +363,7 @@ int main(void) {
         cmocka_unit_test(shown),         cmocka_unit_test(logging),
         cmocka_unit_test(clock_goes_on), cmocka_unit_test(progress),
         cmocka_unit_test(eta),           cmocka_unit_test(progress_lines),
+        cmocka_unit_test(step_lines),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

@@ -73,6 +73,7 @@ struct gw_grpo_pass {
     float *entropy, *slope;          /* per token: slope: d loss / d logprobs */
     struct gw_loss_batch *batches;   /* [size.accumulation] */
     struct gw_loss_stats *stats;     /* [size.accumulation] */
+    size_t passed;                   /* tokens of those that have been trained on */
     size_t n_groups, trained;        /* trained: tokens */
     size_t differing;                /* tokens whose logprobs are not those of sampling */
     double loss, seconds;

@@ -79,6 +79,8 @@ static void completion_loss(void *ctx, size_t group, size_t index,
     /* After an update they differ, and that is what ratios are about. */
     for (size_t t = 0; t < s->n && pass->update == 0; t++)
         pass->differing += memcmp(&old[t], &s->logprobs[t], sizeof *old) != 0;
+    gw_train_run_done(g->run, pass->passed); /* before this one\'s backward pass */
+    pass->passed += s->n;
     const struct gw_loss_input in = {.weight = weight,
                                      .advantage = g->weighed.advantages[i],
                                      .masked = masked,
@@ -96,6 +98,8 @@ enum gwen_status gw_grpo_accumulate(struct gw_grpo *g, struct gwen_err *err) {
     count_batches(g);
     pass->loss = 0;
     pass->differing = 0;
+    pass->passed = 0;
+    gw_train_run_phase(g->run, "train", "tokens", pass->trained);
     const uint64_t start = gw_now_ns();
     GW_TRY(
         gw_learner_accumulate(g->learner, pass->groups, pass->n_groups, completion_loss, g, err));

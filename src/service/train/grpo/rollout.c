@@ -86,6 +86,7 @@ static enum gwen_status reward(const struct making *m, struct gwen_err *err) {
     struct gw_rewards *rewards = g->opts->rewards;
     const uint64_t start = gw_now_ns();
     const size_t first = m->first * g->size.group, end = g->size.completions;
+    gw_train_run_phase(g->run, "reward", "", 0);
     g->rewarding = true;
     GW_TRY(gw_kept_reward(&drawn->kept, drawn->prompts, first, end, rewards, false, err));
     g->rewarding = false;
@@ -142,6 +143,7 @@ static enum gwen_status score_reference(struct gw_grpo *g, struct gwen_err *err)
                                                          .from = p->n,
                                                          .logprobs = g->drawn.ref + i * g->longest};
     }
+    gw_train_run_phase(g->run, "reference", "", 0);
     GW_TRY(gw_scorer_run(g->opts->reference, g->asked.requests, n, false, NULL, NULL, err));
     g->counts.reference_s = gw_seconds_since(start);
     return GWEN_OK;

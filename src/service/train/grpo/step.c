@@ -17,6 +17,7 @@ static enum gwen_status make_step(struct gw_grpo *g, struct gw_step_report *line
      * of an earlier checkpoint. */
     g->step_saves = status == GWEN_ERR_CANCELLED || g->rewarding;
     GW_TRY(status);
+    gw_train_run_phase(g->run, "optimizer", "", 0);
     GW_TRY(gw_learner_step(g->learner, report, err));
     line->seconds = gw_seconds_since(start);
     return GWEN_OK;

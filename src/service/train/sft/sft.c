@@ -30,6 +30,7 @@ struct batch {
 
 struct sft {
     struct gw_train_run *run;
+    size_t passed; /* tokens of the step that have been trained on */
     struct gw_learner *learner;
     const struct gw_sft_data *data, *eval;
     size_t *order; /* [data->n_bins] of the epoch */
@@ -172,6 +173,8 @@ static void row_loss(void *ctx, size_t group, size_t index, const struct gw_trai
     for (size_t i = 0; i < row->n; i++)
         row->dlogprobs[i] = row->want[i] ? (float)(-1.0 / (double)s->batch.counted) : 0;
     tally_row(&s->batch, group);
+    gw_train_run_done(s->run, s->passed); /* before this row's backward pass */
+    s->passed += s->batch.groups[group].n_prompt + row->n;
 }
 
 static void put_metrics(struct sft *s, const struct gw_learner_report *r) {
@@ -224,8 +227,10 @@ static enum gwen_status evaluate(struct sft *s, struct gw_str *line, struct gwen
     struct gw_metrics *m = &s->run->metrics;
     struct tally t;
     double loss = 0, entropy = 0, accuracy = 0, n_batches = 0;
+    gw_train_run_phase(s->run, "eval", "rows", s->eval->n_bins);
     for (size_t from = 0; from < s->eval->n_bins; from += t.bins) {
         GW_TRY(evaluate_batch(s, from, &t, err));
+        gw_train_run_done(s->run, from + t.bins);
         loss += t.loss / (double)t.n * (double)t.bins;
         entropy += t.entropy / (double)t.n;
         accuracy += (double)t.right / (double)t.n;
@@ -298,6 +303,8 @@ static enum gwen_status step(struct sft *s, struct gwen_err *err) {
     s->step_saves = false;
     take_bins(s);
     const double tokens = (double)s->batch.tokens;
+    s->passed = 0;
+    gw_train_run_phase(s->run, "train", "tokens", s->batch.tokens);
     enum gwen_status status =
         gw_learner_accumulate(s->learner, s->batch.groups, s->batch.n, row_loss, s, err);
     if (status != GWEN_OK) { /* it has not begun */
@@ -307,6 +314,7 @@ static enum gwen_status step(struct sft *s, struct gwen_err *err) {
         return status;
     }
     const double passes = gw_seconds_since(start);
+    gw_train_run_phase(s->run, "optimizer", "", 0);
     GW_TRY(gw_learner_step(s->learner, &report, err));
     const double seconds = gw_seconds_since(start);
     s->run->state.step = s->learner->step;
