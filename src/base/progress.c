@@ -95,14 +95,14 @@ size_t gw_progress_line(char *out, size_t size, int width, const struct gwen_pro
     return put_line(out, size, width, head, r, left);
 }
 
-void gw_steps_at(struct gw_steps *s, uint64_t now_ns, uint64_t step, uint64_t total) {
-    if (s->total == 0) *s = (struct gw_steps){.first = step, .start_ns = now_ns};
+void gw_steps_at(struct gw_run_steps *s, uint64_t now_ns, uint64_t step, uint64_t total) {
+    if (s->total == 0) *s = (struct gw_run_steps){.first = step, .start_ns = now_ns};
     if (s->step != step) s->begun_ns = now_ns;
     s->step = step;
     s->total = total;
 }
 
-double gw_steps_left(const struct gw_steps *s, uint64_t now_ns) {
+double gw_steps_left(const struct gw_run_steps *s, uint64_t now_ns) {
     if (s->step <= s->first || s->step > s->total) return -1;
     const double each = (double)(s->begun_ns - s->start_ns) / (double)(s->step - s->first);
     const double left = each * (double)(s->total - s->step + 1) - (double)(now_ns - s->begun_ns);
@@ -110,7 +110,7 @@ double gw_steps_left(const struct gw_steps *s, uint64_t now_ns) {
 }
 
 size_t gw_progress_step_line(char *out, size_t size, int width, const struct gwen_progress *report,
-                             const struct gw_steps *s, uint64_t now_ns) {
+                             const struct gw_run_steps *s, uint64_t now_ns) {
     char head[160], step[32], run[32], left[32], times[128];
     format_time(step, sizeof step, (double)(now_ns - s->begun_ns) * 1e-9);
     format_time(run, sizeof run, (double)(now_ns - s->start_ns) * 1e-9);

@@ -44,20 +44,20 @@ size_t gw_progress_line(char *out, size_t size, int width, const struct gwen_pro
                         double eta_seconds);
 
 /* A run of steps, of which the reports are phases. */
-struct gw_steps {
+struct gw_run_steps {
     uint64_t step, total;        /* in progress, from 1; of the run; total 0: no run */
     uint64_t first;              /* the first one since the program began */
     uint64_t start_ns, begun_ns; /* when that one began; when the one in progress did */
 };
 /* Step `step` is in progress at `now_ns`. */
-void gw_steps_at(struct gw_steps *s, uint64_t now_ns, uint64_t step, uint64_t total);
+void gw_steps_at(struct gw_run_steps *s, uint64_t now_ns, uint64_t step, uint64_t total);
 /* Seconds left of the run, from the mean time of the steps that are done; negative when there is
  * none yet. */
-double gw_steps_left(const struct gw_steps *s, uint64_t now_ns);
+double gw_steps_left(const struct gw_run_steps *s, uint64_t now_ns);
 /* As gw_progress_line, such as
  *     step 3/20  train  [====>   ]  48 % 123/256 tokens  step 0:12  run 1:32  9:20 left
  * The times are those of the step, of the run so far and of what is left of it. */
 size_t gw_progress_step_line(char *out, size_t size, int width, const struct gwen_progress *report,
-                             const struct gw_steps *steps, uint64_t now_ns);
+                             const struct gw_run_steps *steps, uint64_t now_ns);
 
 #endif

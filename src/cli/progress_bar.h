@@ -12,8 +12,8 @@ struct gw_bar {
     bool shown;        /* a line stands on the terminal */
     uint64_t drawn_ns; /* when */
     struct gw_eta eta;
-    struct gw_steps steps; /* total 0: what is reported is no run of steps */
-    char what[32];         /* the phase that eta belongs to */
+    struct gw_run_steps steps; /* total 0: what is reported is no run of steps */
+    char what[32];             /* the phase that eta belongs to */
 };
 
 /* Draws on `out` (stderr), unless it is no terminal or `quiet`. */

@@ -337,7 +337,7 @@ static void progress_lines(void **state) {
 static void step_lines(void **state) {
     (void)state;
     const uint64_t s = 1000000000;
-    struct gw_steps steps = {0};
+    struct gw_run_steps steps = {0};
     const struct gwen_progress p = {.what = "train", .unit = "tokens", .done = 1, .total = 4};
     const struct gwen_progress phase = {.what = "optimizer", .unit = ""};
     char out[256];
