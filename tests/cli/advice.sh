@@ -14,9 +14,9 @@ complain() {
 }
 
 # --- memory: each option that is named makes the run fit, alone where they are joined by "or" -----
-sft=(sft -q --model "$T/model" --data "$T/rows.jsonl" --max_steps 1 --max_length 400)
+sft=(sft -q --model "$T/model" --data "$T/rows.jsonl" --max_steps 1 --set max_length=400)
 train=(train -q --model "$T/model" --prompts "$T/rows.jsonl" --reward length:4 --max_steps 1
-    --num_generations 4 --per_device_train_batch_size 4 --max_completion_length 300)
+    --num_generations 4 --per_device_train_batch_size 4 --set max_completion_length=300)
 # helps COMMAND MEMORY [OPTION...]: prints what is advised, and takes it.
 helps() {
     local -n command=$1
@@ -42,7 +42,7 @@ if [ -z "${SANITIZE:-}" ]; then # which holds more than it uses
         least=$("$GWEN" "${words[@]}" --memory 1M --out "$T/run" 2>&1 | sed -n 's/^gwen-cpu: needs \([0-9]*\) MiB, .*/\1/p')
         [ -n "$least" ] || { echo "$command: not refused"; exit 1; }
         for less in 5 9 17; do helps $command $((least - less))M; done
-        helps $command $((least + 2))M --recompute none --train-micro-batch 8
+        helps $command $((least + 2))M --set recompute=none --set train-micro-batch=8
         "$GWEN" "${words[@]}" --memory 1M --out "$T/run" 2>&1 | sed 's/^gwen-cpu: needs .* available: //; s/ (weights .*//'
     done
 else

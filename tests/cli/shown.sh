@@ -11,7 +11,9 @@ for k in peft_type init_lora_weights bias target_modules; do
         sed "s/\"$k\": \"[^\"]*\"/\"$k\": X/; /\"$k\": X/! s/}\$/, \"$k\": X}/" |
         sed 's/X}/X }/; s/: X/: "\\u001b]0;t\\u0007\\nsecond\\u009b1m\\u202e"/' >"$T/adapter/adapter_config.json"
     "$GWEN" score -q -m "$T/model" --adapter "$T/adapter" </dev/null >"$T/out" 2>"$T/err" && exit 1
-    [ "$(wc -l <"$T/err")" -eq 1 ] && grep -q second "$T/err" || { cat -v "$T/err"; exit 1; }
+    [ "$(wc -l <"$T/err")" -eq 1 ] || { cat -v "$T/err"; exit 1; }
+    # a pattern of modules that matches none is not quoted
+    [ $k = target_modules ] || grep -q second "$T/err" || { cat -v "$T/err"; exit 1; }
     LC_ALL=C grep -n "$hidden" "$T/err" && exit 1
 done
 printf '%s' '{"template": "{prompt}{response}{criterion}", "criteria": [{"a\n\u001b]0;t\u0007": "b", "name": "x", "weight": 1}]}' >"$T/rubric.json"
