@@ -67,7 +67,7 @@ disturbed() { # NAME options
 }
 disturbed full "${grpo[@]}" --beta 0.02
 disturbed adapter "${grpo[@]}" --use_peft
-disturbed dynamic "${grpo[@]}" --dynamic_sampling --max_resample_rounds 2 --num_iterations 2
+disturbed dynamic "${grpo[@]}" --dynamic_sampling --max_resample_rounds 2 --num_iterations 3
 disturbed sft "${sft[@]}"
 
 # Within an evaluation, which takes longer than the steps between: the step that it belongs to is

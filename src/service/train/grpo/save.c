@@ -84,11 +84,23 @@ static void release(struct numbers *numbers) {
 
 /* --- writing -------------------------------------------------------------------------------- */
 
+/* Behind a completion's end arrays have what longer ones before it left there, which differs from
+ * run to run. */
+static void clear_rest(struct gw_grpo *g) {
+    for (size_t i = 0; i < g->size.completions; i++) {
+        const size_t n = g->drawn.kept.samples[i].n, at = i * g->longest + n;
+        memset(g->drawn.kept.ids + at, 0, (g->longest - n) * sizeof *g->drawn.kept.ids);
+        memset(g->drawn.old + at, 0, (g->longest - n) * sizeof *g->drawn.old);
+        if (g->loss.beta > 0) memset(g->drawn.ref + at, 0, (g->longest - n) * sizeof *g->drawn.ref);
+    }
+}
+
 static enum gwen_status write_tensors(struct gw_grpo *g, const struct numbers *numbers,
                                       const char *dir, struct gwen_err *err) {
     struct gw_tensor tensors[MAX_TENSORS];
     struct gw_str path = {0};
     const size_t n = list_tensors(g, numbers, tensors);
+    clear_rest(g);
     for (size_t k = 0; k < g->size.prompts; k++) numbers->chosen[k] = (int32_t)g->drawn.chosen[k];
     for (size_t i = 0; i < g->size.completions; i++) {
         numbers->lengths[i] = (int32_t)g->drawn.kept.samples[i].n;
