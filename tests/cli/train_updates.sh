@@ -26,7 +26,8 @@ for step in 2 3 4 5; do
     cp -r "$T/a" "$T/b"
     for later in $(seq $((step + 1)) 8); do rm -r "$T/b/checkpoint-$later"; done
     train --out "$T/b" "${reuse[@]}" --resume --threads 1 --train-micro-batch 1 -B 3 || exit 1
-    for f in model.safetensors checkpoint-8/optimizer.safetensors rollouts/step-5.jsonl; do
+    for f in model.safetensors checkpoint-8/optimizer.safetensors rollouts/step-5.jsonl \
+        checkpoint-6/rollout.safetensors; do
         cmp "$T/a/$f" "$T/b/$f" || exit 1
     done
     [ "$(timeless "$T/a")" = "$(timeless "$T/b")" ] || { echo "from step $step: other metrics"; exit 1; }
