@@ -52,6 +52,8 @@ enum gwen_status gw_metrics_log_open(const char *dir, bool resume, uint64_t keep
 /* Appends a step; steps grow.  wall_time (seconds since 1970) is for TensorBoard alone. */
 enum gwen_status gw_metrics_log_write(struct gw_metrics_log *log, uint64_t step, double wall_time,
                                       const struct gw_metrics *m, struct gwen_err *err);
+/* Whether metrics.jsonl has no row. */
+bool gw_metrics_log_is_empty(const struct gw_metrics_log *log);
 /* The length and the checksum (base/checksum.h) of metrics.jsonl as it is now. */
 enum gwen_status gw_metrics_log_sum(const struct gw_metrics_log *log, uint64_t *bytes,
                                     uint64_t *sum, struct gwen_err *err);

@@ -144,6 +144,8 @@ enum gwen_status gw_metrics_log_write(struct gw_metrics_log *log, uint64_t step,
     return append(&log->events, &log->buffer, err);
 }
 
+bool gw_metrics_log_is_empty(const struct gw_metrics_log *log) { return log->rows.end == 0; }
+
 enum gwen_status gw_metrics_log_sum(const struct gw_metrics_log *log, uint64_t *bytes,
                                     uint64_t *sum, struct gwen_err *err) {
     return gw_file_checksum(log->rows.path.data, log->rows.end, bytes, sum, err);

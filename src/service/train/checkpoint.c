@@ -439,7 +439,7 @@ static enum gwen_status put_sum(struct gw_str *out, const char *dir, const char 
     return GWEN_OK;
 }
 
-static int is_file(const struct dirent *e) { return e->d_name[0] != '.'; }
+static int is_not_hidden(const struct dirent *e) { return e->d_name[0] != '.'; }
 
 static int by_name(const struct dirent **a, const struct dirent **b) {
     return strcmp((*a)->d_name, (*b)->d_name);
@@ -467,7 +467,7 @@ static enum gwen_status put_folder(struct gw_str *out, const char *dir, const ch
     if (depth > GW_TREE_DEPTH)
         return gw_fail(err, GWEN_ERR_INTERNAL, "%s: folders nested too deep", dir);
     enum gwen_status status = gw_path_join(&path, dir, below, err);
-    const int n = status == GWEN_OK ? scandir(path.data, &entries, is_file, by_name) : 0;
+    const int n = status == GWEN_OK ? scandir(path.data, &entries, is_not_hidden, by_name) : 0;
     if (n < 0) status = gw_sys_fail(err, "read the folder", path.data, errno);
     for (int i = 0; i < n; i++) {
         if (status == GWEN_OK) status = gw_path_join(&name, below, entries[i]->d_name, err);

@@ -136,10 +136,8 @@ static enum gwen_status replay_row(void *ctx, const struct gw_row *row, struct g
 
 static enum gwen_status replay(struct gw_train_run *run, struct gwen_err *err) {
     struct gw_str path = {0};
-    uint64_t bytes, sum;
     if (logged_step(run) == 0) return GWEN_OK;
-    GW_TRY(gw_metrics_log_sum(run->log, &bytes, &sum, err));
-    if (bytes == 0) return GWEN_OK; /* lost, which was said */
+    if (gw_metrics_log_is_empty(run->log)) return GWEN_OK; /* lost, which was said */
     enum gwen_status status = gw_path_join(&path, run->dir, "metrics.jsonl", err);
     if (status == GWEN_OK)
         status = gw_rows_read(path.data, GW_METRICS_MAX_LINE, "metrics", replay_row, run, err);
